@@ -1,0 +1,23 @@
+"""
+WebSockets for Twisted, in every dialect a browser ever shipped, on one port.
+"""
+
+from txhixie.connection import CloseCode, Settings, State, UnsupportedMessage
+from txhixie.factory import HixieFactory
+from txhixie.head import HandshakeError
+from txhixie.protocol import HixieProtocol, WebSocketDone, WebSocketLost
+from txhixie.services import Broadcast, Echo
+
+__all__ = [
+    "Broadcast",
+    "CloseCode",
+    "Echo",
+    "HandshakeError",
+    "HixieFactory",
+    "HixieProtocol",
+    "Settings",
+    "State",
+    "UnsupportedMessage",
+    "WebSocketDone",
+    "WebSocketLost",
+]

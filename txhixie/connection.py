@@ -1,0 +1,284 @@
+"""
+The contract of every dialect: events, states, errors and settings.
+
+A L{Connection} is one WebSocket without its network: bytes received go in, events come out, and
+the bytes to send are fetched. It never touches a reactor, a transport or a clock.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import ClassVar, TypeAlias
+
+from txhixie.head import HandshakeError, RequestHead
+
+
+class State(IntEnum):
+    """
+    How far a connection is: the C{readyState} of the browsers' WebSocket, with its numbers.
+    """
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+class CloseCode(IntEnum):
+    """
+    Close codes (RFC 6455 section 7.4.1). No Hixie dialect sends them; there they only tell the
+    application what happened.
+    """
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    NO_STATUS = 1005
+    ABNORMAL = 1006
+    INVALID_DATA = 1007
+    POLICY = 1008
+    TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+
+
+class UnsupportedMessage(TypeError):
+    """
+    A message was sent that the connection's dialect cannot carry: bytes, in Hixie-75 and
+    Hixie-76. It is raised before anything is written, and the connection stays usable.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    What a server allows, and how long it waits.
+
+    @ivar origins: the origins that may connect, exact or with C{*} for any run of characters
+        other than a slash; empty: every origin.
+    @ivar allowMissingOrigin: whether a Hixie-76 client may leave out its C{Origin}.
+    @ivar dialects: the names of the dialects that are spoken, or L{None} for all there are.
+    @ivar location: scheme, host and port that clients know this server by, as
+        C{"wss://chat.example.com"}, for proxies that end TLS or rewrite C{Host}; L{None}: taken
+        from the transport and the C{Host} field.
+    @ivar subprotocols: the subprotocols that applications speak.
+    @ivar strict: close on what the drafts let a server discard or mend: frames other than text,
+        and ill-formed UTF-8.
+    @ivar maxMessage: bytes of payload in a message or discarded frame; one of exactly this size
+        passes.
+    @ivar maxHead: bytes of a request head.
+    @ivar maxFields: header fields of a request head.
+    @ivar handshakeTimeout: seconds from the connection to the end of the opening handshake.
+    @ivar closeTimeout: seconds the peer has to answer a closing handshake, and then to end TCP.
+    @ivar lingerTimeout: seconds a closed peer may take to read what was sent before the close.
+    @ivar logMessages: whether every message is logged, at info level.
+    """
+
+    origins: tuple[str, ...] = ()
+    allowMissingOrigin: bool = False
+    dialects: tuple[str, ...] | None = None
+    location: str | None = None
+    subprotocols: tuple[str, ...] = ()
+    strict: bool = False
+    maxMessage: int = 1024 * 1024
+    maxHead: int = 16 * 1024
+    maxFields: int = 100
+    handshakeTimeout: float = 10.0
+    closeTimeout: float = 2.0
+    lingerTimeout: float = 30.0
+    logMessages: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """
+    The opening handshake is complete; what is sent now reaches the peer.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """
+    The first frame of a kind that the dialect reads but does not deliver.
+
+    @ivar frameType: its type byte.
+    """
+
+    frameType: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """
+    The peer closed: nothing follows. Answer it with L{Connection.sendClose}.
+
+    @ivar code: the close code it sent, or L{CloseCode.NO_STATUS}.
+    @ivar reason: the reason it sent.
+    """
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """
+    The peer broke the protocol or a limit: nothing more is read. End the connection with
+    L{Connection.sendClose}.
+
+    @ivar code: the close code that names the fault.
+    @ivar reason: the fault in words.
+    """
+
+    code: int
+    reason: str
+
+
+# A text message is its str and a bytes message its bytes: the two that come by the million
+# need no object around them.
+Event: TypeAlias = str | bytes | Opened | Discarded | Closed | Failed
+
+
+class Connection(ABC):
+    """
+    The server's side of one WebSocket in one dialect.
+
+    @cvar dialect: the name of the dialect, the same in logs, settings and documentation.
+    @ivar subprotocol: the subprotocol agreed on, or L{None}.
+    @ivar state: how far the connection is.
+    @ivar clean: whether it ended as its dialect says it should.
+    """
+
+    __slots__ = ("_early", "_maxMessage", "_outgoing", "_strict", "state", "subprotocol")
+
+    dialect: ClassVar[str]
+    subprotocol: str | None
+    state: State
+
+    def __init__(self, head: RequestHead, settings: Settings, secure: bool) -> None:
+        """
+        Read an opening handshake that this dialect L{recognizes}.
+
+        @param head: the request, with L{RequestHead.checkUpgrade} passed.
+        @param settings: limits and policies.
+        @param secure: whether the client came by TLS.
+        @raise HandshakeError: if the request is refused; nothing was sent then.
+        """
+        self._maxMessage = settings.maxMessage
+        self._strict = settings.strict
+        self._outgoing: list[bytes] = []
+        # Frames sent before the handshake is complete; None from then on.
+        self._early: list[bytes] | None = None
+        self.state = State.CONNECTING
+        self.subprotocol = None
+
+    @classmethod
+    @abstractmethod
+    def recognizes(cls, head: RequestHead) -> bool:
+        """
+        @return: whether a request speaks this dialect, well or badly, going by the names of its
+            header fields.
+        """
+
+    @abstractmethod
+    def accept(self, headers: Iterable[tuple[bytes, bytes]] = ()) -> list[Event]:
+        """
+        Answer the opening handshake.
+
+        @param headers: further header fields of the answer, such as cookies.
+        @return: L{Opened}, unless the dialect waits for more bytes first.
+        """
+
+    @abstractmethod
+    def receiveData(self, data: bytes) -> list[Event]:
+        """
+        @param data: what arrived after the request head, cut anywhere.
+        @return: what it means, in order. Never raises for what a peer sends; after L{Closed} or
+            L{Failed} the result is empty.
+        """
+
+    @abstractmethod
+    def sendText(self, text: str) -> bool:
+        """
+        Send a text message; before the handshake is complete it waits its turn.
+
+        @return: whether it will be sent: not once the connection closes.
+        @raise TypeError: if C{text} is not a L{str}.
+        @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
+        """
+
+    @abstractmethod
+    def sendBytes(self, data: bytes) -> bool:
+        """
+        Send a bytes message.
+
+        @return: as L{sendText}.
+        @raise UnsupportedMessage: if the dialect has none.
+        """
+
+    @abstractmethod
+    def sendPing(self, payload: bytes = b"") -> None:
+        """
+        Send a ping; nothing happens in dialects without one.
+        """
+
+    @abstractmethod
+    def sendClose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """
+        Start the closing handshake, or answer the peer's. All that was sent before goes first;
+        all that is sent later is dropped. Doing it again changes nothing.
+        """
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """
+        Whether nothing more is to be said by either side: TCP may end once the bytes of
+        L{dataToSend} are out.
+        """
+
+    @property
+    @abstractmethod
+    def clean(self) -> bool:
+        """
+        Whether TCP may end now without anybody having missed something.
+        """
+
+    def dataToSend(self) -> bytes:
+        """
+        @return: the bytes to write since the last call.
+        """
+        outgoing = self._outgoing
+        if not outgoing:
+            return b""
+        data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+        outgoing.clear()
+        return data
+
+
+@lru_cache(maxsize=16)
+def _originPattern(origins: tuple[str, ...]) -> re.Pattern[str]:
+    patterns = (re.escape(origin.lower()).replace(r"\*", "[^/]*") for origin in origins)
+    return re.compile("|".join(patterns))
+
+
+def originAllowed(origin: str, settings: Settings) -> bool:
+    """
+    @param origin: the C{Origin} a client sent.
+    @return: whether L{Settings.origins} lets it in.
+    """
+    if not settings.origins or "*" in settings.origins:
+        return True
+    return _originPattern(settings.origins).fullmatch(origin.lower()) is not None
+
+
+def checkOrigin(origin: bytes, settings: Settings) -> None:
+    """
+    @raise HandshakeError: 403 if L{Settings.origins} does not let C{origin} in.
+    """
+    if not originAllowed(origin.decode("iso-8859-1"), settings):
+        raise HandshakeError(403, "this origin may not connect")

@@ -1,0 +1,64 @@
+"""
+Equal waits for any number of connections on one reactor timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+_T = TypeVar("_T")
+
+
+class Deadlines(Generic[_T]):
+    """
+    A set of things that each have the same time to get done.
+
+    As all wait equally long, they run out in the order they were started, so that starting and
+    cancelling one costs the same for ten connections and for ten thousand.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, seconds: float, expired: Callable[[_T], object]
+    ) -> None:
+        """
+        @param seconds: how long each has.
+        @param expired: called once with each that is not cancelled in time.
+        """
+        self._clock = clock
+        self._seconds = seconds
+        self._expired = expired
+        self._due: dict[_T, float] = {}
+        self._timer: IDelayedCall | None = None
+
+    def start(self, item: _T) -> None:
+        """
+        Give C{item} the full time from now on, whether or not it was waiting already.
+        """
+        self._due.pop(item, None)
+        self._due[item] = self._clock.seconds() + self._seconds
+        if self._timer is None:
+            self._timer = self._clock.callLater(self._seconds, self._check)
+
+    def cancel(self, item: _T) -> None:
+        """
+        Stop waiting for C{item}, if it is waited for.
+        """
+        self._due.pop(item, None)
+        if not self._due and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        while self._due:
+            item, due = next(iter(self._due.items()))
+            if due > now:
+                if self._timer is None:
+                    self._timer = self._clock.callLater(due - now, self._check)
+                return
+            del self._due[item]
+            self._expired(item)

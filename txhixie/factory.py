@@ -1,0 +1,217 @@
+"""
+The factory: what all connections of a server share.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ParamSpec, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from txhixie.connection import Settings
+from txhixie.deadlines import Deadlines
+from txhixie.protocol import HixieProtocol
+from txhixie.web import makeSite
+
+if TYPE_CHECKING:
+    from twisted.web.websocket import WebSocketProtocol
+
+_P = ParamSpec("_P")
+
+
+class Application(Protocol):
+    """
+    What answers WebSocket requests: Twisted's C{WebSocketServerFactory}, with leave to refuse and
+    to take its time.
+    """
+
+    def buildProtocol(
+        self, request: Request
+    ) -> WebSocketProtocol | Awaitable[WebSocketProtocol | None] | None:
+        """
+        @return: the protocol of a new connection, or L{None} to refuse it with 404; or a Deferred
+            or coroutine of either.
+        @raise txhixie.HandshakeError: to refuse it with another status.
+        """
+
+
+class HixieFactory(ServerFactory):
+    """
+    Serves an application to WebSocket clients of every dialect, and a site to everybody else.
+
+    @ivar connections: the open connections by their id.
+    """
+
+    protocol = HixieProtocol  # type: ignore[assignment]
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        application: Application,
+        site: Site | IResource | None = None,
+        settings: Settings = Settings(),
+        reactor: IReactorTime | None = None,
+    ) -> None:
+        """
+        @param application: what answers WebSocket requests.
+        @param site: what answers all other requests, a site or its root resource; by default
+            every path says C{okay}.
+        @param settings: limits and policies.
+        @param reactor: what tells the time; by default the reactor that is installed.
+        """
+        if reactor is None:
+            from twisted.internet import reactor as installed
+
+            reactor = IReactorTime(installed)
+        self.application = application
+        self.site = makeSite(site, reactor)
+        self.settings = settings
+        self.handshaking: Deadlines[HixieProtocol] = Deadlines(
+            reactor, settings.handshakeTimeout, HixieProtocol.handshakeTimedOut
+        )
+        self.closing: Deadlines[HixieProtocol] = Deadlines(
+            reactor, settings.closeTimeout, HixieProtocol.closeTimedOut
+        )
+        self.lingering: Deadlines[HixieProtocol] = Deadlines(
+            reactor, settings.lingerTimeout, HixieProtocol.abort
+        )
+        self._reactor = reactor
+        self._open: dict[str, HixieProtocol] = {}
+        self.connections: Mapping[str, HixieProtocol] = MappingProxyType(self._open)
+        self._all: set[HixieProtocol] = set()
+        self._waitingForAll: list[Deferred[None]] = []
+        self._gathering = False
+        self._unsent: list[HixieProtocol] = []
+
+    # What applications call
+
+    def sendTextMessage(self, connectionId: str, text: str) -> None:
+        """
+        Send a message to one connection.
+
+        @raise KeyError: if none of that id is open.
+        """
+        self._open[connectionId].sendTextMessage(text)
+
+    def broadcastTextMessage(self, text: str, exclude: str | None = None) -> None:
+        """
+        Send a message to all open connections.
+
+        @param exclude: the id of the one that does not get it, if any.
+        """
+        self.gather(self._broadcast, text, exclude)
+
+    def _broadcast(self, text: str, exclude: str | None) -> None:
+        for connectionId, protocol in list(self._open.items()):
+            if connectionId != exclude:
+                protocol.sendTextMessage(text)
+
+    def closeConnections(self) -> Deferred[None]:
+        """
+        Close all connections with their closing handshakes; those that take much longer than
+        L{Settings.closeTimeout} are cut off.
+
+        @return: fires when none is left.
+        """
+        gone: Deferred[None] = Deferred()
+        self._waitingForAll.append(gone)
+        cutOff = self._reactor.callLater(self.settings.closeTimeout + 1, self._abortAll)
+        gone.addCallback(lambda _: cutOff.cancel() if cutOff.active() else None)
+        for protocol in list(self._all):
+            protocol.shutDown()
+        self._tellIfAllGone()
+        return gone
+
+    def _abortAll(self) -> None:
+        for protocol in list(self._all):
+            protocol.abort()
+
+    def _tellIfAllGone(self) -> None:
+        if not self._all:
+            waiting, self._waitingForAll = self._waitingForAll, []
+            for gone in waiting:
+                gone.callback(None)
+
+    # What the reactor calls
+
+    def startFactory(self) -> None:
+        """
+        Say who may connect, and start the site.
+        """
+        if not self.settings.origins:
+            self._log.info("every Origin is accepted")
+        self.site.doStart()
+
+    def stopFactory(self) -> None:
+        """
+        Stop the site.
+        """
+        self.site.doStop()
+
+    # What the protocols call
+
+    def newId(self) -> str:
+        """
+        @return: an id for a connection, never given before.
+        """
+        return secrets.token_urlsafe(8)
+
+    def connected(self, protocol: HixieProtocol) -> None:
+        """
+        A connection was made.
+        """
+        self._all.add(protocol)
+        self.handshaking.start(protocol)
+
+    def opened(self, protocol: HixieProtocol) -> None:
+        """
+        A connection completed its opening handshake.
+        """
+        self.handshaking.cancel(protocol)
+        self._open[protocol.id] = protocol
+
+    def disconnected(self, protocol: HixieProtocol) -> None:
+        """
+        A connection is gone.
+        """
+        self.handshaking.cancel(protocol)
+        self.closing.cancel(protocol)
+        self.lingering.cancel(protocol)
+        self._open.pop(protocol.id, None)
+        self._all.discard(protocol)
+        self._tellIfAllGone()
+
+    def gather(self, receive: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """
+        Call C{receive}; what any connection sends meanwhile goes out after it, in one write
+        each.
+        """
+        if self._gathering:
+            receive(*args, **kwargs)
+            return
+        self._gathering = True
+        try:
+            receive(*args, **kwargs)
+        finally:
+            self._gathering = False
+            unsent, self._unsent = self._unsent, []
+            for protocol in unsent:
+                protocol.flush()
+
+    def flushSoon(self, protocol: HixieProtocol) -> None:
+        """
+        Have a protocol flush now, or after what is gathered.
+        """
+        if self._gathering:
+            self._unsent.append(protocol)
+        else:
+            protocol.flush()

@@ -1,0 +1,171 @@
+"""
+The head of an HTTP request as a value, and the HTTP answer that refuses it.
+
+Nothing here knows Twisted: bytes in, values out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+# RFC 9110 section 5.6.2: what a field name and a method may consist of.
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# TAB is white space in HTTP, and a Java client puts DEL into its keys: both stay.
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f]")
+# What a WebSocket may be asked for by: draft 76 section 5.1; no absolute form, no fragment.
+_TARGET = re.compile(rb"/[!\"$-~]*")
+
+
+class HandshakeError(Exception):
+    """
+    A request that is refused before the upgrade, with the HTTP answer it gets.
+
+    The dialects raise it for a request they cannot accept; an application raises it from
+    C{buildProtocol} to refuse a client with a status of its choice.
+
+    @ivar status: the HTTP status code of the answer.
+    @ivar text: one line that says why; it becomes the body and the log event.
+    @ivar headers: further header fields of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        text: str = "",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """
+        @param status: an HTTP error status, 400 to 599.
+        @param text: why, in one line; the status's own phrase when empty.
+        @param headers: names and values of further header fields.
+
+        @raise ValueError: if C{status} is no HTTP error status.
+        """
+        if not 400 <= status <= 599:
+            raise ValueError(f"{status} is not an HTTP error status")
+        self.status = status
+        self.text = text or _phrase(status)
+        self.headers = tuple(headers)
+        super().__init__(status, self.text)
+
+    def response(self) -> bytes:
+        """
+        @return: the whole HTTP answer, after which the connection ends.
+        """
+        body = self.text.encode("utf-8", "replace") + b"\n"
+        fields = [
+            *self.headers,
+            (b"Content-Type", b"text/plain; charset=utf-8"),
+            (b"Content-Length", b"%d" % len(body)),
+            (b"Connection", b"Upgrade, close" if self.status == 426 else b"close"),
+        ]
+        head = b"HTTP/1.1 %d %b\r\n" % (self.status, _phrase(self.status).encode("ascii"))
+        return head + b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n" + body
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Refused"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """
+    A request line and the header fields after it.
+
+    @ivar method: as sent; empty if the request line is malformed.
+    @ivar target: the request target, byte for byte.
+    @ivar version: as sent, C{b"HTTP/1.1"}.
+    @ivar fields: lower-case field names and the values each was sent with, in order; white space
+        around a value is gone.
+    @ivar raw: the head as it was received, the empty line included.
+    @ivar flaw: what is wrong with its syntax, or an empty string. A plain HTTP server has its
+        own tolerance, so this is for those who are about to upgrade.
+    """
+
+    method: bytes
+    target: bytes
+    version: bytes
+    fields: dict[bytes, list[bytes]]
+    raw: bytes
+    flaw: str = ""
+
+    @classmethod
+    def parse(cls, lines: list[bytes]) -> RequestHead:
+        """
+        @param lines: the request line and the field lines, without line ends.
+
+        @return: the head. Nothing is raised: L{flaw} says what is wrong.
+        """
+        flaw = ""
+        words = lines[0].split(b" ")
+        if len(words) == 3:
+            method, target, version = words
+        else:
+            method = target = version = b""
+            flaw = "the request line is not three words"
+        fields: dict[bytes, list[bytes]] = {}
+        for line in lines[1:]:
+            name, colon, value = line.partition(b":")
+            if not colon or not _TOKEN.fullmatch(name):
+                flaw = flaw or "a header line is not a name, a colon and a value"
+                continue
+            fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+        raw = b"\r\n".join([*lines, b"", b""])
+        if not flaw and _CONTROL.search(b"".join(lines)):
+            flaw = "there is a control character in the head"
+        return cls(method, target, version, fields, raw, flaw)
+
+    def single(self, name: bytes) -> bytes | None:
+        """
+        The value of a field that may be sent once at most.
+
+        @param name: in lower case.
+        @return: the value, or L{None} where the field is absent.
+        @raise HandshakeError: 400 if the field was sent more than once.
+        """
+        values = self.fields.get(name)
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise HandshakeError(400, f"more than one {name.decode()} header field")
+        return values[0]
+
+    def tokens(self, name: bytes) -> Iterator[bytes]:
+        """
+        @param name: in lower case.
+        @return: the members of a comma-separated list in lower case, over all its lines.
+        """
+        for value in self.fields.get(name, ()):
+            for token in value.split(b","):
+                yield token.strip(b" \t").lower()
+
+    @property
+    def asksForUpgrade(self) -> bool:
+        """
+        Whether this asks for a WebSocket at all; everything else is plain HTTP.
+        """
+        return b"websocket" in self.tokens(b"upgrade")
+
+    def checkUpgrade(self) -> None:
+        """
+        Check what every dialect demands of its opening handshake (draft 75 section 5.2, draft 76
+        section 5.1, RFC 6455 section 4.2.1).
+
+        @raise HandshakeError: 405 for a method other than GET, 400 for the rest.
+        """
+        if self.flaw:
+            raise HandshakeError(400, self.flaw)
+        if self.method != b"GET":
+            raise HandshakeError(405, "a WebSocket is opened with GET", [(b"Allow", b"GET")])
+        if not _TARGET.fullmatch(self.target):
+            raise HandshakeError(400, "the request target is not an absolute path")
+        if self.version != b"HTTP/1.1":
+            raise HandshakeError(400, "a WebSocket is opened with HTTP/1.1")
+        if b"upgrade" not in self.tokens(b"connection"):
+            raise HandshakeError(400, "the Connection header field does not say Upgrade")

@@ -1,0 +1,594 @@
+"""
+The protocol of one connection: lines while the request head arrives, raw mode after it.
+"""
+
+from __future__ import annotations
+
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableDescriptor,
+    IProtocol,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger, LogLevel
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txhixie.connection import (
+    CloseCode,
+    Closed,
+    Connection,
+    Discarded,
+    Event,
+    Failed,
+    Opened,
+    State,
+)
+from txhixie.dialects import choose
+from txhixie.head import HandshakeError, RequestHead
+from txhixie.web import serveHTTP, upgradeRequest
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
+    from twisted.web.websocket import WebSocketProtocol
+
+    from txhixie.factory import HixieFactory
+
+_TLS_HANDSHAKE = b"\x16"
+
+
+class WebSocketDone(ConnectionDone):
+    """
+    A connection ended as its dialect says it should.
+
+    @ivar code: the close code; L{CloseCode.NO_STATUS} in dialects without one.
+    @ivar reason: the reason the closing side gave.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+
+
+class WebSocketLost(ConnectionLost):
+    """
+    A connection ended in any other way.
+
+    @ivar code: the close code that names the fault; L{CloseCode.ABNORMAL} where TCP just ended.
+    @ivar reason: the fault in words, where it is known.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+
+
+@implementer(IPushProducer)
+class HixieProtocol(LineReceiver):
+    """
+    One connection. To its application it is Twisted's C{WebSocketTransport}.
+
+    @ivar id: a short opaque string, unique and never reused; empty before the handshake.
+    @ivar request: the opening handshake as a L{twisted.web.server.Request}.
+    @ivar bytesReceived: bytes read since the request head.
+    @ivar bytesSent: bytes written since then, the handshake's answer included.
+    @ivar messagesReceived: messages delivered to the application.
+    @ivar messagesSent: messages sent or waiting to be.
+    """
+
+    factory: HixieFactory
+    transport: ITCPTransport
+
+    id = ""
+    request: Request | None = None
+    bytesReceived = 0
+    bytesSent = 0
+    messagesReceived = 0
+    messagesSent = 0
+
+    _log = Logger()
+
+    # The head, as it arrives.
+    _lines: list[bytes] | None = None
+    _headSize = 0
+    # Where bytes go in raw mode: to one of these two, or nowhere once the request is refused.
+    _connection: Connection | None = None
+    _http: IProtocol | None = None
+    _application: WebSocketProtocol | None = None
+    _decision: Deferred[WebSocketProtocol | None] | None = None
+    # The application's producer, and whether we are the transport's.
+    _producer: IPushProducer | None = None
+    _isProducer = False
+    # How the connection ends: what the peer said, that we said so, that TCP is ending, is over.
+    _farewell: Closed | Failed | None = None
+    _closing = False
+    _ending = False
+    _lost = False
+    # There are bytes to send, and the factory knows.
+    _unsent = False
+
+    # What the connection is, for applications and logs
+
+    @property
+    def dialect(self) -> str:
+        """
+        The name of the dialect; empty before it is known.
+        """
+        return "" if self._connection is None else self._connection.dialect
+
+    @property
+    def subprotocol(self) -> str | None:
+        """
+        The subprotocol agreed on, or L{None}.
+        """
+        return None if self._connection is None else self._connection.subprotocol
+
+    @property
+    def state(self) -> State:
+        """
+        How far the connection is.
+        """
+        if self._lost:
+            return State.CLOSED
+        return State.CONNECTING if self._connection is None else self._connection.state
+
+    # Twisted's WebSocketTransport
+
+    def sendTextMessage(self, text: str) -> None:
+        """
+        Send a text message. Before the handshake is complete it waits its turn; once the
+        connection closes nothing happens.
+
+        @raise TypeError: if C{text} is not a L{str}.
+        @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
+        """
+        if self._connection is not None and self._connection.sendText(text):
+            self._messageSent(text)
+
+    def sendBytesMessage(self, data: bytes) -> None:
+        """
+        Send a bytes message, like L{sendTextMessage}.
+
+        @raise txhixie.UnsupportedMessage: in dialects that have none (Hixie-75, Hixie-76).
+        """
+        if self._connection is not None and self._connection.sendBytes(data):
+            self._messageSent(data)
+
+    def ping(self, payload: bytes = b"") -> None:
+        """
+        Send a ping; nothing happens in dialects that have none (Hixie-75, Hixie-76).
+        """
+        if self._connection is not None:
+            self._connection.sendPing(payload)
+            self._flushSoon()
+
+    def loseConnection(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """
+        Close with the dialect's closing handshake, after all that was sent.
+
+        @param code: the close code, in dialects that have them.
+        @param reason: the reason, likewise; up to 123 bytes of UTF-8.
+        """
+        if self._closing or self._connection is None:
+            return
+        self._closing = True
+        self._connection.sendClose(code, reason)
+        self._flushSoon()
+
+    def attachProducer(self, producer: IPushProducer) -> None:
+        """
+        Have C{producer} paused while the peer does not read what it is sent.
+
+        @raise RuntimeError: if one is attached already.
+        """
+        if self._producer is not None:
+            raise RuntimeError("a producer is attached already")
+        self._producer = producer
+        if self.paused:
+            producer.pauseProducing()
+
+    def detachProducer(self) -> None:
+        """
+        Forget the attached producer.
+        """
+        self._producer = None
+
+    # Both directions wait for a peer that does not read
+
+    def pauseProducing(self) -> None:
+        """
+        Stop reading, and pause the attached producer: the peer has to read first.
+        """
+        if self._ending:
+            return
+        super().pauseProducing()
+        if self._producer is not None:
+            self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        Go on after L{pauseProducing}.
+        """
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        super().resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        Stop the attached producer: nobody will read what it makes.
+        """
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+
+    # The opening handshake
+
+    def connectionMade(self) -> None:
+        """
+        Start to wait for a request head.
+        """
+        self.MAX_LENGTH = self.factory.settings.maxHead
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+        self.factory.connected(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take bytes from the transport. What is sent in answer goes out when all are read.
+        """
+        if self._lines is None and data and not self._looksLikeHTTP(data):
+            return
+        self.factory.gather(LineReceiver.dataReceived, self, data)
+
+    def _looksLikeHTTP(self, data: bytes) -> bool:
+        """
+        Look at the very first byte: other protocols try their luck on every open port.
+        """
+        self._lines = []
+        if data[:1].isalpha() or data[:1] == b"\r":
+            return True
+        what = "TLS" if data[:1] == _TLS_HANDSHAKE else "something other than HTTP"
+        self._log.debug("{peer} speaks {what}", peer=self.transport.getPeer(), what=what)
+        self.setRawMode()
+        self._end()
+        return False
+
+    def lineReceived(self, line: bytes) -> None:
+        """
+        Take a line of the request head.
+        """
+        assert self._lines is not None
+        settings = self.factory.settings
+        self._headSize += len(line) + len(self.delimiter)
+        tooMany = line and len(self._lines) > settings.maxFields
+        if tooMany or self._headSize > settings.maxHead:
+            self._refuse(HandshakeError(431), LogLevel.debug)
+        elif line:
+            self._lines.append(line)
+            if len(self._lines) == 1 and b" HTTP/" not in line:
+                self._refuse(HandshakeError(400, "this is not HTTP"), LogLevel.debug)
+        elif self._lines:
+            head = RequestHead.parse(self._lines)
+            self._lines.clear()
+            self._headReceived(head)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """
+        Refuse a head with a line of more than all a head may have.
+        """
+        self._refuse(HandshakeError(431), LogLevel.debug)
+
+    def _headReceived(self, head: RequestHead) -> None:
+        self.setRawMode()
+        settings = self.factory.settings
+        try:
+            dialect = choose(head, settings.dialects)
+            if dialect is None:
+                self.factory.handshaking.cancel(self)
+                self._http = serveHTTP(head, self.factory.site, self.transport)
+                return
+            secure = ISSLTransport.providedBy(self.transport)
+            self._connection = dialect(head, settings, secure)
+            self.request = upgradeRequest(head, self.factory.site, self.transport)
+            application = self.factory.application.buildProtocol(self.request)
+        except HandshakeError as error:
+            self._refuse(error)
+        except Exception:
+            self._refuseFailure(Failure())
+        else:
+            if isinstance(application, Deferred):
+                self._decide(application)
+            elif iscoroutine(application):
+                self._decide(Deferred.fromCoroutine(application))
+            else:
+                self._accept(cast("WebSocketProtocol | None", application))
+
+    def _decide(self, decision: Deferred[WebSocketProtocol | None]) -> None:
+        """
+        Wait for an application that takes its time, and read no further meanwhile.
+        """
+        self._decision = decision
+        decision.addCallbacks(self._accept, self._refuseFailure)
+        decision.addErrback(lambda failure: self._log.failure("accepting", failure))
+        if self._decision is not None:
+            self.pauseProducing()
+
+    def _decided(self) -> bool:
+        """
+        @return: whether somebody still waits for the decision.
+        """
+        self._decision = None
+        return not self._ending and not self._lost
+
+    def _accept(self, application: WebSocketProtocol | None) -> None:
+        if not self._decided():
+            return
+        if application is None:
+            self._refuse(HandshakeError(404, "nothing answers here"))
+            return
+        self._application = application
+        self.factory.gather(self._answer)
+
+    def _answer(self) -> None:
+        assert self._connection is not None
+        assert self._application is not None
+        assert self.request is not None
+        self.id = self.factory.newId()
+        self._call(self._application.negotiationStarted, self)
+        cookies = [(b"Set-Cookie", cookie) for cookie in self.request.cookies]
+        self._deliver(self._connection.accept(cookies))
+        if self.paused:
+            self.resumeProducing()
+
+    def _refuseFailure(self, failure: Failure) -> None:
+        if not self._decided():
+            return
+        if failure.check(HandshakeError):
+            self._refuse(cast(HandshakeError, failure.value))
+            return
+        self._log.failure("asking the application about {peer}", failure, peer=self._peerName())
+        self._refuse(HandshakeError(500))
+
+    def _refuse(self, error: HandshakeError, level: Any = LogLevel.info) -> None:
+        self._log.emit(
+            level,
+            "refused {peer}: {status} {text}",
+            peer=self._peerName(),
+            status=error.status,
+            text=error.text,
+        )
+        self._connection = None
+        self.setRawMode()
+        self.transport.write(error.response())
+        self._end()
+
+    def handshakeTimedOut(self) -> None:
+        """
+        Give up on a client that does not complete its handshake.
+        """
+        decision = self._decision
+        if decision is not None:
+            self._refuse(HandshakeError(503, "the application took too long"))
+            decision.cancel()
+            return
+        self._log.debug("{peer} did not complete a handshake", peer=self._peerName())
+        self._end()
+
+    # The open connection
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """
+        Take what follows the request head.
+        """
+        if self._connection is not None:
+            self.bytesReceived += len(data)
+            self._deliver(self._connection.receiveData(data))
+        elif self._http is not None:
+            self._http.dataReceived(data)
+
+    def _deliver(self, events: list[Event]) -> None:
+        """
+        Tell the application what happened. An error it makes ends this connection only.
+        """
+        application = self._application
+        if application is None:
+            return
+        try:
+            for event in events:
+                if event.__class__ is str:
+                    if not self._closing:
+                        self.messagesReceived += 1
+                        application.textMessageReceived(event)
+                elif event.__class__ is bytes:
+                    if not self._closing:
+                        self.messagesReceived += 1
+                        application.bytesMessageReceived(event)
+                else:
+                    self._happened(event, application)
+        except Exception:
+            self._applicationFailed(Failure())
+        if self.factory.settings.logMessages:
+            for event in events:
+                if isinstance(event, (str, bytes)):
+                    self._logMessage("received", event)
+        self._flushSoon()
+
+    def _happened(self, event: Event, application: WebSocketProtocol) -> None:
+        match event:
+            case Opened():
+                self.factory.opened(self)
+                self._isProducer = True
+                IConsumer(self.transport).registerProducer(self, True)
+                self._log.debug(
+                    "{id} opened: {dialect} {path} from {peer}",
+                    id=self.id,
+                    dialect=self.dialect,
+                    path=self.request and self.request.path,
+                    peer=self._peerName(),
+                )
+                application.negotiationFinished()
+            case Discarded(frameType):
+                self._log.debug(
+                    "{id} sends frames that are discarded, of type 0x{type:02x}",
+                    id=self.id,
+                    type=frameType,
+                )
+            case Closed(code, reason) | Failed(code, reason):
+                assert self._connection is not None
+                self._farewell = event
+                self._connection.sendClose(code, reason)
+
+    def _call(self, method: Any, *args: object) -> None:
+        """
+        Call a method of the application, whose errors end this connection only.
+        """
+        try:
+            method(*args)
+        except Exception:
+            self._applicationFailed(Failure())
+
+    def _applicationFailed(self, failure: Failure) -> None:
+        self._log.failure("in the application of {id}", failure, id=self.id)
+        self.loseConnection(CloseCode.INTERNAL_ERROR)
+
+    def _messageSent(self, message: str | bytes) -> None:
+        self.messagesSent += 1
+        if not self._unsent:
+            self._flushSoon()
+        if self.factory.settings.logMessages:
+            self._logMessage("sent", message)
+
+    def _logMessage(self, direction: str, message: str | bytes) -> None:
+        self._log.info(
+            "{id} {direction} {message!r}", id=self.id, direction=direction, message=message
+        )
+
+    def _flushSoon(self) -> None:
+        """
+        Write what is to be sent: at once, or when all that is being read has been dealt with.
+        """
+        if not self._unsent:
+            self._unsent = True
+            self.factory.flushSoon(self)
+
+    def flush(self) -> None:
+        """
+        Write what is to be sent. This is the one place that writes to an upgraded connection.
+        """
+        self._unsent = False
+        connection = self._connection
+        if connection is None or self._lost:
+            return
+        data = connection.dataToSend()
+        if data:
+            self.bytesSent += len(data)
+            self.transport.write(data)
+        if connection.state > State.OPEN and not self._ending:
+            if connection.finished:
+                self._end()
+            else:
+                self.factory.closing.start(self)
+
+    # The end
+
+    def _end(self) -> None:
+        """
+        End TCP in good order: all that was written goes out, then the end of the stream. What
+        the peer still sends is read and dropped, for closing on unread bytes is a reset, which
+        would take back what the peer has not read yet.
+        """
+        if self._ending:
+            return
+        self._ending = True
+        self.factory.handshaking.cancel(self)
+        if self.paused:
+            super().resumeProducing()
+        if self._isProducer:
+            IConsumer(self.transport).unregisterProducer()
+        if IHalfCloseableDescriptor.providedBy(self.transport) and not ISSLTransport.providedBy(
+            self.transport
+        ):
+            self.transport.loseWriteConnection()
+            self.factory.closing.start(self)
+        else:
+            self._letGo()
+
+    def _letGo(self) -> None:
+        self.transport.loseConnection()
+        self.factory.lingering.start(self)
+
+    def closeTimedOut(self) -> None:
+        """
+        Take the next step towards the end with a peer that does not do its part.
+        """
+        if self._ending:
+            self._letGo()
+        else:
+            self._end()
+
+    def abort(self) -> None:
+        """
+        End the connection now.
+        """
+        self.transport.abortConnection()
+
+    def shutDown(self) -> None:
+        """
+        Close because the server stops.
+        """
+        if self._connection is not None and self._application is not None:
+            self.loseConnection(CloseCode.GOING_AWAY, "the server is going down")
+        else:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Tell the application, once, how the connection ended.
+        """
+        self._lost = True
+        self.factory.disconnected(self)
+        decision, self._decision = self._decision, None
+        if decision is not None:
+            decision.cancel()
+        if self._http is not None:
+            self._http.connectionLost(reason)
+        application, self._application = self._application, None
+        if application is None or self._connection is None:
+            return
+        ending = self._howItEnded(self._connection, reason)
+        self._connection.state = State.CLOSED
+        self._log.debug(
+            "{id} closed: {ending}; {messagesReceived} messages in, {messagesSent} out",
+            id=self.id,
+            ending=ending,
+            messagesReceived=self.messagesReceived,
+            messagesSent=self.messagesSent,
+        )
+        self._call(application.connectionLost, Failure(ending))
+
+    def _howItEnded(self, connection: Connection, reason: Failure) -> WebSocketDone | WebSocketLost:
+        farewell = self._farewell
+        if connection.clean and (connection.finished or reason.check(ConnectionDone)):
+            if farewell is None:
+                return WebSocketDone(CloseCode.NO_STATUS)
+            return WebSocketDone(farewell.code, farewell.reason)
+        if farewell is None:
+            return WebSocketLost(CloseCode.ABNORMAL, str(reason.value))
+        return WebSocketLost(farewell.code, farewell.reason)
+
+    def _peerName(self) -> str:
+        peer = self.transport.getPeer()
+        host = getattr(peer, "host", None)
+        return f"{host}:{peer.port}" if host is not None else str(peer)

@@ -1,0 +1,107 @@
+"""
+All contact with twisted.web: the request that applications are shown, and the plain HTTP server
+on the same port.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.interfaces import IReactorTime, ISSLTransport
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request, Site
+
+from txhixie.head import RequestHead
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IProtocol, ITCPTransport
+
+
+class Okay(Resource):
+    """
+    Answers every path and method with C{okay}.
+    """
+
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        request.setHeader(b"Content-Type", b"text/plain")
+        if request.method == b"HEAD":
+            request.setHeader(b"Content-Length", b"4")
+            return b""
+        return b"okay"
+
+
+class _UpgradeChannel:
+    """
+    As much of an HTTP channel as a request needs that is never answered through it.
+    """
+
+    def __init__(self, transport: ITCPTransport) -> None:
+        self.transport = transport
+
+    def getPeer(self) -> IAddress:
+        return self.transport.getPeer()
+
+    def getHost(self) -> IAddress:
+        return self.transport.getHost()
+
+    def isSecure(self) -> bool:
+        return ISSLTransport.providedBy(self.transport)
+
+
+class UpgradeRequest(Request):
+    """
+    An opening handshake as a twisted.web request: path, arguments, headers, cookies and peer are
+    where a twisted.web application looks for them. It is for reading; cookies that an application
+    adds to it in C{buildProtocol} go out with the handshake's answer.
+    """
+
+    def process(self) -> None:
+        """
+        Set what a site would have set; there is nothing to answer.
+        """
+        self.prepath = []
+        self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
+
+
+def upgradeRequest(head: RequestHead, site: Site, transport: ITCPTransport) -> UpgradeRequest:
+    """
+    @param head: an opening handshake.
+    @param site: the site that plain HTTP requests go to; it holds the sessions.
+    """
+    request = UpgradeRequest(_UpgradeChannel(transport), parsePOSTFormSubmission=False)
+    request.site = site
+    for name, values in head.fields.items():
+        request.requestHeaders.setRawHeaders(name, values)
+    request.parseCookies()
+    request.gotLength(0)
+    request.requestReceived(head.method, head.target, head.version)
+    return request
+
+
+def makeSite(site: Site | IResource | None, reactor: IReactorTime) -> Site:
+    """
+    @param site: a site, the root of one, or L{None} for one that says C{okay}.
+    @return: the site that plain HTTP requests go to.
+    """
+    if site is None:
+        site = Okay()
+    if not IResource.providedBy(site):
+        return cast(Site, site)
+    made = Site(site, reactor=reactor)
+    made.noisy = False
+    return made
+
+
+def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:
+    """
+    Hand a connection on to twisted.web, its first request included.
+
+    @return: what takes all further data, and the loss of the connection.
+    """
+    channel: IProtocol = site.buildProtocol(transport.getPeer())
+    channel.makeConnection(transport)
+    channel.dataReceived(head.raw)
+    return channel
