@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -46,6 +46,13 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = 1011
 
 
+def mayBeSent(code: int) -> bool:
+    """
+    @return: whether a close frame may carry C{code} (RFC 6455 section 7.4).
+    """
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
 class UnsupportedMessage(TypeError):
     """
     A message was sent that the connection's dialect cannot carry: bytes, in Hixie-75 and
@@ -72,6 +79,10 @@ class Settings:
         passes.
     @ivar maxHead: bytes of a request head.
     @ivar maxFields: header fields of a request head.
+    @ivar maxFragments: frames that a message may come in.
+    @ivar compression: whether permessage-deflate is agreed to where a client offers it.
+    @ivar pingInterval: seconds between keepalive pings, in dialects that have them; 0: none.
+    @ivar pingTimeout: seconds that a pinged peer has to send anything at all.
     @ivar handshakeTimeout: seconds from the connection to the end of the opening handshake.
     @ivar closeTimeout: seconds the peer has to answer a closing handshake, and then to end TCP.
     @ivar lingerTimeout: seconds a closed peer may take to read what was sent before the close.
@@ -87,6 +98,10 @@ class Settings:
     maxMessage: int = 1024 * 1024
     maxHead: int = 16 * 1024
     maxFields: int = 100
+    maxFragments: int = 128 * 1024
+    compression: bool = False
+    pingInterval: float = 30.0
+    pingTimeout: float = 30.0
     handshakeTimeout: float = 10.0
     closeTimeout: float = 2.0
     lingerTimeout: float = 30.0
@@ -98,6 +113,17 @@ class Opened:
     """
     The opening handshake is complete; what is sent now reaches the peer.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """
+    The peer answered a ping, or sent a pong unasked.
+
+    @ivar payload: the ping's payload.
+    """
+
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +166,7 @@ class Failed:
 
 # A text message is its str and a bytes message its bytes: the two that come by the million
 # need no object around them.
-Event: TypeAlias = str | bytes | Opened | Discarded | Closed | Failed
+Event: TypeAlias = str | bytes | Opened | Pong | Discarded | Closed | Failed
 
 
 class Connection(ABC):
@@ -148,6 +174,7 @@ class Connection(ABC):
     The server's side of one WebSocket in one dialect.
 
     @cvar dialect: the name of the dialect, the same in logs, settings and documentation.
+    @cvar hasPing: whether it has pings.
     @ivar subprotocol: the subprotocol agreed on, or L{None}.
     @ivar state: how far the connection is.
     @ivar clean: whether it ended as its dialect says it should.
@@ -156,6 +183,7 @@ class Connection(ABC):
     __slots__ = ("_early", "_maxMessage", "_outgoing", "_strict", "state", "subprotocol")
 
     dialect: ClassVar[str]
+    hasPing: ClassVar[bool] = False
     subprotocol: str | None
     state: State
 
@@ -172,7 +200,7 @@ class Connection(ABC):
         self._strict = settings.strict
         self._outgoing: list[bytes] = []
         # Frames sent before the handshake is complete; None from then on.
-        self._early: list[bytes] | None = None
+        self._early: list[bytes] | None = []
         self.state = State.CONNECTING
         self.subprotocol = None
 
@@ -184,6 +212,14 @@ class Connection(ABC):
             header fields.
         """
 
+    @classmethod
+    def switchedOff(cls, enabled: tuple[str, ...]) -> HandshakeError:
+        """
+        @param enabled: the names of the dialects that are not.
+        @return: the answer to a request in this dialect where it is switched off.
+        """
+        return HandshakeError(400, f"{cls.dialect} is switched off here")
+
     @abstractmethod
     def accept(self, headers: Iterable[tuple[bytes, bytes]] = ()) -> list[Event]:
         """
@@ -194,11 +230,11 @@ class Connection(ABC):
         """
 
     @abstractmethod
-    def receiveData(self, data: bytes) -> list[Event]:
+    def receiveData(self, data: bytes) -> Iterable[Event]:
         """
         @param data: what arrived after the request head, cut anywhere.
-        @return: what it means, in order. Never raises for what a peer sends; after L{Closed} or
-            L{Failed} the result is empty.
+        @return: what it means, in order, to be gone through at once. Never raises for what a
+            peer sends; after L{Closed} or L{Failed} the result is empty.
         """
 
     @abstractmethod
@@ -248,6 +284,32 @@ class Connection(ABC):
         Whether TCP may end now without anybody having missed something.
         """
 
+    def _send(self, frame: bytes) -> bool:
+        if self.state > State.OPEN:
+            return False
+        self._queue(frame)
+        return True
+
+    def _queue(self, frame: bytes) -> None:
+        """
+        Have a frame sent in its turn: behind the handshake's answer, if that is not out yet.
+        """
+        if self._early is None:
+            self._outgoing.append(frame)
+        else:
+            self._early.append(frame)
+
+    def _open(self) -> Opened:
+        """
+        Let out what had to wait for the handshake.
+        """
+        assert self._early is not None
+        self._outgoing += self._early
+        self._early = None
+        if self.state is State.CONNECTING:
+            self.state = State.OPEN
+        return Opened()
+
     def dataToSend(self) -> bytes:
         """
         @return: the bytes to write since the last call.
@@ -258,6 +320,24 @@ class Connection(ABC):
         data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
         outgoing.clear()
         return data
+
+
+def framedOnce(frame: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    """
+    Remember the last text that was framed, and its frame: a broadcast frames once for all the
+    receivers of a dialect.
+    """
+    lastText: str | None = None
+    lastFrame = b""
+
+    def framed(text: str) -> bytes:
+        nonlocal lastText, lastFrame
+        if text is not lastText:
+            lastFrame = frame(text)
+            lastText = text
+        return lastFrame
+
+    return framed
 
 
 @lru_cache(maxsize=16)

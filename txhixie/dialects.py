@@ -7,11 +7,14 @@ from __future__ import annotations
 from txhixie.connection import Connection
 from txhixie.head import HandshakeError, RequestHead
 from txhixie.hixie import Hixie75, Hixie76
+from txhixie.rfc6455 import Hybi07, Hybi08, Rfc6455
 
-# In the order they are asked whether they recognize a request. A dialect plugs in here.
-DIALECTS: tuple[type[Connection], ...] = (Hixie76, Hixie75)
+# In the order they are asked whether they recognize a request: a version number wins over the
+# keys of Hixie-76, and those over Hixie-75, which has nothing of its own. A dialect plugs in here.
+DIALECTS: tuple[type[Connection], ...] = (Hybi07, Hybi08, Rfc6455, Hixie76, Hixie75)
 
-DIALECT_NAMES: tuple[str, ...] = tuple(dialect.dialect for dialect in DIALECTS)
+# Oldest first, as people name them.
+DIALECT_NAMES: tuple[str, ...] = ("hixie-75", "hixie-76", "hybi-07", "hybi-08", "rfc6455")
 
 
 def choose(head: RequestHead, enabled: tuple[str, ...] | None = None) -> type[Connection] | None:
@@ -28,6 +31,6 @@ def choose(head: RequestHead, enabled: tuple[str, ...] | None = None) -> type[Co
     for dialect in DIALECTS:
         if dialect.recognizes(head):
             if enabled is not None and dialect.dialect not in enabled:
-                raise HandshakeError(400, f"{dialect.dialect} is switched off here")
+                raise dialect.switchedOff(enabled)
             return dialect
     raise HandshakeError(400, "this dialect of the WebSocket protocol is not spoken here")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,13 +18,18 @@ from twisted.web.server import Request, Site
 
 from txhixie.connection import Settings
 from txhixie.deadlines import Deadlines
+from txhixie.dialects import DIALECT_NAMES
 from txhixie.protocol import HixieProtocol
+from txhixie.rfc6455 import ACCELERATED
 from txhixie.web import makeSite
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
 
 _P = ParamSpec("_P")
+
+# What each connection counts.
+_COUNTERS = ("messagesReceived", "messagesSent", "bytesReceived", "bytesSent")
 
 
 class Application(Protocol):
@@ -84,7 +89,16 @@ class HixieFactory(ServerFactory):
         self.lingering: Deadlines[HixieProtocol] = Deadlines(
             reactor, settings.lingerTimeout, HixieProtocol.abort
         )
+        self.quiet: Deadlines[HixieProtocol] = Deadlines(
+            reactor, settings.pingInterval, HixieProtocol.keepAlive
+        )
+        self.unanswered: Deadlines[HixieProtocol] = Deadlines(
+            reactor, settings.pingTimeout, HixieProtocol.pingTimedOut
+        )
         self._reactor = reactor
+        self._started = reactor.seconds()
+        # What the connections counted that are no more.
+        self._gone = dict.fromkeys(_COUNTERS, 0)
         self._open: dict[str, HixieProtocol] = {}
         self.connections: Mapping[str, HixieProtocol] = MappingProxyType(self._open)
         self._all: set[HixieProtocol] = set()
@@ -114,6 +128,26 @@ class HixieFactory(ServerFactory):
         for connectionId, protocol in list(self._open.items()):
             if connectionId != exclude:
                 protocol.sendTextMessage(text)
+
+    def statistics(self) -> dict[str, Any]:
+        """
+        @return: sums over all connections that are or were: nothing about a single one. Seconds
+            under C{uptime}, open connections by dialect under C{connections}, and what was
+            C{received} and C{sent} since the factory was made under C{messages} and C{bytes}.
+        """
+        connections = dict.fromkeys(DIALECT_NAMES, 0)
+        for protocol in self._open.values():
+            connections[protocol.dialect] += 1
+        sums = {
+            counter: sum((getattr(p, counter) for p in self._all), self._gone[counter])
+            for counter in _COUNTERS
+        }
+        return {
+            "uptime": self._reactor.seconds() - self._started,
+            "connections": connections,
+            "messages": {"received": sums["messagesReceived"], "sent": sums["messagesSent"]},
+            "bytes": {"received": sums["bytesReceived"], "sent": sums["bytesSent"]},
+        }
 
     def closeConnections(self) -> Deferred[None]:
         """
@@ -149,6 +183,8 @@ class HixieFactory(ServerFactory):
         """
         if not self.settings.origins:
             self._log.info("every Origin is accepted")
+        if not ACCELERATED:
+            self._log.warn("websockets runs without its C part: RFC 6455 will be slow")
         self.site.doStart()
 
     def stopFactory(self) -> None:
@@ -178,16 +214,25 @@ class HixieFactory(ServerFactory):
         """
         self.handshaking.cancel(protocol)
         self._open[protocol.id] = protocol
+        if protocol.hasPing and self.settings.pingInterval:
+            self.quiet.start(protocol)
 
     def disconnected(self, protocol: HixieProtocol) -> None:
         """
         A connection is gone.
         """
-        self.handshaking.cancel(protocol)
-        self.closing.cancel(protocol)
-        self.lingering.cancel(protocol)
+        for deadlines in (
+            self.handshaking,
+            self.quiet,
+            self.unanswered,
+            self.closing,
+            self.lingering,
+        ):
+            deadlines.cancel(protocol)
         self._open.pop(protocol.id, None)
         self._all.discard(protocol)
+        for counter in _COUNTERS:
+            self._gone[counter] += getattr(protocol, counter)
         self._tellIfAllGone()
 
     def gather(self, receive: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:

@@ -169,3 +169,14 @@ class RequestHead:
             raise HandshakeError(400, "a WebSocket is opened with HTTP/1.1")
         if b"upgrade" not in self.tokens(b"connection"):
             raise HandshakeError(400, "the Connection header field does not say Upgrade")
+
+    def checkNoBody(self, contentLength: bytes) -> None:
+        """
+        Check that what follows an opening handshake is not claimed to be an HTTP body.
+
+        @param contentLength: the C{Content-Length} it may have all the same.
+        @raise HandshakeError: 400 if it is.
+        """
+        bodySize = self.single(b"content-length")
+        if bodySize not in (None, contentLength) or b"transfer-encoding" in self.fields:
+            raise HandshakeError(400, "an opening handshake has no body")

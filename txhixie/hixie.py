@@ -20,16 +20,16 @@ from txhixie.connection import (
     Discarded,
     Event,
     Failed,
-    Opened,
     Settings,
     State,
     UnsupportedMessage,
     checkOrigin,
+    framedOnce,
 )
 from txhixie.head import HandshakeError, RequestHead
 
 # Looking a member up in an enum is slow enough to be seen in a message's cost.
-_CONNECTING, _OPEN, _CLOSING, _CLOSED = State
+_CLOSING, _CLOSED = State.CLOSING, State.CLOSED
 
 _CLOSING_FRAME = b"\xff\x00"
 _NONCE_SIZE = 8
@@ -111,11 +111,7 @@ def location(head: RequestHead, settings: Settings, secure: bool) -> bytes:
     return b"%b://%b%b%b" % (scheme, name.lower(), suffix, head.target)
 
 
-# The text that was framed last, and its frame: a broadcast frames once for all its receivers.
-_lastText = ""
-_lastFrame = b"\x00\xff"
-
-
+@framedOnce
 def frameText(text: str) -> bytes:
     """
     @return: C{text} as a frame of either dialect (draft 75 and 76 section 5.3).
@@ -123,13 +119,9 @@ def frameText(text: str) -> bytes:
     @raise UnicodeEncodeError: if it has lone surrogates. Ill-formed UTF-8 would let a message
         end a frame early, so it never gets out.
     """
-    global _lastText, _lastFrame
-    if text is not _lastText:
-        if not isinstance(text, str):
-            raise TypeError(f"a text message is a str, not {type(text).__name__}")
-        _lastFrame = b"\x00%b\xff" % text.encode("utf-8")
-        _lastText = text
-    return _lastFrame
+    if not isinstance(text, str):
+        raise TypeError(f"a text message is a str, not {type(text).__name__}")
+    return b"\x00%b\xff" % text.encode("utf-8")
 
 
 class HixieConnection(Connection):
@@ -179,9 +171,7 @@ class HixieConnection(Connection):
     # The opening handshake
 
     def _readHandshake(self, head: RequestHead, settings: Settings, secure: bool) -> None:
-        bodySize = head.single(b"content-length")
-        if bodySize not in (None, self.contentLength) or b"transfer-encoding" in head.fields:
-            raise HandshakeError(400, "an opening handshake has no body")
+        head.checkNoBody(self.contentLength)
         self._location = location(head, settings, secure)
         self._origin = self._readOrigin(head, settings)
         requested = self._requestedSubprotocol(head)
@@ -223,24 +213,10 @@ class HixieConnection(Connection):
         self._origin, self._location = None, b""
         return self.statusLine + b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n"
 
-    def _open(self) -> Opened:
-        self._outgoing += self._early or ()
-        self._early = None
-        if self.state is _CONNECTING:
-            self.state = _OPEN
-        return Opened()
-
     # Sending
 
     def sendText(self, text: str) -> bool:
-        frame = frameText(text)
-        if self.state is _OPEN:
-            self._outgoing.append(frame)
-        elif self.state is _CONNECTING:
-            self._queueEarly(frame)
-        else:
-            return False
-        return True
+        return self._send(frameText(text))
 
     def sendBytes(self, data: bytes) -> bool:
         raise UnsupportedMessage(f"{self.dialect} carries text only")
@@ -253,16 +229,8 @@ class HixieConnection(Connection):
             return
         self._sentClose = True
         if self.closingFrame:
-            if self._reading is _NONCE:
-                self._queueEarly(self.closingFrame)
-            else:
-                self._outgoing.append(self.closingFrame)
+            self._queue(self.closingFrame)
         self.state = _CLOSED if self.finished else _CLOSING
-
-    def _queueEarly(self, frame: bytes) -> None:
-        if self._early is None:
-            self._early = []
-        self._early.append(frame)
 
     # Receiving
 

@@ -4,6 +4,7 @@ The protocol of one connection: lines while the request head arrives, raw mode a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,7 +32,9 @@ from txhixie.connection import (
     Event,
     Failed,
     Opened,
+    Pong,
     State,
+    mayBeSent,
 )
 from txhixie.dialects import choose
 from txhixie.head import HandshakeError, RequestHead
@@ -115,6 +118,8 @@ class HixieProtocol(LineReceiver):
     _closing = False
     _ending = False
     _lost = False
+    # What had been received when the last keepalive ping went out.
+    _receivedAtPing = -1
     # There are bytes to send, and the factory knows.
     _unsent = False
 
@@ -126,6 +131,13 @@ class HixieProtocol(LineReceiver):
         The name of the dialect; empty before it is known.
         """
         return "" if self._connection is None else self._connection.dialect
+
+    @property
+    def hasPing(self) -> bool:
+        """
+        Whether the dialect has pings.
+        """
+        return self._connection is not None and self._connection.hasPing
 
     @property
     def subprotocol(self) -> str | None:
@@ -178,8 +190,11 @@ class HixieProtocol(LineReceiver):
         Close with the dialect's closing handshake, after all that was sent.
 
         @param code: the close code, in dialects that have them.
-        @param reason: the reason, likewise; up to 123 bytes of UTF-8.
+        @param reason: the reason, likewise; what exceeds 123 bytes of UTF-8 is cut off.
+        @raise ValueError: if C{code} is not one that may be sent (RFC 6455 section 7.4).
         """
+        if not mayBeSent(code):
+            raise ValueError(f"{code} is not a close code that may be sent")
         if self._closing or self._connection is None:
             return
         self._closing = True
@@ -398,31 +413,30 @@ class HixieProtocol(LineReceiver):
         elif self._http is not None:
             self._http.dataReceived(data)
 
-    def _deliver(self, events: list[Event]) -> None:
+    def _deliver(self, events: Iterable[Event]) -> None:
         """
         Tell the application what happened. An error it makes ends this connection only.
         """
         application = self._application
         if application is None:
             return
+        logMessages = self.factory.settings.logMessages
         try:
             for event in events:
-                if event.__class__ is str:
-                    if not self._closing:
-                        self.messagesReceived += 1
+                if isinstance(event, (str, bytes)):
+                    if self._closing:
+                        continue
+                    self.messagesReceived += 1
+                    if logMessages:
+                        self._logMessage("received", event)
+                    if isinstance(event, str):
                         application.textMessageReceived(event)
-                elif event.__class__ is bytes:
-                    if not self._closing:
-                        self.messagesReceived += 1
+                    else:
                         application.bytesMessageReceived(event)
                 else:
                     self._happened(event, application)
         except Exception:
             self._applicationFailed(Failure())
-        if self.factory.settings.logMessages:
-            for event in events:
-                if isinstance(event, (str, bytes)):
-                    self._logMessage("received", event)
         self._flushSoon()
 
     def _happened(self, event: Event, application: WebSocketProtocol) -> None:
@@ -439,6 +453,8 @@ class HixieProtocol(LineReceiver):
                     peer=self._peerName(),
                 )
                 application.negotiationFinished()
+            case Pong(payload):
+                application.pongReceived(payload)
             case Discarded(frameType):
                 self._log.debug(
                     "{id} sends frames that are discarded, of type 0x{type:02x}",
@@ -537,6 +553,26 @@ class HixieProtocol(LineReceiver):
             self._letGo()
         else:
             self._end()
+
+    def keepAlive(self) -> None:
+        """
+        Ping a peer, and see whether it sends anything in time.
+        """
+        self._receivedAtPing = self.bytesReceived
+        self.ping()
+        self.factory.unanswered.start(self)
+
+    def pingTimedOut(self) -> None:
+        """
+        Drop a peer that has not sent a byte since it was pinged. One that is not read from, as
+        it does not read either, is not blamed.
+        """
+        if self.bytesReceived != self._receivedAtPing or self.paused:
+            self.factory.quiet.start(self)
+            return
+        self._farewell = Failed(CloseCode.ABNORMAL, "no answer to a ping")
+        self._log.info("{id} does not answer a ping", id=self.id)
+        self.abort()
 
     def abort(self) -> None:
         """

@@ -20,6 +20,7 @@ from txhixie.connection import Settings
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.factory import HixieFactory
 from txhixie.services import SERVICES, Routes
+from txhixie.web import Okay
 
 if TYPE_CHECKING:
     from txhixie.factory import Application
@@ -39,6 +40,10 @@ def _seconds(value: str) -> float:
     if not 0 < seconds < float("inf"):
         raise ValueError(f"{value!r} is not a number of seconds")
     return seconds
+
+
+def _secondsOrNone(value: str) -> float:
+    return 0.0 if value == "0" else _seconds(value)
 
 
 class Options(usage.Options):
@@ -82,6 +87,20 @@ class Options(usage.Options):
             _bytesCount,
         ],
         [
+            "ping-interval",
+            None,
+            _DEFAULTS.pingInterval,
+            "Seconds between keepalive pings, to clients that have them; 0: none.",
+            _secondsOrNone,
+        ],
+        [
+            "ping-timeout",
+            None,
+            _DEFAULTS.pingTimeout,
+            "Seconds that a pinged client has to send anything.",
+            _seconds,
+        ],
+        [
             "handshake-timeout",
             None,
             _DEFAULTS.handshakeTimeout,
@@ -91,7 +110,9 @@ class Options(usage.Options):
     ]
 
     optFlags: ClassVar[list[list[str | None]]] = [
-        ["log-messages", None, "Log each message, at info level."]
+        ["compression", None, "Agree to permessage-deflate where a client offers it."],
+        ["log-messages", None, "Log each message, at info level."],
+        ["no-console", None, "Do not serve the console page at /console."],
     ]
 
     def __init__(self) -> None:
@@ -150,6 +171,9 @@ class Options(usage.Options):
             location=_location(self["location"]),
             subprotocols=tuple(self["subprotocols"]),
             maxMessage=self["max-message"],
+            compression=bool(self["compression"]),
+            pingInterval=self["ping-interval"],
+            pingTimeout=self["ping-timeout"],
             handshakeTimeout=self["handshake-timeout"],
             logMessages=bool(self["log-messages"]),
         )
@@ -241,4 +265,13 @@ def makeService(options: Options) -> IService:
     """
     routes = {name.encode(): made for name, made in options["applications"].items()}
     application = Routes(routes, options["application"])
-    return HixieService(HixieFactory(application, settings=options["settings"]), options["ports"])
+    root = Okay()
+    factory = HixieFactory(application, root, options["settings"])
+    if not options["no-console"]:
+        try:
+            from txhixie.console import Console
+
+            root.putChild(b"console", Console(factory))
+        except Exception:
+            pass
+    return HixieService(factory, options["ports"])

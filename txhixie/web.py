@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 class Okay(Resource):
     """
-    Answers every path and method with C{okay}.
+    Answers every path and method with C{okay}, but for the children it is given.
     """
 
-    isLeaf = True
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return self
 
     def render(self, request: Request) -> bytes:
         request.setHeader(b"Content-Type", b"text/plain")

@@ -1,0 +1,416 @@
+"""
+RFC 6455, and hybi-07 and hybi-08 on the way to it: an adapter over the Sans-I/O layer of the
+C{websockets} library, which does framing, masking, close codes and permessage-deflate.
+
+The opening handshake is our own, as the library knows version 13 only. From the library come
+frames; here they become messages.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterable, Iterator
+from hashlib import sha1
+from typing import Any, ClassVar
+
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN as LIBRARY_OPEN
+from websockets.protocol import SEND_EOF
+from websockets.server import ServerProtocol
+
+from txhixie.connection import (
+    CloseCode,
+    Closed,
+    Connection,
+    Event,
+    Failed,
+    Pong,
+    Settings,
+    State,
+    checkOrigin,
+    framedOnce,
+)
+from txhixie.head import HandshakeError, RequestHead
+
+try:
+    import websockets.speedups
+except ImportError:
+    ACCELERATED = False
+else:
+    ACCELERATED = websockets.speedups is not None
+
+_CONNECTING, _OPEN, _CLOSING, _CLOSED = State
+_TEXT, _BINARY, _CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE
+_PING, _PONG = Opcode.PING, Opcode.PONG
+
+# RFC 6455 section 1.3.
+_KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+# Every few bytes can inflate to a whole message, so compressed input is dealt with in slices.
+_SLICE = 4096
+
+_NOT_UTF8 = "a text message is not UTF-8"
+
+# What the library would log, the protocol logs in our own terms.
+_quiet = logging.Logger("txhixie.websockets", logging.CRITICAL + 1)
+
+_deflate = ServerPerMessageDeflateFactory(
+    server_max_window_bits=12,
+    client_max_window_bits=12,
+    compress_settings={"memLevel": 5},
+)
+
+
+class _Framing(ServerProtocol):
+    """
+    The library's state machine, with one rule mended: a close frame may come between the
+    fragments of a message (RFC 6455 section 5.4), which then stays unfinished.
+    """
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is _CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
+def acceptKey(key: bytes) -> bytes:
+    """
+    @param key: a C{Sec-WebSocket-Key}.
+    @return: the C{Sec-WebSocket-Accept} that answers it (RFC 6455 section 4.2.2).
+    """
+    return b64encode(sha1(key + _KEY_SUFFIX, usedforsecurity=False).digest())
+
+
+@framedOnce
+def _frameText(text: str) -> bytes:
+    return Frame(_TEXT, _encode(text)).serialize(mask=False)
+
+
+def _encode(text: str) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError(f"a text message is a str, not {type(text).__name__}")
+    return text.encode("utf-8")
+
+
+class Rfc6455(Connection):
+    """
+    Version 13: RFC 6455, and hybi-13 to -17 before it.
+    """
+
+    __slots__ = (
+        "_closeFrame",
+        "_decoder",
+        "_deflated",
+        "_ended",
+        "_fragments",
+        "_library",
+        "_maxFragments",
+        "_peerClosed",
+        "_pieces",
+        "_reply",
+        "_sentClose",
+    )
+
+    dialect = "rfc6455"
+    hasPing = True
+    version: ClassVar[bytes] = b"13"
+    # Where the origin is sent, best first.
+    originFields: ClassVar[tuple[bytes, ...]] = (b"origin",)
+
+    @classmethod
+    def recognizes(cls, head: RequestHead) -> bool:
+        # Also what no version is known for; the other versions are asked first.
+        return b"sec-websocket-version" in head.fields or b"sec-websocket-key" in head.fields
+
+    @classmethod
+    def switchedOff(cls, enabled: tuple[str, ...]) -> HandshakeError:
+        versions = [dialect.version for dialect in VERSIONS if dialect.dialect in enabled]
+        if not versions:
+            return super().switchedOff(enabled)
+        return _otherVersions(versions)
+
+    def __init__(self, head: RequestHead, settings: Settings, secure: bool) -> None:
+        super().__init__(head, settings, secure)
+        self._reply = [
+            (b"Upgrade", b"websocket"),
+            (b"Connection", b"Upgrade"),
+            (b"Sec-WebSocket-Accept", acceptKey(self._readHandshake(head, settings))),
+        ]
+        self.subprotocol = self._chooseSubprotocol(head, settings)
+        if self.subprotocol is not None:
+            self._reply.append((b"Sec-WebSocket-Protocol", self.subprotocol.encode()))
+        offers = head.fields.get(b"sec-websocket-extensions")
+        self._library = (
+            self._negotiate(offers, settings)
+            if settings.compression and offers is not None
+            else _Framing(state=LIBRARY_OPEN, max_size=settings.maxMessage, logger=_quiet)
+        )
+        self._deflated = bool(self._library.extensions)
+        # The message that arrives in fragments: its decoder if it is text, and its pieces.
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._pieces: list[Any] = []
+        self._fragments = 0
+        self._maxFragments = settings.maxFragments
+        self._sentClose = False
+        self._peerClosed = False
+        self._ended = False
+        self._closeFrame = b""
+
+    # The opening handshake
+
+    def _readHandshake(self, head: RequestHead, settings: Settings) -> bytes:
+        """
+        @return: the key.
+        """
+        version = head.single(b"sec-websocket-version")
+        if version is None or not version.isdigit():
+            raise HandshakeError(400, "there is no version number")
+        if version != self.version:
+            enabled = settings.dialects
+            raise _otherVersions(
+                [v.version for v in VERSIONS if enabled is None or v.dialect in enabled]
+            )
+        if head.single(b"host") is None:
+            raise HandshakeError(400, "there is no Host header field")
+        head.checkNoBody(b"0")
+        for origin in map(head.single, self.originFields):
+            if origin is not None:
+                checkOrigin(origin, settings)
+                break
+        key = head.single(b"sec-websocket-key") or b""
+        try:
+            nonce = b64decode(key, validate=True)
+        except Base64Error:
+            nonce = b""
+        if len(nonce) != 16:
+            raise HandshakeError(400, "the Sec-WebSocket-Key is not 16 bytes of base64")
+        return key
+
+    def _chooseSubprotocol(self, head: RequestHead, settings: Settings) -> str | None:
+        for value in head.fields.get(b"sec-websocket-protocol", ()):
+            for name in value.decode("iso-8859-1").split(","):
+                if name.strip() in settings.subprotocols:
+                    return name.strip()
+        return None
+
+    def _negotiate(self, offers: list[bytes], settings: Settings) -> _Framing:
+        """
+        Let the library agree on permessage-deflate, in a handshake of which only that is kept.
+        """
+        library = _Framing(extensions=[_deflate], max_size=settings.maxMessage, logger=_quiet)
+        library.receive_data(
+            b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Sec-WebSocket-Extensions: " + b", ".join(offers) + b"\r\n\r\n"
+        )
+        requests = library.events_received()
+        response = library.accept(requests[0]) if requests else None  # type: ignore[arg-type]
+        if response is None or response.status_code != 101:
+            raise HandshakeError(400, "the Sec-WebSocket-Extensions are malformed")
+        library.send_response(response)
+        library.data_to_send()
+        agreed = response.headers.get("Sec-WebSocket-Extensions")
+        if agreed is not None:
+            self._reply.append((b"Sec-WebSocket-Extensions", agreed.encode("ascii")))
+        return library
+
+    def accept(self, headers: Iterable[tuple[bytes, bytes]] = ()) -> list[Event]:
+        fields = b"".join(b"%b: %b\r\n" % field for field in [*self._reply, *headers])
+        # Nobody needs them after this.
+        self._reply = []
+        self._outgoing.append(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n")
+        return [self._open()]
+
+    # Sending
+
+    def sendText(self, text: str) -> bool:
+        if self._deflated:
+            if self.state > _OPEN:
+                return False
+            return self._send(self._deflate(Frame(_TEXT, _encode(text))))
+        return self._send(_frameText(text))
+
+    def sendBytes(self, data: bytes) -> bool:
+        if self.state > _OPEN:
+            return False
+        return self._send(self._deflate(Frame(_BINARY, data)))
+
+    def _deflate(self, frame: Frame) -> bytes:
+        # Not by the library's own send methods: they refuse once the library has read a close
+        # frame, when the messages before that one are yet to be answered.
+        return frame.serialize(mask=False, extensions=self._library.extensions)
+
+    def sendPing(self, payload: bytes = b"") -> None:
+        if len(payload) > 125:
+            raise ValueError("the payload of a ping is 125 bytes at the most")
+        self._send(Frame(_PING, payload).serialize(mask=False))
+
+    def sendClose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        if self._sentClose:
+            return
+        library = self._library
+        if library.state is LIBRARY_OPEN:
+            text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
+            library.send_close(code, text)
+            (self._closeFrame,) = library.data_to_send()
+        self._queue(self._closeFrame)
+        self._sentClose = True
+        self.state = _CLOSED if self._ended else _CLOSING
+
+    def _takeAnswers(self) -> None:
+        """
+        Take what the library answers by itself. Pongs go out; its close frame is kept until the
+        messages before the peer's have been dealt with.
+        """
+        answers = self._library.data_to_send()
+        if answers and answers[-1] == SEND_EOF:
+            self._ended = True
+            answers.pop()
+            if not self._sentClose:
+                self._closeFrame = answers.pop()
+        if not self._sentClose:
+            for pong in answers:
+                self._queue(pong)
+
+    # Receiving
+
+    def receiveData(self, data: bytes) -> Iterable[Event]:
+        if self._deflated:
+            return self._receiveSlices(data)
+        return self._receive(data)
+
+    def _receiveSlices(self, data: bytes) -> Iterator[Event]:
+        for start in range(0, len(data), _SLICE):
+            yield from self._receive(data[start : start + _SLICE])
+
+    def _receive(self, data: bytes) -> list[Event]:
+        library = self._library
+        if self._ended or self._peerClosed:
+            return []
+        library.receive_data(data)
+        self._takeAnswers()
+        events: list[Event] = []
+        for frame in library.events_received():
+            assert isinstance(frame, Frame)
+            opcode = frame.opcode
+            if opcode is _TEXT and frame.fin:
+                try:
+                    events.append(str(frame.data, "utf-8"))
+                except UnicodeDecodeError:
+                    return self._fail(CloseCode.INVALID_DATA, _NOT_UTF8, events)
+            elif opcode is _BINARY and frame.fin:
+                events.append(bytes(frame.data))
+            elif opcode is _PONG:
+                events.append(Pong(bytes(frame.data)))
+            elif opcode is _CLOSE:
+                self._closed(events)
+            elif opcode is not _PING:
+                problem = self._addFragment(frame, events)
+                if problem is not None:
+                    return self._fail(*problem, events)
+        failure = library.parser_exc
+        if failure is not None and not self._peerClosed:
+            sent = library.close_sent
+            self._forgetFragments()
+            code = CloseCode.PROTOCOL_ERROR if sent is None or self._sentClose else sent.code
+            events.append(Failed(code, str(failure)))
+        return events
+
+    def _addFragment(self, frame: Frame, events: list[Event]) -> tuple[CloseCode, str] | None:
+        """
+        @return: what is wrong with it, if anything.
+        """
+        if frame.opcode is _TEXT:
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._fragments += 1
+        if self._fragments > self._maxFragments:
+            return CloseCode.POLICY, f"a message has more than {self._maxFragments} fragments"
+        if self._decoder is None:
+            self._pieces.append(bytes(frame.data))
+            if frame.fin:
+                events.append(b"".join(self._pieces))
+        else:
+            try:
+                self._pieces.append(self._decoder.decode(bytes(frame.data), frame.fin))
+            except UnicodeDecodeError:
+                return CloseCode.INVALID_DATA, _NOT_UTF8
+            if frame.fin:
+                events.append("".join(self._pieces))
+        if frame.fin:
+            self._forgetFragments()
+        return None
+
+    def _forgetFragments(self) -> None:
+        self._decoder = None
+        self._pieces = []
+        self._fragments = 0
+
+    def _closed(self, events: list[Event]) -> None:
+        self._peerClosed = True
+        self._forgetFragments()
+        close = self._library.close_rcvd
+        if close is not None:
+            events.append(Closed(close.code, close.reason))
+
+    def _fail(self, code: CloseCode, reason: str, events: list[Event]) -> list[Event]:
+        self._forgetFragments()
+        self._library.fail(code, reason)
+        self._takeAnswers()
+        events.append(Failed(code, reason))
+        return events
+
+    # The end
+
+    @property
+    def finished(self) -> bool:
+        return self._sentClose and self._ended
+
+    @property
+    def clean(self) -> bool:
+        return self._sentClose and self._peerClosed
+
+
+class Hybi08(Rfc6455):
+    """
+    Version 8: hybi-08 to -12, in Firefox 7 to 10 and Chrome 14 and 15.
+    """
+
+    __slots__ = ()
+
+    dialect = "hybi-08"
+    version = b"8"
+    # The last of these drafts had moved it already.
+    originFields = (b"sec-websocket-origin", b"origin")
+
+    @classmethod
+    def recognizes(cls, head: RequestHead) -> bool:
+        return cls.version in head.fields.get(b"sec-websocket-version", ())
+
+
+class Hybi07(Hybi08):
+    """
+    Version 7: hybi-07, in Firefox 6.
+    """
+
+    __slots__ = ()
+
+    dialect = "hybi-07"
+    version = b"7"
+
+
+# Newest first, as they are offered to a client of another version.
+VERSIONS: tuple[type[Rfc6455], ...] = (Rfc6455, Hybi08, Hybi07)
+
+
+def _otherVersions(versions: list[bytes]) -> HandshakeError:
+    """
+    @return: the answer that names the versions spoken (RFC 6455 section 4.4).
+    """
+    return HandshakeError(
+        426,
+        "this version of the WebSocket protocol is not spoken here",
+        [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b", ".join(versions))],
+    )
