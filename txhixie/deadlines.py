@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 _T = TypeVar("_T")
 
@@ -19,6 +20,8 @@ class Deadlines(Generic[_T]):
     As all wait equally long, they run out in the order they were started, so that starting and
     cancelling one costs the same for ten connections and for ten thousand.
     """
+
+    _log = Logger()
 
     def __init__(
         self, clock: IReactorTime, seconds: float, expired: Callable[[_T], object]
@@ -54,11 +57,17 @@ class Deadlines(Generic[_T]):
     def _check(self) -> None:
         self._timer = None
         now = self._clock.seconds()
-        while self._due:
-            item, due = next(iter(self._due.items()))
+        expired = []
+        for item, due in self._due.items():
             if due > now:
-                if self._timer is None:
-                    self._timer = self._clock.callLater(due - now, self._check)
-                return
-            del self._due[item]
-            self._expired(item)
+                self._timer = self._clock.callLater(due - now, self._check)
+                break
+            expired.append((item, due))
+        for item, due in expired:
+            # One of those before it may have cancelled it, or started it anew.
+            if self._due.get(item) == due:
+                del self._due[item]
+                try:
+                    self._expired(item)
+                except Exception:
+                    self._log.failure("when the time of {item} was up", item=item)

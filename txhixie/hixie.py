@@ -66,12 +66,13 @@ def keyNumber(key: bytes) -> int:
     @raise HandshakeError: 400 for a key that no conforming client can make.
     """
     digits = key.translate(None, _NOT_DIGITS)
+    significant = digits.lstrip(b"0")
     spaces = key.count(b" ")
     # A client's product fits 32 bits (draft 76 section 4.1), so ten digits; checked before
     # int(), which is slow on long input and refuses very long input with an error of its own.
-    if not digits or len(digits.lstrip(b"0")) > 10 or b"\t" in key:
+    if not digits or len(significant) > 10 or b"\t" in key:
         raise HandshakeError(400, "a key holds no number")
-    number = int(digits)
+    number = int(significant or b"0")
     if not spaces or number > _LARGEST_NUMBER or number % spaces:
         raise HandshakeError(400, "a key was not made by a WebSocket client")
     return number // spaces
@@ -334,6 +335,8 @@ class HixieConnection(Connection):
         elif self._length == 0 and self._frameType == 0xFF and self.closingFrame:
             self._peerClosed = True
             self._reading = _NOTHING
+            if self._sentClose:
+                self.state = _CLOSED
             events.append(Closed(CloseCode.NO_STATUS, ""))
         else:
             self._reading = _DISCARDED_BYTES if self._length else _TYPE

@@ -199,6 +199,7 @@ class HixieProtocol(LineReceiver):
             return
         self._closing = True
         self._connection.sendClose(code, reason)
+        self.factory.closing.start(self)
         self._flushSoon()
 
     def attachProducer(self, producer: IPushProducer) -> None:
@@ -407,6 +408,8 @@ class HixieProtocol(LineReceiver):
         """
         Take what follows the request head.
         """
+        if self._ending:
+            return
         if self._connection is not None:
             self.bytesReceived += len(data)
             self._deliver(self._connection.receiveData(data))
@@ -464,6 +467,7 @@ class HixieProtocol(LineReceiver):
             case Closed(code, reason) | Failed(code, reason):
                 assert self._connection is not None
                 self._farewell = event
+                self._closing = True
                 self._connection.sendClose(code, reason)
 
     def _call(self, method: Any, *args: object) -> None:
@@ -488,7 +492,7 @@ class HixieProtocol(LineReceiver):
 
     def _logMessage(self, direction: str, message: str | bytes) -> None:
         self._log.info(
-            "{id} {direction} {message!r}", id=self.id, direction=direction, message=message
+            "{id} {direction} {content!r}", id=self.id, direction=direction, content=message
         )
 
     def _flushSoon(self) -> None:
@@ -511,11 +515,8 @@ class HixieProtocol(LineReceiver):
         if data:
             self.bytesSent += len(data)
             self.transport.write(data)
-        if connection.state > State.OPEN and not self._ending:
-            if connection.finished:
-                self._end()
-            else:
-                self.factory.closing.start(self)
+        if connection.finished:
+            self._end()
 
     # The end
 
@@ -558,6 +559,8 @@ class HixieProtocol(LineReceiver):
         """
         Ping a peer, and see whether it sends anything in time.
         """
+        if self._closing:
+            return
         self._receivedAtPing = self.bytesReceived
         self.ping()
         self.factory.unanswered.start(self)
@@ -567,6 +570,8 @@ class HixieProtocol(LineReceiver):
         Drop a peer that has not sent a byte since it was pinged. One that is not read from, as
         it does not read either, is not blamed.
         """
+        if self._closing:
+            return
         if self.bytesReceived != self._receivedAtPing or self.paused:
             self.factory.quiet.start(self)
             return
@@ -593,8 +598,9 @@ class HixieProtocol(LineReceiver):
         """
         Tell the application, once, how the connection ended.
         """
-        self._lost = True
+        self._lost = self._closing = True
         self.factory.disconnected(self)
+        self.stopProducing()
         decision, self._decision = self._decision, None
         if decision is not None:
             decision.cancel()
@@ -606,9 +612,10 @@ class HixieProtocol(LineReceiver):
         ending = self._howItEnded(self._connection, reason)
         self._connection.state = State.CLOSED
         self._log.debug(
-            "{id} closed: {ending}; {messagesReceived} messages in, {messagesSent} out",
+            "{id} closed: {code} {reason}; {messagesReceived} messages in, {messagesSent} out",
             id=self.id,
-            ending=ending,
+            code=ending.code,
+            reason=ending.reason,
             messagesReceived=self.messagesReceived,
             messagesSent=self.messagesSent,
         )
@@ -621,7 +628,7 @@ class HixieProtocol(LineReceiver):
                 return WebSocketDone(CloseCode.NO_STATUS)
             return WebSocketDone(farewell.code, farewell.reason)
         if farewell is None:
-            return WebSocketLost(CloseCode.ABNORMAL, str(reason.value))
+            return WebSocketLost(CloseCode.ABNORMAL, str(reason.value).rstrip("."))
         return WebSocketLost(farewell.code, farewell.reason)
 
     def _peerName(self) -> str:

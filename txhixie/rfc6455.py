@@ -52,7 +52,7 @@ _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # Every few bytes can inflate to a whole message, so compressed input is dealt with in slices.
 _SLICE = 4096
 
-_NOT_UTF8 = "a text message is not UTF-8"
+_Decoder = codecs.getincrementaldecoder("utf-8")
 
 # What the library would log, the protocol logs in our own terms.
 _quiet = logging.Logger("txhixie.websockets", logging.CRITICAL + 1)
@@ -66,14 +66,65 @@ _deflate = ServerPerMessageDeflateFactory(
 
 class _Framing(ServerProtocol):
     """
-    The library's state machine, with one rule mended: a close frame may come between the
-    fragments of a message (RFC 6455 section 5.4), which then stays unfinished.
+    The library's state machine, with messages in place of frames.
+
+    Text is checked while the library still reads: what it raises on then is the first fault in
+    the stream, however the stream was cut.
     """
 
+    def __init__(self, settings: Settings, **more: Any) -> None:
+        super().__init__(max_size=settings.maxMessage, logger=_quiet, **more)
+        self.maxFragments = settings.maxFragments
+        self.received: list[Event] = []
+        # Why we failed the connection, where the library would not have.
+        self.fault = ""
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._forget()
+
     def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is _CLOSE:
+        opcode = frame.opcode
+        if opcode is _CLOSE:
+            # A close frame may come between the fragments of a message (RFC 6455 section 5.4),
+            # which then stays unfinished; the library takes that for an error.
             self.current_size = None
         super().recv_frame(frame)
+        if opcode is _TEXT and frame.fin:
+            self.received.append(str(frame.data, "utf-8"))
+        elif opcode is _BINARY and frame.fin:
+            self.received.append(bytes(frame.data))
+        elif opcode is _PONG:
+            self.received.append(Pong(bytes(frame.data)))
+        elif opcode is _CLOSE:
+            assert self.close_rcvd is not None
+            self.received.append(Closed(self.close_rcvd.code, self.close_rcvd.reason))
+        elif opcode is not _PING:
+            self._addFragment(frame)
+
+    def _addFragment(self, frame: Frame) -> None:
+        if frame.opcode is _TEXT:
+            self._decoder = _Decoder()
+        self._fragments += 1
+        if self._fragments > self.maxFragments:
+            self.fault = f"a message has more than {self.maxFragments} fragments"
+            self.fail(CloseCode.POLICY, self.fault)
+        elif self._decoder is not None:
+            self._pieces.append(self._decoder.decode(bytes(frame.data), frame.fin))
+            if frame.fin:
+                self.received.append("".join(self._pieces))
+                self._forget()
+        else:
+            self._pieces.append(bytes(frame.data))
+            if frame.fin:
+                self.received.append(b"".join(self._pieces))
+                self._forget()
+
+    def _forget(self) -> None:
+        """
+        Have no message under way: no decoder for its text, and no pieces.
+        """
+        self._decoder = None
+        self._pieces: list[Any] = []
+        self._fragments = 0
 
 
 def acceptKey(key: bytes) -> bytes:
@@ -102,14 +153,10 @@ class Rfc6455(Connection):
 
     __slots__ = (
         "_closeFrame",
-        "_decoder",
         "_deflated",
         "_ended",
-        "_fragments",
         "_library",
-        "_maxFragments",
         "_peerClosed",
-        "_pieces",
         "_reply",
         "_sentClose",
     )
@@ -146,14 +193,9 @@ class Rfc6455(Connection):
         self._library = (
             self._negotiate(offers, settings)
             if settings.compression and offers is not None
-            else _Framing(state=LIBRARY_OPEN, max_size=settings.maxMessage, logger=_quiet)
+            else _Framing(settings, state=LIBRARY_OPEN)
         )
         self._deflated = bool(self._library.extensions)
-        # The message that arrives in fragments: its decoder if it is text, and its pieces.
-        self._decoder: codecs.IncrementalDecoder | None = None
-        self._pieces: list[Any] = []
-        self._fragments = 0
-        self._maxFragments = settings.maxFragments
         self._sentClose = False
         self._peerClosed = False
         self._ended = False
@@ -200,7 +242,7 @@ class Rfc6455(Connection):
         """
         Let the library agree on permessage-deflate, in a handshake of which only that is kept.
         """
-        library = _Framing(extensions=[_deflate], max_size=settings.maxMessage, logger=_quiet)
+        library = _Framing(settings, extensions=[_deflate])
         library.receive_data(
             b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -288,79 +330,29 @@ class Rfc6455(Connection):
 
     def _receive(self, data: bytes) -> list[Event]:
         library = self._library
-        if self._ended or self._peerClosed:
+        if self._ended:
             return []
         library.receive_data(data)
+        # They hold the frames that our received events were made of.
+        library.events_received()
+        events, library.received = library.received, []
         self._takeAnswers()
-        events: list[Event] = []
-        for frame in library.events_received():
-            assert isinstance(frame, Frame)
-            opcode = frame.opcode
-            if opcode is _TEXT and frame.fin:
-                try:
-                    events.append(str(frame.data, "utf-8"))
-                except UnicodeDecodeError:
-                    return self._fail(CloseCode.INVALID_DATA, _NOT_UTF8, events)
-            elif opcode is _BINARY and frame.fin:
-                events.append(bytes(frame.data))
-            elif opcode is _PONG:
-                events.append(Pong(bytes(frame.data)))
-            elif opcode is _CLOSE:
-                self._closed(events)
-            elif opcode is not _PING:
-                problem = self._addFragment(frame, events)
-                if problem is not None:
-                    return self._fail(*problem, events)
-        failure = library.parser_exc
-        if failure is not None and not self._peerClosed:
+        if self._ended:
+            self._lastEvent(events)
+        return events
+
+    def _lastEvent(self, events: list[Event]) -> None:
+        """
+        See how it ended: the library stops to read after a close frame and after a fault.
+        """
+        library = self._library
+        self._peerClosed = library.close_rcvd is not None and library.parser_exc is None
+        if not self._peerClosed:
             sent = library.close_sent
-            self._forgetFragments()
             code = CloseCode.PROTOCOL_ERROR if sent is None or self._sentClose else sent.code
-            events.append(Failed(code, str(failure)))
-        return events
-
-    def _addFragment(self, frame: Frame, events: list[Event]) -> tuple[CloseCode, str] | None:
-        """
-        @return: what is wrong with it, if anything.
-        """
-        if frame.opcode is _TEXT:
-            self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._fragments += 1
-        if self._fragments > self._maxFragments:
-            return CloseCode.POLICY, f"a message has more than {self._maxFragments} fragments"
-        if self._decoder is None:
-            self._pieces.append(bytes(frame.data))
-            if frame.fin:
-                events.append(b"".join(self._pieces))
-        else:
-            try:
-                self._pieces.append(self._decoder.decode(bytes(frame.data), frame.fin))
-            except UnicodeDecodeError:
-                return CloseCode.INVALID_DATA, _NOT_UTF8
-            if frame.fin:
-                events.append("".join(self._pieces))
-        if frame.fin:
-            self._forgetFragments()
-        return None
-
-    def _forgetFragments(self) -> None:
-        self._decoder = None
-        self._pieces = []
-        self._fragments = 0
-
-    def _closed(self, events: list[Event]) -> None:
-        self._peerClosed = True
-        self._forgetFragments()
-        close = self._library.close_rcvd
-        if close is not None:
-            events.append(Closed(close.code, close.reason))
-
-    def _fail(self, code: CloseCode, reason: str, events: list[Event]) -> list[Event]:
-        self._forgetFragments()
-        self._library.fail(code, reason)
-        self._takeAnswers()
-        events.append(Failed(code, reason))
-        return events
+            events.append(Failed(code, library.fault or str(library.parser_exc)))
+        if self._sentClose:
+            self.state = _CLOSED
 
     # The end
 

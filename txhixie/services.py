@@ -70,10 +70,11 @@ class _Member:
     One client of a L{Broadcast}.
     """
 
-    __slots__ = ("_broadcast", "id", "transport")
+    __slots__ = ("_broadcast", "_joined", "id", "transport")
 
     def __init__(self, broadcast: Broadcast) -> None:
         self._broadcast = broadcast
+        self._joined = False
 
     def negotiationStarted(self, transport: WebSocketTransport) -> None:
         self.transport = transport
@@ -81,6 +82,7 @@ class _Member:
         self.id: str = getattr(transport, "id", "") or secrets.token_urlsafe(8)
 
     def negotiationFinished(self) -> None:
+        self._joined = True
         self._broadcast.joined(self)
 
     def textMessageReceived(self, message: str) -> None:
@@ -94,7 +96,8 @@ class _Member:
         pass
 
     def connectionLost(self, reason: Failure) -> None:
-        self._broadcast.left(self)
+        if self._joined:
+            self._broadcast.left(self)
 
 
 class Broadcast:
@@ -128,8 +131,7 @@ class Broadcast:
         """
         Tell the others that a member left.
         """
-        if member in self._members:
-            self.publish(f"Connection Closed: {member.id}", lambda: self._members.pop(member))
+        self.publish(f"Connection Closed: {member.id}", lambda: self._members.pop(member))
 
     def publish(self, message: str, first: Callable[[], object] = lambda: None) -> None:
         """

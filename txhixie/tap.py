@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from txhixie.factory import Application
 
 _DEFAULTS = Settings()
-_LOCATION = re.compile(r"wss?://(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(:[0-9]{1,5})?")
+_LOCATION = re.compile(r"wss?://(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::([0-9]{1,5}))?")
+# Where an endpoint description holds a port number.
+_PORT = re.compile(r"(?:^|:)(?:tcp6?|ssl):(?:port=)?([0-9]+)")
+# Twisted wants the description within haproxy:... as it is; written escaped, it is meant too.
+_ESCAPED_IN_HAPROXY = re.compile(r"haproxy:[a-z0-9]+\\:")
 
 
 def _bytesCount(value: str) -> int:
@@ -128,6 +132,11 @@ class Options(usage.Options):
         """
         if description.isascii() and description.isdigit():
             description = f"tcp:{description}"
+        if _ESCAPED_IN_HAPROXY.match(description):
+            description = description.replace("\\:", ":")
+        for number in _PORT.findall(description):
+            if int(number) > 65535:
+                raise usage.UsageError(f"--port: there is no port {number}")
         self["ports"].append(description)
 
     opt_p = opt_port
@@ -194,7 +203,10 @@ def _dialects(value: str) -> tuple[str, ...]:
 
 
 def _location(value: str | None) -> str | None:
-    if value is not None and not _LOCATION.fullmatch(value):
+    if value is None:
+        return None
+    match = _LOCATION.fullmatch(value)
+    if match is None or not 1 <= int(match[1] or 1) <= 65535:
         raise usage.UsageError(f"--location: {value!r} is not like wss://chat.example.com:8443")
     return value
 
@@ -245,7 +257,7 @@ class HixieService(MultiService):
         """
         try:
             super().privilegedStartService()
-        except (CannotListenError, OSError) as error:
+        except (CannotListenError, OSError, OverflowError) as error:
             self._log.critical("{error}", error=_oneLine(error))
             raise SystemExit(1) from error
 

@@ -64,6 +64,7 @@ class UpgradeRequest(Request):
         Set what a site would have set; there is nothing to answer.
         """
         self.prepath = []
+        self.sitepath: list[bytes] = []
         self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
 
 

@@ -1,0 +1,136 @@
+"""PhantomJS 1.9.8 as a browser to drive like Chromium, by the WebDriver that is part of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+
+from .phantom import phantomCommand
+from .server import Child
+
+KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Space": "\ue00d"}
+WAIT = """
+var done = arguments[0], end = new Date().getTime() + %d;
+(function look() {
+    var found = !!(%s);
+    if (found || new Date().getTime() > end) {
+        done(found);
+    } else {
+        setTimeout(look, 20);
+    }
+}());
+"""
+
+
+def freePort() -> int:
+    """
+    A port of the loopback interface that nobody listens on.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class PhantomTab:
+    """
+    A PhantomJS process with one page, and what went wrong in it.
+
+    @ivar dialect: the dialect that this browser speaks.
+    """
+
+    dialect = "hixie-76"
+
+    def __init__(self, url: str, width: int = 1024, height: int = 768) -> None:
+        port = freePort()
+        self._process = Child([*phantomCommand(), f"--webdriver=127.0.0.1:{port}"])
+        self._opener = build_opener(ProxyHandler({}))
+        self._base = f"http://127.0.0.1:{port}/session"
+        try:
+            self._process.wait(self._isRunning, "a running WebDriver", 15)
+            session = self._call("", {"desiredCapabilities": {}})
+            self._base += f"/{session['sessionId']}"
+            self._call("/window/current/size", {"width": width, "height": height})
+            self._call("/timeouts", {"type": "script", "ms": 120_000})
+            self._call("/url", {"url": url})
+        except BaseException:
+            self.close()
+            raise
+
+    def _isRunning(self) -> bool | None:
+        return "running on port" in "".join(self._process.lines) or None
+
+    def _call(self, path: str, data: dict[str, Any] | None = None) -> Any:
+        request = Request(
+            self._base + path,
+            data=None if data is None else json.dumps(data).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with self._opener.open(request, timeout=180) as response:
+            return json.loads(response.read() or b"null")
+
+    @property
+    def hosts(self) -> set[str]:
+        """
+        The hosts, with their ports, that the page loaded something from.
+        """
+        (entry,) = self._call("/log", {"type": "har"})["value"]
+        requests = json.loads(entry["message"])["log"]["entries"]
+        return {urlsplit(request["request"]["url"]).netloc for request in requests}
+
+    def problems(self) -> list[str]:
+        """
+        What the browser complained about.
+        """
+        return [entry["message"] for entry in self._call("/log", {"type": "browser"})["value"]]
+
+    def evaluate(self, expression: str) -> Any:
+        """
+        The value of an expression in the page.
+        """
+        return self._call("/execute", {"script": f"return ({expression});", "args": []})["value"]
+
+    def wait(self, condition: str, timeout: float = 15) -> None:
+        """
+        Wait until an expression is true.
+        """
+        script = WAIT % (timeout * 1000, condition)
+        if not self._call("/execute_async", {"script": script, "args": []})["value"]:
+            pytest.fail(f"{condition}: not within {timeout} s")
+
+    def click(self, name: str) -> None:
+        """
+        Click the element of that ID.
+        """
+        found = self._call("/element", {"using": "id", "value": name})["value"]
+        self._call(f"/element/{found['ELEMENT']}/click", {})
+
+    def press(self, *keys: str) -> None:
+        """
+        Press keys, by their names.
+        """
+        self._call("/keys", {"value": [KEYS[key] for key in keys]})
+
+    def type(self, text: str) -> None:
+        """
+        Type a text into what has the focus.
+        """
+        self._call("/keys", {"value": list(text)})
+
+    def screenshot(self, path: Path) -> None:
+        """
+        Save a picture of the whole page.
+        """
+        path.write_bytes(base64.b64decode(self._call("/screenshot")["value"]))
+
+    def close(self) -> None:
+        """
+        End the process.
+        """
+        self._process.end()

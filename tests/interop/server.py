@@ -1,0 +1,195 @@
+"""The server as a child process, as the tests with real peers use it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Self, TypeVar
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+T = TypeVar("T")
+
+
+class Child:
+    """
+    A child process whose output lines a thread collects, and prints in the end for
+    pytest to show with a failure. As a context manager it never outlives its block.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: str = "",
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
+        self._collector = threading.Thread(target=self._collect, daemon=True)
+        self._collector.start()
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError), self.process.stdin as pipe:
+            pipe.write(stdin)
+
+    def _collect(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as output:
+            for line in output:
+                with self._changed:
+                    self.collected(line)
+                    self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        print(f"Output of {type(self).__name__} {self.process.pid}:\n{self.transcript()}")
+
+    def collected(self, line: str) -> None:
+        """
+        Take a line of output, in the collecting thread.
+        """
+        self.lines.append(line)
+
+    def wait(self, find: Callable[[], T | None], what: str, timeout: float) -> T:
+        """
+        Wait until C{find}, tried after each line, returns something else than None. The
+        test fails when the time is up or the output ends before.
+        """
+        deadline = monotonic() + timeout
+        with self._changed:
+            while (found := find()) is None:
+                if self._ended:
+                    pytest.fail(f"{what}: not before the process ended")
+                if not self._changed.wait(deadline - monotonic()):
+                    pytest.fail(f"{what}: not within {timeout} s")
+        return found
+
+    def transcript(self) -> str:
+        """
+        The last 100 lines of the output so far, long ones cut.
+        """
+        return "".join(f"| {line.rstrip()[:200]}\n" for line in self.lines[-100:])
+
+    def end(self, number: int = signal.SIGKILL, timeout: float = 10) -> int:
+        """
+        Send a signal, wait for the exit and return its code.
+        """
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            pytest.fail(f"still running {timeout} s after signal {number}")
+        finally:
+            self._collector.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end()
+
+
+class Server(Child):
+    """
+    C{twistd -n hixie} on a free port of the loopback interface, in a temporary
+    directory, with more options as given.
+    """
+
+    def __init__(self, *options: str, timeout: float = 15) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="hixie-")
+        path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+        super().__init__(
+            [
+                *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
+                *("-n", "--pidfile=", "hixie", "--port", "tcp:0:interface=127.0.0.1"),
+                *options,
+            ],
+            cwd=self._directory.name,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        try:
+            self.port = int(self.waitForLog(r"HixieFactory starting on (\d+)", timeout)[1])
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def log(self) -> str:
+        """
+        The log so far.
+        """
+        return "".join(self.lines)
+
+    def waitForLog(self, pattern: str, timeout: float = 10) -> re.Match[str]:
+        """
+        Wait until the log has a match of the regular expression.
+        """
+        return self.wait(
+            lambda: re.search(pattern, self.log, re.MULTILINE), f"log of {pattern!r}", timeout
+        )
+
+    def url(self, path: str, scheme: str = "ws") -> str:
+        """
+        The address of a path on this server.
+        """
+        return f"{scheme}://127.0.0.1:{self.port}{path}"
+
+    def end(self, number: int = signal.SIGKILL, timeout: float = 10) -> int:
+        """
+        End the process and remove its directory.
+        """
+        try:
+            return super().end(number, timeout)
+        finally:
+            self._directory.cleanup()
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 5) -> int:
+        """
+        Stop the server, see that it logged no failure, and return its exit code.
+        """
+        code = self.end(number, timeout)
+        for word in ("Traceback", "Unhandled"):
+            assert word not in self.log
+        return code
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.stop()
+        else:
+            self.end()

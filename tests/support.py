@@ -1,0 +1,243 @@
+"""
+What a client of each dialect says, and helpers to say it to a connection.
+
+Whoever adds a dialect adds an entry to L{IDIOMS}; the contract and property tests then cover it.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from txhixie.connection import Connection, Event, Settings
+from txhixie.dialects import choose
+from txhixie.head import HandshakeError, RequestHead
+
+if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Idiom:
+    """
+    How one dialect is spoken, on both sides.
+
+    @ivar fields: the header fields of a client's request.
+    @ivar preamble: what a client sends after the head to complete the handshake.
+    @ivar clientText: frames a text as a client does.
+    @ivar serverText: frames a text as the server does.
+    @ivar clientClose: a client's closing frame, with the code 1000 in dialects that have codes;
+        empty in a dialect without a closing handshake.
+    @ivar serverClose: the server's.
+    @ivar breach: bytes after which a server gives up with the code 1002.
+    @ivar overhead: bytes a connection may keep beyond the payload of an unfinished message.
+    """
+
+    fields: Fields
+    preamble: bytes
+    clientText: Callable[[str], bytes]
+    serverText: Callable[[str], bytes]
+    clientClose: bytes
+    serverClose: bytes
+    breach: bytes
+    overhead: int = 0
+
+
+def _hixieText(text: str) -> bytes:
+    return b"\x00" + text.encode() + b"\xff"
+
+
+def frame(firstByte: int, payload: bytes, mask: bytes = b"") -> bytes:
+    """
+    A frame of RFC 6455 and its forerunners.
+
+    @param firstByte: FIN, reserved bits and opcode.
+    @param mask: four bytes in a client's frame, none in a server's.
+    """
+    size = len(payload)
+    masked = 0x80 if mask else 0
+    if size < 126:
+        length = bytes([masked | size])
+    elif size < 2**16:
+        length = bytes([masked | 126]) + size.to_bytes(2, "big")
+    else:
+        length = bytes([masked | 127]) + size.to_bytes(8, "big")
+    if mask:
+        key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+        payload = (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
+    return bytes([firstByte]) + length + mask + payload
+
+
+_MASK = b"\x37\xfa\x21\x3d"
+
+
+_FIELDS: Fields = (
+    (b"Upgrade", b"WebSocket"),
+    (b"Connection", b"Upgrade"),
+    (b"Host", b"example.com"),
+    (b"Origin", b"http://example.com"),
+)
+
+
+def _hybi(version: int, origin: bytes) -> Idiom:
+    return Idiom(
+        fields=(
+            (b"Host", b"example.com"),
+            (b"Upgrade", b"websocket"),
+            (b"Connection", b"Upgrade"),
+            (origin, b"http://example.com"),
+            (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+            (b"Sec-WebSocket-Version", b"%d" % version),
+        ),
+        preamble=b"",
+        clientText=lambda text: frame(0x81, text.encode(), _MASK),
+        serverText=lambda text: frame(0x81, text.encode()),
+        clientClose=frame(0x88, b"\x03\xe8", _MASK),
+        serverClose=frame(0x88, b"\x03\xe8"),
+        # A frame without a mask.
+        breach=frame(0x81, b"a"),
+        # A frame's header, or the close frame that will answer.
+        overhead=512,
+    )
+
+
+IDIOMS: dict[str, Idiom] = {
+    "hixie-75": Idiom(
+        fields=_FIELDS,
+        preamble=b"",
+        clientText=_hixieText,
+        serverText=_hixieText,
+        clientClose=b"",
+        serverClose=b"",
+        breach=b"\x80" * 9,
+    ),
+    "hixie-76": Idiom(
+        fields=(
+            *_FIELDS,
+            (b"Sec-WebSocket-Key1", b"4 @1  46546xW%0l 1 5"),
+            (b"Sec-WebSocket-Key2", b"12998 5 Y3 1  .P00"),
+        ),
+        preamble=b"^n:ds[4U",
+        clientText=_hixieText,
+        serverText=_hixieText,
+        clientClose=b"\xff\x00",
+        serverClose=b"\xff\x00",
+        breach=b"\x80" * 9,
+    ),
+    "hybi-07": _hybi(7, b"Sec-WebSocket-Origin"),
+    "hybi-08": _hybi(8, b"Sec-WebSocket-Origin"),
+    "rfc6455": _hybi(13, b"Origin"),
+}
+
+
+def buildHead(
+    dialect: str,
+    changes: Mapping[bytes, bytes | None] | None = None,
+    extra: Iterable[tuple[bytes, bytes]] = (),
+    requestLine: bytes = b"GET /demo HTTP/1.1",
+) -> bytes:
+    """
+    The request head of a client.
+
+    @param changes: values that replace those of fields; L{None} leaves the field out.
+    @param extra: fields that are added at the end, whether or not they are there already.
+    """
+    changes = changes or {}
+    lines = [requestLine]
+    for name, value in (*IDIOMS[dialect].fields, *extra):
+        changed = changes.get(name, value)
+        if changed is not None:
+            lines.append(b"%b: %b" % (name, changed))
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def parseHead(head: bytes) -> RequestHead:
+    """
+    Parse a head that ends with its empty line.
+    """
+    return RequestHead.parse(head.removesuffix(b"\r\n\r\n").split(b"\r\n"))
+
+
+def connect(head: bytes, settings: Settings = Settings(), secure: bool = False) -> Connection:
+    """
+    The connection of a request, before it is answered.
+    """
+    parsed = parseHead(head)
+    dialect = choose(parsed, settings.dialects)
+    assert dialect is not None
+    return dialect(parsed, settings, secure)
+
+
+def refusal(head: bytes, settings: Settings = Settings()) -> HandshakeError:
+    """
+    The error that refuses a request.
+    """
+    with pytest.raises(HandshakeError) as raised:
+        connect(head, settings)
+    return raised.value
+
+
+def openConnection(dialect: str, settings: Settings = Settings()) -> Connection:
+    """
+    A connection whose handshake is complete, and its answer fetched.
+    """
+    connection = connect(buildHead(dialect), settings)
+    connection.accept()
+    connection.receiveData(IDIOMS[dialect].preamble)
+    connection.dataToSend()
+    return connection
+
+
+def cuts(data: bytes) -> Iterator[list[bytes]]:
+    """
+    Ways data may arrive: whole, byte by byte, in two parts. Long data is cut near its ends only.
+    """
+    yield [data]
+    yield [data[at : at + 1] for at in range(len(data))]
+    for at in range(1, len(data)):
+        if min(at, len(data) - at) <= 200:
+            yield [data[:at], data[at:]]
+
+
+def feed(connection: Connection, *pieces: bytes) -> list[Event]:
+    """
+    Have a connection receive pieces of data, and return all events.
+    """
+    return [event for piece in pieces for event in connection.receiveData(piece)]
+
+
+def heldBytes(connection: Connection) -> int:
+    """
+    The length of all bytes and strings a connection keeps, however deep.
+    """
+    total = 0
+    seen: set[int] = set()
+    todo: list[object] = [connection]
+    while todo:
+        thing = todo.pop()
+        shared = (type, ModuleType, FunctionType, CodeType, Enum, logging.Logger)
+        if id(thing) not in seen and not isinstance(thing, shared):
+            seen.add(id(thing))
+            total += len(thing) if isinstance(thing, (bytes, bytearray, str)) else 0
+            todo += gc.get_referents(thing)
+    return total
+
+
+def case(requirements: str, *values: object, name: str | None = None) -> ParameterSet:
+    """
+    A row of a parametrised test.
+
+    @param requirements: the requirement IDs it shows, separated by spaces.
+    """
+    identifiers = requirements.split()
+    marks = pytest.mark.requirement(*identifiers) if identifiers else ()
+    return pytest.param(*values, id=name or "-".join(identifiers) or None, marks=marks)

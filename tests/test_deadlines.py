@@ -1,0 +1,101 @@
+"""Equal waits on one timer."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txhixie.deadlines import Deadlines
+
+
+class DeadlinesTests(SynchronousTestCase):
+    """Each item has two seconds."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.expired: list[tuple[str, float]] = []
+        self.deadlines: Deadlines[str] = Deadlines(self.clock, 2, self.expire)
+
+    def expire(self, item: str) -> None:
+        """Write down what ran out, and when."""
+        self.expired.append((item, self.clock.seconds()))
+
+    def at(self, seconds: float) -> None:
+        """Let time pass up to a moment, in small steps."""
+        self.clock.pump([0.25] * int((seconds - self.clock.seconds()) * 4))
+
+    def test_each(self) -> None:
+        """Each has its full time, and is told of once."""
+        self.deadlines.start("a")
+        self.at(0.5)
+        self.deadlines.start("b")
+        self.deadlines.start("c")
+        self.at(1.75)
+        assert self.expired == []
+        self.at(10)
+        assert self.expired == [("a", 2), ("b", 2.5), ("c", 2.5)]
+        assert self.clock.getDelayedCalls() == []
+
+    def test_oneTimer(self) -> None:
+        """However many wait, there is one timer."""
+        for number in range(1000):
+            self.deadlines.start(str(number))
+        assert len(self.clock.getDelayedCalls()) == 1
+
+    def test_cancel(self) -> None:
+        """A cancelled one is not told of, and the last one takes the timer with it."""
+        self.deadlines.start("a")
+        self.at(1)
+        self.deadlines.start("b")
+        self.deadlines.cancel("a")
+        self.at(2.75)
+        assert self.expired == []
+        self.deadlines.cancel("b")
+        assert self.clock.getDelayedCalls() == []
+        self.deadlines.cancel("b")
+        self.at(10)
+        assert self.expired == []
+
+    def test_startAgain(self) -> None:
+        """A second start gives the full time again."""
+        self.deadlines.start("a")
+        self.at(1)
+        self.deadlines.start("a")
+        self.at(10)
+        assert self.expired == [("a", 3)]
+
+    def test_reuse(self) -> None:
+        """All can begin anew when none is left."""
+        for moment in (2, 12, 22):
+            self.deadlines.start("a")
+            self.at(moment + 8)
+            assert self.expired.pop() == ("a", moment)
+
+    def test_startWhenExpired(self) -> None:
+        """One that starts another wait as its own runs out does not delay the others."""
+        self.deadlines = Deadlines(self.clock, 2, self.expireAndRestart)
+        self.deadlines.start("a")
+        self.at(1)
+        self.deadlines.start("b")
+        self.at(6)
+        assert self.expired == [("a", 2), ("b", 3), ("a", 4), ("b", 5), ("a", 6)]
+
+    def expireAndRestart(self, item: str) -> None:
+        """Wait again."""
+        self.expire(item)
+        self.deadlines.start(item)
+
+    def test_cancelOthersWhenExpired(self) -> None:
+        """One that cancels the rest as it runs out has them cancelled."""
+
+        def cancelAll(item: str) -> None:
+            self.expire(item)
+            for other in "abc":
+                self.deadlines.cancel(other)
+
+        self.deadlines = Deadlines(self.clock, 2, cancelAll)
+        for item in "abc":
+            self.deadlines.start(item)
+        self.at(10)
+        assert self.expired == [("a", 2)]
+        assert self.clock.getDelayedCalls() == []

@@ -1,0 +1,370 @@
+"""What all connections of a server share."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from tests.loopback import (
+    ANSWER,
+    CLOSE,
+    HANDSHAKES,
+    HEAD76,
+    KEY3,
+    LOST,
+    REPLY76,
+    LoopbackCase,
+    Recorder,
+    Wire,
+    echo,
+    frame,
+    ownLines,
+)
+from txhixie import Echo, HixieFactory, State, WebSocketDone, WebSocketLost, factory
+from txhixie.dialects import DIALECT_NAMES
+
+requirement = pytest.mark.requirement
+
+PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class ConnectionsTests(LoopbackCase):
+    """The factory knows its open connections."""
+
+    def test_mapping(self) -> None:
+        """A connection is known by its id from its opening to its end."""
+        wire = self.connect(HEAD76)
+        assert dict(self.factory.connections) == {}
+        wire.send(KEY3)
+        other = self.open("hixie-75")
+        assert dict(self.factory.connections) == {
+            wire.protocol.id: wire.protocol,
+            other.protocol.id: other.protocol,
+        }
+        wire.lose()
+        assert list(self.factory.connections) == [other.protocol.id]
+
+    def test_knownToTheApplication(self) -> None:
+        """It is known in C{negotiationFinished}, and no more in C{connectionLost}."""
+        known: list[bool] = []
+
+        def note(recording: object) -> None:
+            known.append(bool(self.factory.connections))
+
+        self.record(negotiationFinished=note, connectionLost=note)
+        self.open().lose()
+        assert known == [True, False]
+
+    def test_readOnly(self) -> None:
+        """Nobody else may change it."""
+        with pytest.raises(TypeError):
+            self.factory.connections["x"] = self.open().protocol  # type: ignore[index]
+
+    def test_others(self) -> None:
+        """Plain HTTP, refused and unfinished connections are not in it."""
+        for data in (PLAIN, HEAD76, b"GET", b"SSH-2.0\r\n", HEAD76[:-2] + b"Origin: x\r\n\r\n"):
+            self.connect(data)
+        assert dict(self.factory.connections) == {}
+
+
+class SendingTests(LoopbackCase):
+    """Messages by way of the factory."""
+
+    def test_toOne(self) -> None:
+        """A message to one connection."""
+        wires = [self.open(dialect) for dialect in HANDSHAKES]
+        for wire in wires:
+            self.factory.sendTextMessage(wire.protocol.id, "for " + wire.protocol.id)
+        for wire in wires:
+            assert wire.take() == frame("for " + wire.protocol.id)
+
+    def test_toNobody(self) -> None:
+        """A message to a connection that is not open is an error of the caller."""
+        wire = self.open()
+        name = wire.protocol.id
+        wire.lose()
+        for connectionId in (name, "", "x"):
+            with pytest.raises(KeyError):
+                self.factory.sendTextMessage(connectionId, "hi")
+
+    def test_toAll(self) -> None:
+        """A message to all, or to all but one; each gets it in one write."""
+        wires = [self.open(dialect) for dialect in (*HANDSHAKES, *HANDSHAKES)]
+        self.factory.broadcastTextMessage("all")
+        self.factory.broadcastTextMessage("some", exclude=wires[1].protocol.id)
+        self.factory.broadcastTextMessage("all", exclude="nobody")
+        for number, wire in enumerate(wires):
+            texts = ["all", "all"] if number == 1 else ["all", "some", "all"]
+            assert wire.writes[1:] == [frame(text) for text in texts]
+
+    def test_closingOnesSkipped(self) -> None:
+        """Those that close do not get it, and are no trouble."""
+        closing, other = self.open(), self.open()
+        closing.protocol.loseConnection()
+        self.factory.broadcastTextMessage("hi")
+        assert (closing.take(), other.take()) == (CLOSE, frame("hi"))
+
+    def test_lostMeanwhile(self) -> None:
+        """A connection that is lost as another is written to is no trouble."""
+        wires = [self.open() for _ in range(3)]
+
+        class Cutting(Wire):
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                wires[2].lose()
+
+        cutting = self.open(kind=Cutting)
+        self.factory.broadcastTextMessage("hi")
+        assert [wire.take() for wire in (*wires[:2], cutting)] == [frame("hi")] * 3
+        assert wires[2].protocol.id not in self.factory.connections
+
+    def test_fromAMessage(self) -> None:
+        """What several calls send while a segment is read goes out in one write each."""
+
+        def answer(recording: object, message: str) -> None:
+            self.factory.broadcastTextMessage("1")
+            self.factory.sendTextMessage(wires[1].protocol.id, "2")
+
+        self.record(textMessageReceived=answer)
+        wires = [self.open(), self.open()]
+        wires[0].send(frame("go"))
+        assert [wire.writes[1:] for wire in wires] == [[frame("1")], [frame("1") + frame("2")]]
+
+    def test_gather(self) -> None:
+        """What is sent in a gathered call goes out behind it, even if it fails."""
+        wire = self.open()
+
+        def sendAndFail() -> None:
+            wire.protocol.sendTextMessage("1")
+            self.factory.gather(wire.protocol.sendTextMessage, "2")
+            assert wire.take() == b""
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            self.factory.gather(sendAndFail)
+        assert wire.writes[1:] == [frame("1") + frame("2")]
+        wire.protocol.sendTextMessage("3")
+        assert wire.writes[2:] == [frame("3")]
+
+
+class CloseConnectionsTests(LoopbackCase):
+    """The end of a server."""
+
+    def test_none(self) -> None:
+        """Without connections it is over at once."""
+        assert self.successResultOf(self.factory.closeConnections()) is None
+        self.assertQuiet()
+
+    @requirement("CL-04", "CL-01")
+    def test_answered(self) -> None:
+        """Every Hixie-76 client gets its FF 00, Hixie-75 clients the end of TCP."""
+        modern, old = self.open("hixie-76"), self.open("hixie-75")
+        gone = self.factory.closeConnections()
+        assert (modern.take(), old.take()) == (CLOSE, b"")
+        assert old.halfClosed
+        assert not modern.ended
+        modern.send(CLOSE)
+        assert modern.halfClosed
+        modern.lose()
+        self.assertNoResult(gone)
+        old.lose()
+        assert self.successResultOf(gone) is None
+        assert [type(made.ending) for made in self.recorder.made] == [WebSocketDone] * 2
+        self.assertQuiet()
+
+    def test_silent(self) -> None:
+        """Those that do not answer are cut off a second after the close timeout."""
+        wires = [self.open(dialect) for dialect in HANDSHAKES]
+        for wire in wires:
+            wire.stuck = True
+        gone = self.factory.closeConnections()
+        self.pass_(2.5)
+        assert [wire.disconnected for wire in wires] == [False, False]
+        self.pass_(0.5)
+        assert [wire.disconnected for wire in wires] == [True, True]
+        self.clock.advance(0)
+        assert self.successResultOf(gone) is None
+        assert [made.calls.count(LOST) for made in self.recorder.made] == [1, 1]
+        assert type(self.ending) is WebSocketLost
+        self.assertQuiet()
+
+    def test_everyKind(self) -> None:
+        """Plain HTTP, half-open and undecided connections end as well."""
+        kinds = [PLAIN, b"", b"GET / HT", HEAD76, HEAD76 + KEY3[:4], b"SSH-2.0\r\n"]
+        wires = [self.connect(data) for data in kinds]
+        gone = self.factory.closeConnections()
+        assert [wire.disconnecting for wire in wires] == [True, True, True, False, False, True]
+        self.pass_(3)
+        assert self.successResultOf(gone) is None
+        assert all(wire.lost for wire in wires)
+        self.assertQuiet()
+
+    def test_undecided(self) -> None:
+        """A client that an application still thinks about is let go."""
+        decision: Deferred[None] = Deferred()
+        self.record(lambda made: decision)
+        self.connect(HEAD76)
+        gone = self.factory.closeConnections()
+        self.pass_(3)
+        assert self.successResultOf(gone) is None
+        assert decision.called
+        assert self.calls == []
+
+    def test_sendsGoFirst(self) -> None:
+        """What was sent before goes out before."""
+        wire = self.open()
+        wire.protocol.sendTextMessage("bye")
+        self.factory.closeConnections()
+        assert wire.take() == frame("bye") + CLOSE
+
+    def test_closingAlready(self) -> None:
+        """Those that close already close once."""
+        wire = self.open()
+        wire.protocol.loseConnection()
+        gone = self.factory.closeConnections()
+        assert wire.take() == CLOSE
+        wire.send(CLOSE)
+        wire.lose()
+        assert self.successResultOf(gone) is None
+
+    def test_twice(self) -> None:
+        """Whoever asks learns of the end."""
+        wire = self.open()
+        first, second = self.factory.closeConnections(), self.factory.closeConnections()
+        wire.send(CLOSE)
+        wire.lose()
+        assert self.successResultOf(first) is None
+        assert self.successResultOf(second) is None
+        self.assertQuiet()
+
+    def test_hundred(self) -> None:
+        """A hundred clients, of which every other answers, end within five seconds."""
+        wires = [self.open() for _ in range(100)]
+        gone = self.factory.closeConnections()
+        assert [wire.take() for wire in wires] == [CLOSE] * 100
+        for wire in wires[::2]:
+            wire.send(CLOSE)
+            wire.lose()
+        self.pass_(5)
+        assert self.successResultOf(gone) is None
+
+
+class FactoryTests(LoopbackCase):
+    """Making, starting and stopping."""
+
+    def test_defaults(self) -> None:
+        """Without a reactor the installed one tells the time, and the site says okay."""
+        factory = HixieFactory(Echo())
+        assert factory._reactor is installed
+        assert isinstance(factory.site, Site)
+        assert dict(factory.connections) == {}
+
+    def test_site(self) -> None:
+        """Start and stop pass on to the site; it starts once for several ports."""
+        calls: list[str] = []
+
+        class Noting(Site):
+            def startFactory(self) -> None:
+                calls.append("start")
+
+            def stopFactory(self) -> None:
+                calls.append("stop")
+
+        self.serve(site=Noting(Resource(), reactor=self.clock))
+        self.factory.doStart()
+        self.factory.doStart()
+        assert calls == ["start"]
+        self.factory.doStop()
+        assert calls == ["start"]
+        self.factory.doStop()
+        assert calls == ["start", "stop"]
+        self.assertQuiet()
+
+    def test_ownSite(self) -> None:
+        """The site made for a resource leaves no timer behind."""
+        self.factory.doStart()
+        self.factory.doStop()
+        self.assertQuiet()
+
+    def test_anyOrigin(self) -> None:
+        """Without origins the log says so, in one line."""
+        for origins, expected in (((), 1), (("http://example.com",), 0)):
+            self.serve(origins=origins)
+            with capturedLogs() as events:
+                self.factory.startFactory()
+            lines = [line for line in ownLines(events) if "Origin" in line]
+            assert lines == ["info: every Origin is accepted"] * expected
+            self.factory.stopFactory()
+
+    def test_notAccelerated(self) -> None:
+        """Where RFC 6455 will be slow the log says so, in one line."""
+        for accelerated, expected in ((True, 0), (False, 1)):
+            self.patch(factory, "ACCELERATED", accelerated)
+            with capturedLogs() as events:
+                self.factory.startFactory()
+            lines = [line for line in ownLines(events) if "RFC 6455" in line]
+            assert [line[:6] for line in lines] == ["warn: "] * expected
+            self.factory.stopFactory()
+
+    @requirement("H75-S-03", "B-29")
+    def test_origins(self) -> None:
+        """With origins others are refused with 403."""
+        for origin, accepted in (
+            ("http://example.com", True),
+            ("http://*.com", True),
+            ("http://example.org", False),
+            ("https://example.com", False),
+        ):
+            self.serve(origins=(origin,))
+            for request, reply in HANDSHAKES.values():
+                answer = self.connect(request).take()
+                assert answer == reply if accepted else answer[9:12] == b"403"
+
+    def test_location(self) -> None:
+        """The location may be set for a proxy."""
+        self.serve(location="wss://chat.example.com:8443")
+        reply = REPLY76.replace(b"ws://example.com/", b"wss://chat.example.com:8443/") + ANSWER
+        assert self.connect(HEAD76 + KEY3).take() == reply
+
+    def test_statistics(self) -> None:
+        """Sums over all connections that are or were."""
+        self.record(textMessageReceived=echo)
+        self.clock.advance(5)
+        first, second = self.open("hixie-75"), self.open("hixie-76")
+        for wire in (first, second):
+            wire.send(frame("hi") + frame("ho"))
+        first.lose()
+        self.connect(PLAIN)
+        statistics = self.factory.statistics()
+        assert statistics["uptime"] == 5
+        assert statistics["connections"] == {
+            name: int(name == "hixie-76") for name in DIALECT_NAMES
+        }
+        assert statistics["messages"] == {"received": 4, "sent": 4}
+        protocols = (first.protocol, second.protocol)
+        assert statistics["bytes"] == {
+            "received": sum(protocol.bytesReceived for protocol in protocols),
+            "sent": sum(protocol.bytesSent for protocol in protocols),
+        }
+
+    def test_newId(self) -> None:
+        """Ids are short, and different."""
+        ids = {self.factory.newId() for _ in range(10_000)}
+        assert len(ids) == 10_000
+        assert max(map(len, ids)) <= 16
+
+    def test_twoFactories(self) -> None:
+        """Factories do not know each other's connections."""
+        first = self.factory
+        self.open()
+        self.serve(Recorder())
+        self.open()
+        self.factory.broadcastTextMessage("hi")
+        assert (len(first.connections), len(self.factory.connections)) == (1, 1)
+        (protocol,) = first.connections.values()
+        assert protocol.messagesSent == 0
+        assert protocol.state is State.OPEN

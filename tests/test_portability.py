@@ -1,0 +1,220 @@
+"""The same application objects in Twisted's own WebSocketResource and in HixieFactory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.websocket import WebSocketResource
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Message,
+    Request,
+    TextMessage,
+)
+
+from tests.loopback import (
+    CLOSE,
+    FINISHED,
+    HANDSHAKES,
+    LOST,
+    STARTED,
+    LoopbackCase,
+    Recorder,
+    TCPWire,
+    frame,
+)
+from txhixie import Broadcast, Echo
+
+if TYPE_CHECKING:
+    from txhixie.factory import Application
+
+
+class HixieClient:
+    """A Hixie-76 client of HixieFactory."""
+
+    def __init__(self, wire: TCPWire) -> None:
+        self._wire = wire
+
+    def say(self, text: str) -> None:
+        """Send a message."""
+        self._wire.send(frame(text))
+
+    def heard(self) -> list[str]:
+        """@return: the messages since the last call."""
+        data = self._wire.take().removesuffix(CLOSE)
+        return [text.decode() for text in data.replace(b"\0", b"").split(b"\xff")[:-1]]
+
+    def close(self) -> None:
+        """Close in good order."""
+        self._wire.send(CLOSE)
+        self._wire.lose()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server closed."""
+        return bytes(self._wire.value()).endswith(CLOSE)
+
+
+class ModernClient:
+    """An RFC 6455 client of Twisted's WebSocketResource."""
+
+    def __init__(self, site: Site) -> None:
+        self._transport = StringTransport()
+        self._channel: Any = site.buildProtocol(self._transport.getPeer())
+        self._channel.makeConnection(self._transport)
+        self._websocket = WSConnection(ConnectionType.CLIENT)
+        self.ended = False
+        self._send(Request(host="example.com", target="/demo"))
+        accepted, *self._early = self._events()
+        assert isinstance(accepted, AcceptConnection)
+
+    def _send(self, event: Event) -> None:
+        self._channel.dataReceived(self._websocket.send(event))
+
+    def _events(self) -> list[Event]:
+        data = self._transport.value()
+        self._transport.clear()
+        if data:
+            self._websocket.receive_data(data)
+        return list(self._websocket.events())
+
+    def say(self, text: str) -> None:
+        """Send a message."""
+        self._send(TextMessage(text))
+
+    def heard(self) -> list[Any]:
+        """@return: the messages since the last call."""
+        events, self._early = self._early + self._events(), []
+        self.ended = any(isinstance(event, CloseConnection) for event in events)
+        messages = [event for event in events if isinstance(event, Message)]
+        assert all(message.message_finished for message in messages)
+        return [message.data for message in messages]
+
+    def sayBytes(self, data: bytes) -> None:
+        """Send bytes."""
+        self._send(BytesMessage(data))
+
+    def close(self) -> None:
+        """Close in good order."""
+        self._send(CloseConnection(1000))
+        assert self._transport.disconnecting
+        self.lose(ConnectionDone())
+
+    def lose(self, reason: Exception) -> None:
+        """End the connection."""
+        self._channel.connectionLost(Failure(reason))
+
+
+class PortabilityTests(LoopbackCase):
+    """One application, two servers."""
+
+    def modern(self, application: Application) -> ModernClient:
+        """@return: a client of Twisted's own server of an application."""
+        root = Resource()
+        root.putChild(b"demo", WebSocketResource(application))  # type: ignore[arg-type]
+        return ModernClient(Site(root, reactor=self.clock))
+
+    def hixie(self, application: Application) -> HixieClient:
+        """@return: a client of ours, of the same."""
+        self.factory.application = application
+        wire = self.connect(HANDSHAKES["hixie-76"][0])
+        assert wire.value().startswith(HANDSHAKES["hixie-76"][1])
+        wire._taken = len(HANDSHAKES["hixie-76"][1])
+        return HixieClient(wire)
+
+    def test_callbacks(self) -> None:
+        """Both call the same methods in the same order."""
+        recorder = Recorder()
+        for connect in (self.modern, self.hixie):
+            client: Any = connect(recorder)
+            client.say("h\u00e9llo")
+            client.say("")
+            client.close()
+        modern, hixie = recorder.made
+        expected = [STARTED, FINISHED, "text: h\u00e9llo", "text: ", LOST]
+        assert modern.calls == hixie.calls == expected
+        for made in recorder.made:
+            assert isinstance(made.ending, ConnectionDone)
+            assert made.request.path == b"/demo"
+
+    def test_lost(self) -> None:
+        """A connection that breaks is told by both, as what it is."""
+        recorder = Recorder()
+        self.modern(recorder).lose(ConnectionLost())
+        self.hixie(recorder)._wire.lose(ConnectionLost())
+        for made in recorder.made:
+            assert made.calls == [STARTED, FINISHED, LOST]
+            assert isinstance(made.ending, ConnectionLost)
+
+    def test_transport(self) -> None:
+        """Whatever Twisted's transport offers to applications, ours does."""
+        recorder = Recorder()
+        self.modern(recorder)
+        self.hixie(recorder)
+        names = {name for name in dir(recorder.made[0].transport) if not name.startswith("_")}
+        interface = {"sendTextMessage", "sendBytesMessage", "loseConnection", "ping"}
+        interface |= {"attachProducer", "detachProducer"}
+        assert interface <= names
+        for name in interface:
+            assert callable(getattr(recorder.made[1].transport, name))
+
+    def test_echo(self) -> None:
+        """Echo echoes, and ends at kill."""
+        echo = Echo()
+        for connect in (self.modern, self.hixie):
+            client: Any = connect(echo)
+            client.say("h\u00e9llo")
+            client.say("")
+            assert client.heard() == ["h\u00e9llo", ""]
+            assert not client.ended
+            client.say("kill")
+            assert client.heard() == []
+            assert client.ended
+
+    def test_echoBytes(self) -> None:
+        """Where there are bytes it echoes these as well."""
+        client = self.modern(Echo())
+        client.sayBytes(b"\0\xff")
+        assert client.heard() == [b"\0\xff"]
+
+    def test_broadcast(self) -> None:
+        """One broadcast has members on both servers, who see the same."""
+        broadcast = Broadcast()
+        first = self.modern(broadcast)
+        second = self.hixie(broadcast)
+        third = self.modern(broadcast)
+        second.say("hi")
+        first.say("ho")
+        third.close()
+        sequences = [first.heard(), second.heard()]
+        assert sequences[0][1:] == sequences[1]
+        ids = [line.removeprefix("New Connection: ") for line in sequences[0][:3]]
+        assert sequences[1] == [
+            f"New Connection: {ids[1]}",
+            f"New Connection: {ids[2]}",
+            f"{ids[1]}: hi",
+            f"{ids[0]}: ho",
+            f"Connection Closed: {ids[2]}",
+        ]
+        assert ids[1] in self.factory.connections
+        second.close()
+        assert first.heard() == [f"Connection Closed: {ids[1]}"]
+
+    def test_broadcastToTheClosed(self) -> None:
+        """A member whose own server raises on a late send is no trouble of the others'."""
+        broadcast = Broadcast()
+        first = self.modern(broadcast)
+        second = self.hixie(broadcast)
+        first._send(CloseConnection(1000))
+        second.say("hi")
+        assert [line.split(": ")[1] for line in second.heard()][-1] == "hi"
+        self.flushLoggedErrors()

@@ -1,0 +1,348 @@
+"""Echo and broadcast, on transports that offer no more than Twisted's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.loopback import CLOSE, HANDSHAKES, LoopbackCase, Wire, frame
+from txhixie import Broadcast, Echo
+from txhixie.services import SERVICES, Routes
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
+    from twisted.web.websocket import WebSocketProtocol, WebSocketTransport
+
+    from txhixie.factory import Application
+
+
+class Client:
+    """
+    As little of a transport as there may be, with a service's protocol on it.
+
+    @ivar received: what was sent to the client.
+    @ivar closed: the codes it was closed with.
+    @ivar whenSent: called with each message sent to it.
+    """
+
+    def __init__(self, application: Application, name: str = "") -> None:
+        self.received: list[str | bytes] = []
+        self.closed: list[int] = []
+        self.whenSent: Callable[[str], object] = lambda message: None
+        if name:
+            self.id = name
+        made = application.buildProtocol(cast("Request", None))
+        self.protocol = cast("WebSocketProtocol", made)
+        self.protocol.negotiationStarted(cast("WebSocketTransport", self))
+
+    def join(self) -> Client:
+        """Open the connection."""
+        self.protocol.negotiationFinished()
+        return self
+
+    def say(self, *messages: str) -> None:
+        """Send messages to the service."""
+        for message in messages:
+            self.protocol.textMessageReceived(message)
+
+    def leave(self, reason: Exception | None = None) -> None:
+        """Be gone."""
+        self.protocol.connectionLost(Failure(reason or ConnectionDone()))
+
+    def sendTextMessage(self, text: str) -> None:
+        self.received.append(text)
+        self.whenSent(text)
+
+    def sendBytesMessage(self, data: bytes) -> None:
+        self.received.append(data)
+
+    def loseConnection(self, code: int = 1000) -> None:
+        self.closed.append(code)
+
+
+class EchoTests(SynchronousTestCase):
+    """The bare server."""
+
+    def test_echo(self) -> None:
+        """Every message comes back."""
+        client = Client(Echo()).join()
+        texts = ["hello", "", "\0", "h\u00e9\u20ac\U0001f600", "x" * (1 << 20), "Kill", " kill"]
+        client.say(*texts)
+        client.protocol.bytesMessageReceived(bytearray(b"a\0\xff"))
+        assert client.received == [*texts, b"a\0\xff"]
+        assert type(client.received[-1]) is bytes
+        assert client.closed == []
+
+    def test_kill(self) -> None:
+        """The message kill ends the connection, and does not come back."""
+        client = Client(Echo()).join()
+        client.say("kill")
+        client.leave()
+        assert (client.received, client.closed) == ([], [1000])
+
+    def test_pong(self) -> None:
+        """A pong is nobody's business."""
+        for application in (Echo(), Broadcast()):
+            client = Client(application)
+            client.protocol.pongReceived(b"x")
+            assert client.received == []
+
+    def test_each(self) -> None:
+        """Clients have nothing to do with each other."""
+        echo = Echo()
+        clients = [Client(echo).join() for _ in range(3)]
+        clients[1].say("hi")
+        assert [client.received for client in clients] == [[], ["hi"], []]
+
+
+class BroadcastTests(SynchronousTestCase):
+    """The high-level server."""
+
+    def setUp(self) -> None:
+        self.broadcast = Broadcast()
+
+    def client(self, name: str) -> Client:
+        """@return: a client whose transport has an id."""
+        return Client(self.broadcast, name)
+
+    def test_story(self) -> None:
+        """Everybody hears of those who come, of what is said, and of those who leave."""
+        a = self.client("A").join()
+        b = self.client("B").join()
+        a.say("hi")
+        b.say("ho", "kill")
+        a.leave()
+        b.say("bye")
+        b.leave(ConnectionLost())
+        assert a.received == [
+            "New Connection: A",
+            "New Connection: B",
+            "A: hi",
+            "B: ho",
+            "B: kill",
+        ]
+        assert b.received == [
+            *a.received[1:],
+            "Connection Closed: A",
+            "B: bye",
+        ]
+        assert (a.closed, b.closed) == ([], [])
+
+    def test_neverOpened(self) -> None:
+        """A client that never opened neither hears nor is heard of."""
+        a = self.client("A").join()
+        b = self.client("B")
+        a.say("hi")
+        b.leave()
+        assert a.received == ["New Connection: A", "A: hi"]
+        assert b.received == []
+
+    def test_bytes(self) -> None:
+        """Bytes, which not everybody could be sent, end their sender's connection."""
+        a, b = self.client("A").join(), self.client("B").join()
+        a.protocol.bytesMessageReceived(b"hi")
+        assert a.closed == [1003]
+        assert b.received == ["New Connection: B"]
+
+    def test_ownIds(self) -> None:
+        """On transports without ids members are given distinct ones."""
+        clients = [Client(self.broadcast).join() for _ in range(100)]
+        news = cast("list[str]", clients[0].received)
+        assert len(set(news)) == 100
+        for line in news:
+            assert line.startswith("New Connection: ")
+            assert 4 < len(line.removeprefix("New Connection: ")) <= 16
+
+    def test_failingMember(self) -> None:
+        """A member whose transport raises keeps nothing from the others."""
+        a, b, c = (self.client(name).join() for name in "ABC")
+
+        def fail(message: str) -> None:
+            raise ZeroDivisionError
+
+        b.whenSent = fail
+        a.say("1", "2")
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 2
+        assert a.received[-2:] == c.received[-2:] == ["A: 1", "A: 2"]
+
+    def test_lostInDelivery(self) -> None:
+        """A member that is lost as a message is delivered: the news of it come behind."""
+        for number, lost in enumerate("ABC"):
+            self.broadcast = Broadcast()
+            clients = [self.client(name).join() for name in "ABC"]
+            member = clients[number]
+            for client in clients:
+                client.received.clear()
+
+            def leaveOnce(message: str, member: Client = member) -> None:
+                if message == "A: hi":
+                    member.leave()
+
+            member.whenSent = leaveOnce
+            clients[0].say("hi", "ho")
+            for client in clients:
+                if client is member:
+                    assert client.received == ["A: hi"]
+                else:
+                    assert client.received == ["A: hi", f"Connection Closed: {lost}", "A: ho"]
+
+    def test_otherLostInDelivery(self) -> None:
+        """So it is if another one than the receiver is lost."""
+        for lost in (0, 2):
+            self.broadcast = Broadcast()
+            clients = [self.client(name).join() for name in "ABC"]
+
+            def leave(message: str, other: Client = clients[lost]) -> None:
+                if message == "A: hi":
+                    other.leave()
+
+            clients[1].whenSent = leave
+            clients[0].say("hi", "ho")
+            expected = ["A: hi", f"Connection Closed: {'ABC'[lost]}", "A: ho"]
+            for number in {0, 1, 2} - {lost}:
+                assert clients[number].received[-3:] == expected
+
+    def test_sayInDelivery(self) -> None:
+        """What is said as a message is delivered comes behind it, for all."""
+        clients = [self.client(name).join() for name in "ABC"]
+
+        def answer(message: str) -> None:
+            if message.startswith("A: "):
+                clients[1].say("you said " + message[3:])
+
+        clients[1].whenSent = answer
+        clients[0].say("hi", "ho")
+        expected = ["A: hi", "B: you said hi", "A: ho", "B: you said ho"]
+        for client in clients:
+            assert client.received[-4:] == expected
+
+    def test_joinInDelivery(self) -> None:
+        """One who comes as a message is delivered hears of what is behind it."""
+        a, b, c = (self.client(name) for name in "ABC")
+        a.join()
+        b.join()
+        a.whenSent = lambda message: c.join() if message == "B: hi" else None
+        b.say("hi", "ho")
+        assert a.received[-3:] == b.received[-3:] == ["B: hi", "New Connection: C", "B: ho"]
+        assert c.received == ["New Connection: C", "B: ho"]
+
+    def test_joinAndLeaveInDelivery(self) -> None:
+        """One who comes and is gone at once is heard to do both, and is not kept."""
+        a, b, c = (self.client(name) for name in "ABC")
+        a.join()
+        b.join()
+
+        def comeAndGo(message: str) -> None:
+            if message == "B: hi":
+                c.join()
+                c.leave()
+
+        a.whenSent = comeAndGo
+        b.say("hi", "ho")
+        assert a.received == [
+            "New Connection: A",
+            "New Connection: B",
+            "B: hi",
+            "New Connection: C",
+            "Connection Closed: C",
+            "B: ho",
+        ]
+        assert b.received == a.received[1:]
+        assert c.received in ([], ["New Connection: C"])
+
+    def test_sameOrder(self) -> None:
+        """However wildly all talk at once, every member sees the same messages in one order."""
+        clients = [self.client(str(number)).join() for number in range(5)]
+        for client in clients:
+            client.received.clear()
+        for number, client in enumerate(clients):
+
+            def answer(message: str, client: Client = client, number: int = number) -> None:
+                if len(message) < 12 + number:
+                    client.say(message)
+
+            client.whenSent = answer
+        clients[0].say("x")
+        assert len(clients[0].received) > 50
+        for client in clients:
+            assert client.received == clients[0].received
+
+
+class OnThePortTests(LoopbackCase):
+    """The services in a server."""
+
+    def test_broadcast(self) -> None:
+        """Clients of either dialect see the same, with the ids the server knows them by."""
+        self.serve(Broadcast())
+        wires = [self.open("hixie-75"), self.connect(HANDSHAKES["hixie-76"][0])]
+        ids = [wire.protocol.id for wire in wires]
+        wires[0].send(frame("h\u00e9"))
+        wires[1].send(CLOSE)
+        wires[1].lose()
+        wires[0].send(frame("ho"))
+        news = frame(f"New Connection: {ids[1]}")
+        said = frame(f"{ids[0]}: h\u00e9")
+        closed = frame(f"Connection Closed: {ids[1]}") + frame(f"{ids[0]}: ho")
+        assert wires[0].take() == news + said + closed
+        assert wires[1].take() == HANDSHAKES["hixie-76"][1] + news + said + CLOSE
+
+    def test_lostAsItIsWrittenTo(self) -> None:
+        """A member whose transport ends as it is written to is told of, to all in one order."""
+
+        class Ending(Wire):
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                if b"hi" in data:
+                    self.lose()
+
+        self.serve(Broadcast())
+        wires: list[Wire] = [self.open(), self.open(kind=Ending), self.open()]
+        for wire in wires:
+            wire.take()
+        names = [wire.protocol.id for wire in wires]
+        wires[0].send(frame("hi"))
+        wires[2].send(frame("ho"))
+        rest = frame(f"Connection Closed: {names[1]}") + frame(f"{names[2]}: ho")
+        assert wires[0].take() == wires[2].take() == frame(f"{names[0]}: hi") + rest
+
+
+class RoutesTests(SynchronousTestCase):
+    """Several services at once."""
+
+    def test_routes(self) -> None:
+        """The first segment of the path chooses; anything else is the default's."""
+
+        class Named:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def buildProtocol(self, request: Request) -> Any:
+                return (self.name, request)
+
+        class FakeRequest:
+            def __init__(self, path: bytes) -> None:
+                self.path = path
+
+        routes = Routes({b"echo": Named("echo"), b"news": Named("news")}, Named("default"))
+        for path, name in (
+            (b"/echo", "echo"),
+            (b"/echo/", "echo"),
+            (b"/echo/deep/er", "echo"),
+            (b"/news", "news"),
+            (b"/", "default"),
+            (b"/echoes", "default"),
+            (b"/Echo", "default"),
+            (b"//echo", "default"),
+            (b"/x/echo", "default"),
+        ):
+            request = FakeRequest(path)
+            built: Any = routes.buildProtocol(cast("Request", request))
+            assert built == (name, request), path
+
+    def test_table(self) -> None:
+        """The built-in services have their names."""
+        assert {"echo": Echo, "broadcast": Broadcast} == SERVICES

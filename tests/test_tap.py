@@ -1,0 +1,384 @@
+"""What C{twistd hixie} makes of its command line; no port is opened but one that is in use."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.application.internet import StreamServerEndpointService
+from twisted.application.service import IServiceMaker, MultiService
+from twisted.internet.endpoints import _SystemdParser
+from twisted.logger import capturedLogs
+from twisted.plugin import getPlugins
+from twisted.python import usage
+from twisted.python.systemd import ListenFDs
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.loopback import CLOSE, LoopbackCase, ownLines
+from txhixie import Broadcast, Echo, Settings
+from txhixie.dialects import DIALECT_NAMES
+from txhixie.services import SERVICES, Routes
+from txhixie.tap import HixieService, Options, makeService
+from txhixie.web import Okay
+
+
+class Application:
+    """An application of one's own."""
+
+    def buildProtocol(self, request: object) -> None:
+        """Refuse everybody."""
+
+
+def makeApplication() -> Application:
+    """@return: an application, as a function makes it."""
+    return Application()
+
+
+def makeNothing() -> None:
+    """@return: no application."""
+
+
+def takesArguments(wanted: object) -> None:
+    """Something that is no application factory."""
+
+
+class NotCallable:
+    """Something that only looks like an application."""
+
+    buildProtocol = 17
+
+
+APPLICATION = Application()
+
+
+def parse(*arguments: str) -> Options:
+    """@return: the options of a command line."""
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+class OptionsTests(SynchronousTestCase):
+    """The command line."""
+
+    def settings(self, *arguments: str) -> Settings:
+        """@return: the settings that a command line makes."""
+        made: Settings = parse(*arguments)["settings"]
+        return made
+
+    def refused(self, *arguments: str) -> str:
+        """@return: the one line that a wrong command line gets."""
+        with pytest.raises(usage.UsageError) as raised:
+            parse(*arguments)
+        line = str(raised.value)
+        assert "\n" not in line
+        assert len(line) > 20
+        return line
+
+    def test_defaults(self) -> None:
+        """Without options it is echo on port 3400, to everybody, in every dialect."""
+        options = parse()
+        assert options["ports"] == ["tcp:3400"]
+        assert isinstance(options["application"], Echo)
+        assert options["settings"] == Settings(dialects=DIALECT_NAMES)
+
+    def test_settings(self) -> None:
+        """Every option has its setting."""
+        assert self.settings(
+            *("--origin", "http://a", "--origin", "http://*.b"),
+            *("--dialects", "hixie-76, hixie-75"),
+            *("--location", "wss://chat.example.com:8443"),
+            *("--subprotocol", "chat", "--subprotocol", "log"),
+            *("--max-message", "65536", "--handshake-timeout", "2.5"),
+            *("--ping-interval", "0", "--ping-timeout", "7"),
+            *("--compression", "--log-messages"),
+        ) == Settings(
+            origins=("http://a", "http://*.b"),
+            dialects=("hixie-76", "hixie-75"),
+            location="wss://chat.example.com:8443",
+            subprotocols=("chat", "log"),
+            maxMessage=65536,
+            handshakeTimeout=2.5,
+            pingInterval=0,
+            pingTimeout=7,
+            compression=True,
+            logMessages=True,
+        )
+
+    def test_dialects(self) -> None:
+        """Each dialect may be spoken alone."""
+        for name in DIALECT_NAMES:
+            assert self.settings("--dialects", name).dialects == (name,)
+
+    def test_locations(self) -> None:
+        """Locations of all sorts of hosts."""
+        for location in (
+            "ws://h",
+            "wss://h:1",
+            "ws://h:65535",
+            "wss://[::1]:8443",
+            "ws://10.0.0.1",
+        ):
+            assert self.settings("--location", location).location == location
+
+    def test_wrongValues(self) -> None:
+        """A wrong value is one clear line that names the option."""
+        hosts = ["", "h", "http://h", "wss://", "wss://h/", "wss://a b", "wss://h\n", "wss://u@h"]
+        ports = ["x", "0", "65536", "99999"]
+        wrong = {
+            "--location": [*hosts, *(f"wss://h:{port}" for port in ports)],
+            "--dialects": ["", "hixie", "hixie-75,", "hixie-75,nosuch", "HIXIE-75"],
+            "--service": ["", "nosuch", "a..b", ".", "os.path", "os.nosuch", "nosuch.module"],
+        }
+        for option, values in wrong.items():
+            for value in values:
+                with self.subTest(option=option, value=value):
+                    assert self.refused(option, value).startswith(option)
+
+    def test_wrongNumbers(self) -> None:
+        """So is a number that is none, or out of range."""
+        for option in ("--max-message", "--handshake-timeout", "--ping-interval", "--ping-timeout"):
+            for value in ("", "x", "-1", "\u0663x", "nan", "inf", "1e999", "9" * 5000):
+                self.refused(option, value)
+        for option in ("--max-message", "--handshake-timeout", "--ping-timeout"):
+            self.refused(option, "0")
+        self.refused("--max-message", "1.5")
+
+    def test_unknown(self) -> None:
+        """An unknown option or a stray word is refused."""
+        self.refused("--nosuch-option")
+        self.refused("stray-word")
+        self.refused("--port")
+
+    def test_help(self) -> None:
+        """The help has a line for every option."""
+        text = str(parse())
+        for option in ("port=", "service=", "origin=", "dialects=", "location=", "subprotocol="):
+            assert f"--{option}" in text
+        for option in ("max-message=", "handshake-timeout=", "log-messages", "compression"):
+            assert f"--{option}" in text
+        assert "[default: 3400]" in text
+        for name in (*SERVICES, *DIALECT_NAMES):
+            assert name in text
+
+
+class PortTests(SynchronousTestCase):
+    """Where to listen."""
+
+    def test_numbers(self) -> None:
+        """A number is a TCP port; the option may be repeated and shortened."""
+        assert parse("--port", "3400", "-p", "80")["ports"] == ["tcp:3400", "tcp:80"]
+        assert parse("-p", "0", "-p", "65535")["ports"] == ["tcp:0", "tcp:65535"]
+
+    def test_descriptions(self) -> None:
+        """Anything else is an endpoint description."""
+        for description in (
+            "tcp:3400:interface=127.0.0.1",
+            "tcp6:3400",
+            r"tcp:3400:interface=\:\:1",
+            "unix:/run/h.sock",
+            "unix:/run/h.sock:mode=660",
+            "haproxy:tcp:3400",
+            "haproxy:unix:/run/h.sock",
+        ):
+            assert parse("--port", description)["ports"] == [description]
+
+    def refused(self, description: str) -> str:
+        """@return: the one line that a wrong description gets."""
+        with pytest.raises(usage.UsageError) as raised:
+            parse("--port", description)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+    def test_wrongDescriptions(self) -> None:
+        """What is no endpoint is refused before anything is started."""
+        for description in (
+            *("", "x", "nosuch:1", "\u0663", "tcp", "tcp:x", "tcp:1:nosuch=1"),
+            *("unix", "unix:/s:mode=x", "ssl:443:privateKey=/no/such/file", "haproxy", "haproxy:x"),
+            *("systemd:domain=INET", "systemd:domain=INET:index=7"),
+        ):
+            assert self.refused(description).startswith("--port: "), description
+
+    def test_wrongNumbers(self) -> None:
+        """So is a number that is no port's, wherever it stands."""
+        for number in ("65536", "70000", "99999999999"):
+            for form in ("{}", "tcp:{}", "tcp:port={}", "tcp6:{}", "haproxy:tcp:{}"):
+                description = form.format(number)
+                assert self.refused(description).startswith("--port: "), description
+
+    def test_haproxyEscaped(self) -> None:
+        """A description behind haproxy may be escaped, which Twisted itself does not take."""
+        for escaped, plain in (
+            (r"haproxy:tcp\:3400", "haproxy:tcp:3400"),
+            (r"haproxy:tcp\:3400\:interface=127.0.0.1", "haproxy:tcp:3400:interface=127.0.0.1"),
+        ):
+            assert parse("--port", escaped)["ports"] == [plain]
+
+    def test_systemd(self) -> None:
+        """A socket that systemd hands over is found by number and by name."""
+        self.patch(_SystemdParser, "_sddaemon", ListenFDs([3], ["hixie"]))
+        for description in ("systemd:domain=INET:index=0", "systemd:domain=INET:name=hixie"):
+            assert parse("--port", description)["ports"] == [description]
+
+
+class ServiceOptionTests(SynchronousTestCase):
+    """What answers."""
+
+    def application(self, name: str) -> Any:
+        """@return: what --service makes of a name."""
+        return parse("--service", name)["application"]
+
+    def refused(self, name: str) -> str:
+        """@return: the line that a wrong name gets."""
+        with pytest.raises(usage.UsageError) as raised:
+            parse("--service", name)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+    def test_builtIn(self) -> None:
+        """The built-in services have names, and the option a short form."""
+        assert isinstance(self.application("echo"), Echo)
+        assert isinstance(self.application("broadcast"), Broadcast)
+        assert isinstance(parse("-s", "broadcast")["application"], Broadcast)
+
+    def test_sameAsItsPath(self) -> None:
+        """A built-in service is the same on its path and everywhere else."""
+        options = parse("--service", "broadcast")
+        assert options["application"] is options["applications"]["broadcast"]
+
+    def test_dotted(self) -> None:
+        """A dotted name is that of a class, of an instance, or of a function that makes one."""
+        assert isinstance(self.application("txhixie.Broadcast"), Broadcast)
+        assert type(self.application(f"{__name__}.Application")) is Application
+        assert self.application(f"{__name__}.APPLICATION") is APPLICATION
+        assert type(self.application(f"{__name__}.makeApplication")) is Application
+
+    def test_unknown(self) -> None:
+        """An unknown name gets a list of those that exist."""
+        line = self.refused("chat")
+        assert "'chat'" in line
+        for name in SERVICES:
+            assert name in line
+
+    def test_noApplication(self) -> None:
+        """Something that makes no application is refused by its name."""
+        for name in ("makeNothing", "takesArguments", "NotCallable", "nosuch"):
+            assert f"{__name__}.{name}" in self.refused(f"{__name__}.{name}")
+        assert "buildProtocol" in self.refused(f"{__name__}.makeNothing")
+        assert "buildProtocol" in self.refused(f"{__name__}.NotCallable")
+
+    def test_importErrors(self) -> None:
+        """An import error shows its cause."""
+        temporary = TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        folder = Path(temporary.name)
+        self.patch(sys, "path", [temporary.name, *sys.path])
+        for name, source, cause in (
+            ("missing", "import no_such_thing_at_all", "No module named 'no_such_thing_at_all'"),
+            ("broken", "def broken(:\n    pass", "SyntaxError"),
+            ("failing", "raise ValueError('two\\nlines')", "ValueError: two lines"),
+        ):
+            (folder / f"hixie_test_{name}.py").write_text(source)
+            assert cause in self.refused(f"hixie_test_{name}.App")
+        assert "hixie_test_nosuch" in self.refused("hixie_test_nosuch.App")
+
+
+class MakeServiceTests(SynchronousTestCase):
+    """The service tree."""
+
+    def make(self, *arguments: str) -> HixieService:
+        """@return: the service of a command line."""
+        service = makeService(parse(*arguments))
+        assert isinstance(service, HixieService)
+        return service
+
+    def test_tree(self) -> None:
+        """There is a listening service for each port, all with one factory."""
+        service = self.make("--port", "3400", "--port", "unix:/run/h.sock")
+        assert isinstance(service, MultiService)
+        children = list(service)
+        assert [type(child) for child in children] == [StreamServerEndpointService] * 2
+        assert {child.factory for child in children} == {service.factory}
+
+    def test_factory(self) -> None:
+        """The factory has the settings, and routes to the services."""
+        service = self.make("--service", f"{__name__}.APPLICATION", "--max-message", "17")
+        assert service.factory.settings.maxMessage == 17
+        routes: Any = service.factory.application
+        assert isinstance(routes, Routes)
+
+        request: Any = SimpleNamespace(path=b"/")
+        assert routes.buildProtocol(request) is None
+        for path, kind in ((b"/echo", Echo), (b"/broadcast/x", Broadcast)):
+            request.path = path
+            assert type(routes.buildProtocol(request)) is type(kind().buildProtocol(request))
+
+    def test_console(self) -> None:
+        """The console page is on the site, unless it is not wanted; all else says okay."""
+        for arguments, names in (((), [b"console"]), (("--no-console",), [])):
+            root: Any = self.make(*arguments).factory.site.resource
+            assert isinstance(root, Okay)
+            assert root.listNames() == names
+
+    def test_plugin(self) -> None:
+        """C{twistd} and C{twist} find it under its name."""
+        (plugin,) = (each for each in getPlugins(IServiceMaker) if each.tapname == "hixie")
+        assert plugin.options is Options
+        assert plugin.makeService is makeService
+        assert plugin.description.endswith(".")
+
+    def test_portInUse(self) -> None:
+        """A port that cannot be had is one log line, and exit status 1."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            service = self.make("--port", f"tcp:{port}:interface=127.0.0.1")
+            with capturedLogs() as events, pytest.raises(SystemExit) as raised:
+                service.privilegedStartService()
+        assert raised.value.code == 1
+        (line,) = (line for line in ownLines(events) if str(port) in line)
+        assert line.startswith("critical: CannotListenError: ")
+        assert "Address already in use" in line
+        assert not [event for event in events if "log_failure" in event]
+
+    def test_unusablePath(self) -> None:
+        """So is a socket in a folder that does not exist."""
+        service = self.make("--port", "unix:/no/such/folder/hixie.sock")
+        with capturedLogs() as events, pytest.raises(SystemExit) as raised:
+            service.privilegedStartService()
+        assert raised.value.code == 1
+        (line,) = (line for line in ownLines(events) if "/no/such/folder" in line)
+        assert line.startswith("critical: ")
+        assert not [event for event in events if "log_failure" in event]
+
+
+class StopTests(LoopbackCase):
+    """The end."""
+
+    def test_stopService(self) -> None:
+        """The clients hear of it, and it is over when the last one is gone."""
+        service = HixieService(self.factory, [])
+        service.startService()
+        wire = self.open()
+        stopped = service.stopService()
+        assert wire.take() == CLOSE
+        self.assertNoResult(stopped)
+        wire.send(CLOSE)
+        wire.lose()
+        self.successResultOf(stopped)
+        assert not service.running
+        self.assertQuiet()
+
+    def test_silentClients(self) -> None:
+        """A client that does not go is no reason to wait long."""
+        service = HixieService(self.factory, [])
+        service.startService()
+        self.open().stuck = True
+        stopped = service.stopService()
+        self.pass_(3)
+        self.clock.advance(0)
+        self.successResultOf(stopped)

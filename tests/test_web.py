@@ -1,0 +1,314 @@
+"""Plain HTTP on the port, and opening handshakes as twisted.web requests."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from tests.loopback import HEAD75, HEAD76, KEY3, REPLY75, LoopbackCase, TCPWire, TLSWire, Wire
+from txhixie import HandshakeError
+from txhixie.web import UpgradeRequest
+
+requirement = pytest.mark.requirement
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+def answers(data: bytes, *, heads: bool = False) -> list[Answer]:
+    """
+    @param heads: whether they answer HEAD requests.
+    @return: the HTTP answers that data consists of.
+    """
+    result = []
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        statusLine, *lines = head.split(b"\r\n")
+        headers = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
+        size = 0 if heads else int(headers[b"content-length"])
+        result.append(Answer(int(statusLine.split(b" ")[1]), headers, data[:size]))
+        assert len(data) >= size
+        data = data[size:]
+    return result
+
+
+class Echoing(Resource):
+    """Shows what a request was."""
+
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        """@return: the method, the target and the body."""
+        assert request.content is not None
+        return b"%b %b %b" % (request.method, request.uri, request.content.read())
+
+
+class Waiting(Resource):
+    """Answers nothing."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Request] = []
+
+    def render(self, request: Request) -> int:
+        """Keep the request."""
+        self.requests.append(request)
+        return NOT_DONE_YET
+
+
+class PlainTests(LoopbackCase):
+    """The default site."""
+
+    def ask(self, head: bytes, rest: bytes = b"") -> Answer:
+        """@return: the one answer to a request."""
+        wire = self.connect(head + b"\r\nHost: x\r\n" + rest + b"\r\n")
+        (answer,) = answers(wire.take(), heads=head.startswith(b"HEAD"))
+        return answer
+
+    @requirement("B-05", "D-07")
+    def test_okay(self) -> None:
+        """Every path and method gets 200, text/plain, okay."""
+        for target in (b"/", b"/any/path", b"/?q=%20", b"/..//x", b"/echo", b"http://h/"):
+            for method in (b"GET", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"BREW"):
+                answer = self.ask(method + b" " + target + b" HTTP/1.1")
+                assert (answer.status, answer.body) == (200, b"okay"), (method, target)
+                assert answer.headers[b"content-type"] == b"text/plain"
+        assert self.recorder.made == []
+
+    def test_head(self) -> None:
+        """A HEAD request gets the same without the body."""
+        answer = self.ask(b"HEAD /any HTTP/1.1")
+        assert answer.status == 200
+        assert answer.headers[b"content-type"] == b"text/plain"
+        assert answer.headers[b"content-length"] == b"4"
+
+    @requirement("B-05", "D-07")
+    def test_otherUpgrade(self) -> None:
+        """An upgrade to anything else is plain HTTP."""
+        for upgrade in (b"h2c", b"TLS/1.0", b"websockets", b"no-websocket", b""):
+            fields = b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n"
+            assert self.ask(b"GET / HTTP/1.1", fields).body == b"okay"
+
+    def test_keepalive(self) -> None:
+        """Further requests on the connection are answered."""
+        wire = self.connect()
+        for _ in range(3):
+            wire.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert [answer.body for answer in answers(wire.take())] == [b"okay"]
+        assert not wire.disconnecting
+
+    def test_pipelining(self) -> None:
+        """Requests in one segment are answered, cut anywhere."""
+        requests = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 3
+        for cut in range(len(requests)):
+            wire = self.connect(requests[:cut])
+            wire.send(requests[cut:])
+            assert [answer.body for answer in answers(wire.take())] == [b"okay"] * 3
+
+    @requirement("D-06")
+    def test_http10(self) -> None:
+        """HTTP/1.0 is answered, and the connection ends."""
+        wire = self.connect(b"GET / HTTP/1.0\r\n\r\n")
+        assert wire.take().endswith(b"\r\n\r\nokay")
+        assert wire.disconnecting
+
+    def test_connectionClose(self) -> None:
+        """A client that wants the end gets it; what it sends behind that is dropped."""
+        wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" + HEAD75)
+        assert wire.take().endswith(b"okay")
+        assert wire.disconnecting
+        wire.lose()
+        self.assertQuiet()
+
+    def test_staysPlain(self) -> None:
+        """A connection that began as HTTP stays HTTP."""
+        wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        wire.take()
+        wire.send(HEAD75)
+        assert [answer.body for answer in answers(wire.take())] == [b"okay"]
+        assert self.recorder.made == []
+
+    def test_noHandshakeTimeout(self) -> None:
+        """The handshake's time does not run on for HTTP; the site has its own."""
+        wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.pass_(59)
+        assert not wire.disconnecting
+        self.pass_(2)
+        assert wire.disconnecting
+
+    def test_malformed(self) -> None:
+        """Malformed heads that ask for no WebSocket are left to twisted.web."""
+        for lines in (b"no colon", b"a : b", b"Content-Length: x", b"Transfer-Encoding: x"):
+            wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n\r\n")
+            assert wire.take() == b"HTTP/1.1 400 Bad Request\r\n\r\n", lines
+            assert wire.disconnecting
+        assert self.connect(b"GET  / HTTP/1.1\r\n\r\n").take()[9:12] == b"400"
+        assert self.connect(b"GET / HTTP/2.7\r\nHost: x\r\n\r\n").take()
+
+    def test_statistics(self) -> None:
+        """Plain HTTP is no open WebSocket."""
+        self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert dict(self.factory.connections) == {}
+
+    def test_connectionLost(self) -> None:
+        """The end of the connection leaves nothing behind, before and after the answer."""
+        for head in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\n"):
+            wire = self.connect(head)
+            wire.lose()
+            self.assertQuiet()
+
+
+class OwnSiteTests(LoopbackCase):
+    """An application's own site or resource."""
+
+    def bodies(self, wire: Wire) -> list[bytes]:
+        """@return: the bodies of the answers so far."""
+        return [answer.body for answer in answers(wire.take())]
+
+    def test_siteOrResource(self) -> None:
+        """Either is served."""
+        for site in (Echoing(), Site(Echoing(), reactor=self.clock)):
+            self.serve(site=site)
+            wire = self.connect(b"GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert self.bodies(wire) == [b"GET /a?b "]
+        assert self.factory.site is site
+
+    def test_body(self) -> None:
+        """A request's body arrives, cut anywhere and of any coding, and the next request too."""
+        self.serve(site=Echoing())
+        fixed = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+        chunked = (
+            b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+        )
+        for cut in range(len(fixed + chunked)):
+            wire = self.connect((fixed + chunked)[:cut])
+            wire.send((fixed + chunked)[cut:])
+            assert self.bodies(wire) == [b"POST /a hello", b"POST /b hello"]
+
+    def test_largeBody(self) -> None:
+        """The limits on heads and messages do not hold for bodies."""
+        self.serve(site=Echoing(), maxHead=200, maxMessage=10)
+        wire = self.connect(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(100):
+            wire.send(b"x" * 1000)
+        assert self.bodies(wire) == [b"PUT / " + b"x" * 100_000]
+
+    def test_notified(self) -> None:
+        """A request whose client is gone is told so."""
+        waiting = Waiting()
+        self.serve(site=waiting)
+        wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        finished = waiting.requests[0].notifyFinish()
+        wire.lose()
+        self.failureResultOf(finished, ConnectionDone)
+        self.assertQuiet()
+
+    def test_late(self) -> None:
+        """An answer may come later."""
+        waiting = Waiting()
+        self.serve(site=waiting)
+        wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert wire.take() == b""
+        waiting.requests[0].setHeader(b"Content-Length", b"2")
+        waiting.requests[0].write(b"hi")
+        waiting.requests[0].finish()
+        assert self.bodies(wire) == [b"hi"]
+
+    def test_secure(self) -> None:
+        """TLS is known to plain requests, too."""
+        waiting = Waiting()
+        self.serve(site=waiting)
+        for kind, secure in ((TCPWire, False), (TLSWire, True)):
+            self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", kind)
+            assert waiting.requests.pop().isSecure() is secure
+
+
+class UpgradeRequestTests(LoopbackCase):
+    """What applications see of an opening handshake."""
+
+    def request(self, target: bytes, fields: bytes = b"", kind: Any = TCPWire) -> Request:
+        """@return: the request that an application is shown."""
+        self.connect(HEAD75.replace(b"/demo?x=1", target)[:-2] + fields + b"\r\n", kind)
+        return self.recorder.made[-1].request
+
+    def test_path(self) -> None:
+        """The path is where twisted.web applications look for it."""
+        request = self.request(b"/a%20b//c/?x=1&x=2&y=%00")
+        assert isinstance(request, UpgradeRequest)
+        assert request.method == b"GET"
+        assert request.clientproto == b"HTTP/1.1"
+        assert request.uri == b"/a%20b//c/?x=1&x=2&y=%00"
+        assert request.path == b"/a%20b//c/"
+        assert request.prepath == []
+        assert request.postpath == [b"a b", b"", b"c", b""]
+        assert request.args == {b"x": [b"1", b"2"], b"y": [b"\0"]}
+        assert self.request(b"/").postpath == [b""]
+
+    def test_headers(self) -> None:
+        """Header fields have any case, several values, and ISO-8859-1 bytes."""
+        request = self.request(b"/", b"X-One: \xe9\xff\r\nX-TWO: 1\r\nx-two: 2, 3\r\n")
+        headers = request.requestHeaders
+        assert request.getHeader(b"x-ONE") == b"\xe9\xff"
+        assert headers.getRawHeaders(b"X-Two") == [b"1", b"2, 3"]
+        assert request.getRequestHostname() == b"example.com"
+
+    def test_cookies(self) -> None:
+        """Cookies are parsed, from every line of them."""
+        request = self.request(b"/", b"Cookie: a=1; b=2\r\nCookie: c=3\r\n")
+        assert [request.getCookie(name) for name in (b"a", b"b", b"c")] == [b"1", b"2", b"3"]
+        assert request.getCookie(b"d") is None
+
+    def test_addresses(self) -> None:
+        """The peer, our own address, and whether it is TLS."""
+        request = self.request(b"/")
+        assert request.getClientAddress() == IPv4Address("TCP", "192.168.1.1", 54321)
+        assert request.getHost() == IPv4Address("TCP", "10.0.0.1", 12345)
+        assert request.isSecure() is False
+        assert self.request(b"/", kind=TLSWire).isSecure() is True
+
+    def test_session(self) -> None:
+        """Sessions are those of the site; the cookie of a new one goes out with the answer."""
+        self.record(lambda made: (made.request.getSession(), made)[1])
+        wire = self.connect(HEAD75)
+        reply = wire.take()
+        match = re.search(rb"\r\nSet-Cookie: TWISTED_SESSION=([0-9a-f]+); Path=/\r\n\r\n$", reply)
+        assert match is not None, reply
+        assert reply.startswith(REPLY75[:-2])
+        session = self.factory.site.getSession(match[1])
+        assert self.request(b"/", b"Cookie: TWISTED_SESSION=" + match[1] + b"\r\n")
+        assert self.recorder.made[-1].request.getSession() is session
+        session.expire()
+
+    def test_body(self) -> None:
+        """There is no body, whatever is behind the head."""
+        self.connect(HEAD76[:-2] + b"Content-Length: 8\r\n\r\n" + KEY3)
+        content = self.recorder.made[-1].request.content
+        assert content is not None
+        assert content.read() == b""
+
+    def test_refuseByHeader(self) -> None:
+        """An application refuses by what it sees."""
+
+        def demandAuthorization(made: Any) -> Any:
+            if made.request.getUser() != b"me":
+                raise HandshakeError(401)
+            return made
+
+        self.record(demandAuthorization)
+        authorized = HEAD75[:-2] + b"Authorization: Basic bWU6c2VjcmV0\r\n\r\n"
+        assert self.connect(authorized).take() == REPLY75
+        assert self.connect(HEAD75).take()[9:12] == b"401"
