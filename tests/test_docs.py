@@ -22,10 +22,10 @@ def optionsTable() -> str:
     @return: all options of C{twistd hixie} as a Markdown table.
     """
     options = Options()
-    rows = []
+    rows: list[tuple[str, str | None]] = []
     for name, _short, default, text, *_ in options.optParameters:
         rows.append((name, f"{text} Default: {'none' if default is None else default}."))
-    rows += [(name, text) for name, _short, text in options.optFlags]
+    rows += [(str(name), text) for name, _short, text in options.optFlags]
     for name in ("port", "origin", "subprotocol"):
         text = " ".join((getattr(options, f"opt_{name}").__doc__ or "").split())
         rows.append((name, re.sub(r"\[default: (.*)\]", r"Default: \1.", text)))

@@ -1615,8 +1615,10 @@ class Rfc6455Tests(LoopbackCase):
     def test_keepaliveWhileClosing(self) -> None:
         """A connection that closes is pinged no more, and ends in its own way and time."""
         self.serve(pingInterval=3, pingTimeout=1, closeTimeout=10)
-        for weClose in (True, False):
+        for weClose, delay in ((True, 1), (True, 3), (False, 1), (False, 3)):
             wire = self.openModern()
+            self.pass_(delay)
+            assert wire.take() == (plain(PING) if delay == 3 else b"")
             if weClose:
                 wire.protocol.loseConnection(4000)
                 self.pass_(9.5)

@@ -421,8 +421,7 @@ class HixieProtocol(LineReceiver):
         Tell the application what happened. An error it makes ends this connection only.
         """
         application = self._application
-        if application is None:
-            return
+        assert application is not None
         logMessages = self.factory.settings.logMessages
         try:
             for event in events:
@@ -530,6 +529,7 @@ class HixieProtocol(LineReceiver):
             return
         self._ending = True
         self.factory.handshaking.cancel(self)
+        self.factory.closing.cancel(self)
         if self.paused:
             super().resumeProducing()
         if self._isProducer:

@@ -17,6 +17,7 @@ from twisted.python import usage
 from twisted.python.reflect import namedAny, safe_str
 
 from txhixie.connection import Settings
+from txhixie.console import Console
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.factory import HixieFactory
 from txhixie.services import SERVICES, Routes
@@ -146,13 +147,13 @@ class Options(usage.Options):
         An origin that may connect, as http://example.com; * stands for any run of characters but
         slashes. Repeatable. [default: every origin]
         """
-        self["origins"].append(origin)
+        self["origins"].append(_notEmpty("--origin", origin))
 
     def opt_subprotocol(self, name: str) -> None:
         """
         A subprotocol that the application speaks. Repeatable.
         """
-        self["subprotocols"].append(name)
+        self["subprotocols"].append(_notEmpty("--subprotocol", name))
 
     def postOptions(self) -> None:
         """
@@ -192,6 +193,12 @@ def _oneLine(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {safe_str(error)}".split())
 
 
+def _notEmpty(option: str, value: str) -> str:
+    if not value:
+        raise usage.UsageError(f"{option}: an empty one matches nobody")
+    return value
+
+
 def _dialects(value: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in value.split(","))
     for name in names:
@@ -208,7 +215,9 @@ def _location(value: str | None) -> str | None:
     match = _LOCATION.fullmatch(value)
     if match is None or not 1 <= int(match[1] or 1) <= 65535:
         raise usage.UsageError(f"--location: {value!r} is not like wss://chat.example.com:8443")
-    return value
+    # Clients compare without the port that goes without saying.
+    defaultPort = ":443" if value.startswith("wss:") else ":80"
+    return value.removesuffix(defaultPort)
 
 
 def _application(name: str) -> Application:
@@ -280,10 +289,5 @@ def makeService(options: Options) -> IService:
     root = Okay()
     factory = HixieFactory(application, root, options["settings"])
     if not options["no-console"]:
-        try:
-            from txhixie.console import Console
-
-            root.putChild(b"console", Console(factory))
-        except Exception:
-            pass
+        root.putChild(b"console", Console(factory))
     return HixieService(factory, options["ports"])
