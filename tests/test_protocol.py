@@ -1240,7 +1240,7 @@ class BackpressureTests(LoopbackCase):
 
         self.record(negotiationStarted=attach)
         self.connect(HEAD76).lose()
-        assert producer.calls == ["stop"]
+        assert producer.calls == ["pause", "stop"]
 
     def test_stopWithoutProducer(self) -> None:
         """Without a producer there is nothing to stop."""
@@ -1279,9 +1279,12 @@ class BackpressureTests(LoopbackCase):
         wire = self.open()
         wire.send(frame("1") + frame("2"))
         wire.send(frame("3"))
-        assert frame("1") + frame("2") == wire.take()
+        assert wire.take() == b""
+        assert self.recorder.made[-1].calls[2:] == ["text: 1", "text: 2"]
         wire.protocol.resumeProducing()
         self.clock.advance(0)
+        assert frame("1") + frame("2") == wire.take()
+        wire.protocol.resumeProducing()
         assert frame("3") == wire.take()
 
 
@@ -1370,7 +1373,8 @@ class LogTests(LoopbackCase):
     """What an operator reads."""
 
     def test_openAndClose(self) -> None:
-        """The opening and the end of a connection are a debug line each."""
+        """With the setting the opening and the end of a connection are an info line each."""
+        self.serve(logConnections=True)
         with capturedLogs() as events:
             wire = self.open()
             wire.send(frame("hi") + frame("ho"))
@@ -1378,8 +1382,8 @@ class LogTests(LoopbackCase):
             wire.lose()
         opened, closed = ownLines(events)
         name = wire.protocol.id
-        assert f"debug: {name} opened: hixie-76 b'/demo' from 192.168.1.1:54321" == opened
-        assert re.search(f"^debug: {name} closed: .* 2 messages in, 2 out$", closed)
+        assert f"info: {name} opened: hixie-76 '/demo' from 192.168.1.1:54321" == opened
+        assert re.search(f"^info: {name} closed: 1005 ''; 2 messages in, 2 out$", closed)
 
     def test_refusal(self) -> None:
         """A refused handshake is an info line with the reason."""
@@ -1399,7 +1403,7 @@ class LogTests(LoopbackCase):
             f"info: {name} {direction} {message!r}"
             for message in ("hé\n", "ho")
             for direction in ("received", "sent")
-        ] == ownLines(events)[1:]
+        ] == ownLines(events)
 
     def test_droppedMessages(self) -> None:
         """Messages that are not delivered are not logged as received."""
@@ -1408,7 +1412,7 @@ class LogTests(LoopbackCase):
             wire = self.open()
             wire.send(frame("kill") + frame("dropped"))
             wire.protocol.sendTextMessage("too late")
-        assert [f"info: {wire.protocol.id} received 'kill'"] == ownLines(events)[1:]
+        assert [f"info: {wire.protocol.id} received 'kill'"] == ownLines(events)
 
     def test_messagesOff(self) -> None:
         """Without it no message is in any line."""

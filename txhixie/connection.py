@@ -29,6 +29,10 @@ class State(IntEnum):
     CLOSED = 3
 
 
+# Looking a member up in an enum is slow enough to be seen in a message's cost.
+_CONNECTING, _OPEN = State.CONNECTING, State.OPEN
+
+
 class CloseCode(IntEnum):
     """
     Close codes (RFC 6455 section 7.4.1). No Hixie dialect sends them; there they only tell the
@@ -86,6 +90,7 @@ class Settings:
     @ivar handshakeTimeout: seconds from the connection to the end of the opening handshake.
     @ivar closeTimeout: seconds the peer has to answer a closing handshake, and then to end TCP.
     @ivar lingerTimeout: seconds a closed peer may take to read what was sent before the close.
+    @ivar logConnections: whether every connection that opens or closes is logged, at info level.
     @ivar logMessages: whether every message is logged, at info level.
     """
 
@@ -105,6 +110,7 @@ class Settings:
     handshakeTimeout: float = 10.0
     closeTimeout: float = 2.0
     lingerTimeout: float = 30.0
+    logConnections: bool = False
     logMessages: bool = False
 
 
@@ -285,10 +291,13 @@ class Connection(ABC):
         """
 
     def _send(self, frame: bytes) -> bool:
-        if self.state > State.OPEN:
-            return False
-        self._queue(frame)
-        return True
+        if self.state is _OPEN:
+            self._outgoing.append(frame)
+            return True
+        if self.state is _CONNECTING:
+            self._queue(frame)
+            return True
+        return False
 
     def _queue(self, frame: bytes) -> None:
         """

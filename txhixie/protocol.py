@@ -4,10 +4,12 @@ The protocol of one connection: lines while the request head arrives, raw mode a
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -83,7 +85,7 @@ class HixieProtocol(LineReceiver):
     One connection. To its application it is Twisted's C{WebSocketTransport}.
 
     @ivar id: a short opaque string, unique and never reused; empty before the handshake.
-    @ivar request: the opening handshake as a L{twisted.web.server.Request}.
+    @ivar requestHead: the opening handshake as it was received, without the nonce of Hixie-76.
     @ivar bytesReceived: bytes read since the request head.
     @ivar bytesSent: bytes written since then, the handshake's answer included.
     @ivar messagesReceived: messages delivered to the application.
@@ -94,7 +96,7 @@ class HixieProtocol(LineReceiver):
     transport: ITCPTransport
 
     id = ""
-    request: Request | None = None
+    requestHead = b""
     bytesReceived = 0
     bytesSent = 0
     messagesReceived = 0
@@ -102,6 +104,8 @@ class HixieProtocol(LineReceiver):
 
     _log = Logger()
 
+    # The request as long as somebody has it: few applications keep it, and it is large.
+    _request: weakref.ref[Request] | None = None
     # The head, as it arrives.
     _lines: list[bytes] | None = None
     _headSize = 0
@@ -110,9 +114,12 @@ class HixieProtocol(LineReceiver):
     _http: IProtocol | None = None
     _application: WebSocketProtocol | None = None
     _decision: Deferred[WebSocketProtocol | None] | None = None
-    # The application's producer, and whether we are the transport's.
+    # The application's producer; whether we are the transport's; and whether what is to be sent
+    # has to wait, because the transport still holds what was written before.
     _producer: IPushProducer | None = None
     _isProducer = False
+    _blocked = False
+    _writesDirectly = False
     # How the connection ends: what the peer said, that we said so, that TCP is ending, is over.
     _farewell: Closed | Failed | None = None
     _closing = False
@@ -131,6 +138,19 @@ class HixieProtocol(LineReceiver):
         The name of the dialect; empty before it is known.
         """
         return "" if self._connection is None else self._connection.dialect
+
+    @property
+    def request(self) -> Request | None:
+        """
+        The opening handshake as a request of twisted.web's; L{None} before it is complete. The
+        one that the application was asked with, if it kept that; one made anew otherwise.
+        """
+        request = self._request() if self._request is not None else None
+        if request is None and self.requestHead:
+            head = RequestHead.parse(self.requestHead.split(b"\r\n")[:-2])
+            request = upgradeRequest(head, self.factory.site, self.transport)
+            self._request = weakref.ref(request)
+        return request
 
     @property
     def hasPing(self) -> bool:
@@ -165,7 +185,8 @@ class HixieProtocol(LineReceiver):
         @raise TypeError: if C{text} is not a L{str}.
         @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
         """
-        if self._connection is not None and self._connection.sendText(text):
+        connection = self._connection
+        if connection is not None and connection.sendText(text):
             self._messageSent(text)
 
     def sendBytesMessage(self, data: bytes) -> None:
@@ -200,18 +221,20 @@ class HixieProtocol(LineReceiver):
         self._closing = True
         self._connection.sendClose(code, reason)
         self.factory.closing.start(self)
+        self._readOn()
         self._flushSoon()
 
     def attachProducer(self, producer: IPushProducer) -> None:
         """
-        Have C{producer} paused while the peer does not read what it is sent.
+        Have C{producer} paused before the handshake is complete, and whenever the peer does not
+        read what it is sent.
 
         @raise RuntimeError: if one is attached already.
         """
         if self._producer is not None:
             raise RuntimeError("a producer is attached already")
         self._producer = producer
-        if self.paused:
+        if self._blocked or self.state is State.CONNECTING:
             producer.pauseProducing()
 
     def detachProducer(self) -> None:
@@ -224,21 +247,37 @@ class HixieProtocol(LineReceiver):
 
     def pauseProducing(self) -> None:
         """
-        Stop reading, and pause the attached producer: the peer has to read first.
+        Keep back what is to be sent, stop reading, and pause the attached producer: the peer has
+        to read first.
         """
         if self._ending:
             return
-        super().pauseProducing()
+        self._blocked = True
+        if not self._closing:
+            super().pauseProducing()
         if self._producer is not None:
             self._producer.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
-        Go on after L{pauseProducing}.
+        Go on after L{pauseProducing}: all that was written is out.
         """
+        if not self._blocked:
+            return
+        self._blocked = False
+        self.flush()
+        if self._blocked or self._ending:
+            return
+        if self._writesDirectly and self._isProducer:
+            self._isProducer = False
+            IConsumer(self.transport).unregisterProducer()
         if self._producer is not None:
             self._producer.resumeProducing()
-        super().resumeProducing()
+        self._readOn()
+
+    def _readOn(self) -> None:
+        if self.paused:
+            super().resumeProducing()
 
     def stopProducing(self) -> None:
         """
@@ -258,6 +297,10 @@ class HixieProtocol(LineReceiver):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+        # Not where something is between us and the socket, such as TLS.
+        self._writesDirectly = isinstance(
+            self.transport, FileDescriptor
+        ) and not ISSLTransport.providedBy(self.transport)
         self.factory.connected(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -317,29 +360,31 @@ class HixieProtocol(LineReceiver):
                 return
             secure = ISSLTransport.providedBy(self.transport)
             self._connection = dialect(head, settings, secure)
-            self.request = upgradeRequest(head, self.factory.site, self.transport)
-            application = self.factory.application.buildProtocol(self.request)
+            self.requestHead = head.raw
+            request = upgradeRequest(head, self.factory.site, self.transport)
+            self._request = weakref.ref(request)
+            application = self.factory.application.buildProtocol(request)
         except HandshakeError as error:
             self._refuse(error)
         except Exception:
             self._refuseFailure(Failure())
         else:
             if isinstance(application, Deferred):
-                self._decide(application)
+                self._decide(application, request)
             elif iscoroutine(application):
-                self._decide(Deferred.fromCoroutine(application))
+                self._decide(Deferred.fromCoroutine(application), request)
             else:
-                self._accept(cast("WebSocketProtocol | None", application))
+                self._accept(cast("WebSocketProtocol | None", application), request)
 
-    def _decide(self, decision: Deferred[WebSocketProtocol | None]) -> None:
+    def _decide(self, decision: Deferred[WebSocketProtocol | None], request: Request) -> None:
         """
         Wait for an application that takes its time, and read no further meanwhile.
         """
         self._decision = decision
-        decision.addCallbacks(self._accept, self._refuseFailure)
+        decision.addCallbacks(self._accept, self._refuseFailure, callbackArgs=(request,))
         decision.addErrback(lambda failure: self._log.failure("accepting", failure))
         if self._decision is not None:
-            self.pauseProducing()
+            super().pauseProducing()
 
     def _decided(self) -> bool:
         """
@@ -348,25 +393,22 @@ class HixieProtocol(LineReceiver):
         self._decision = None
         return not self._ending and not self._lost
 
-    def _accept(self, application: WebSocketProtocol | None) -> None:
+    def _accept(self, application: WebSocketProtocol | None, request: Request) -> None:
         if not self._decided():
             return
         if application is None:
             self._refuse(HandshakeError(404, "nothing answers here"))
             return
         self._application = application
-        self.factory.gather(self._answer)
+        self.factory.gather(self._answer, application, request)
 
-    def _answer(self) -> None:
+    def _answer(self, application: WebSocketProtocol, request: Request) -> None:
         assert self._connection is not None
-        assert self._application is not None
-        assert self.request is not None
         self.id = self.factory.newId()
-        self._call(self._application.negotiationStarted, self)
-        cookies = [(b"Set-Cookie", cookie) for cookie in self.request.cookies]
+        self._call(application.negotiationStarted, self)
+        cookies = [(b"Set-Cookie", cookie) for cookie in request.cookies]
         self._deliver(self._connection.accept(cookies))
-        if self.paused:
-            self.resumeProducing()
+        self._readOn()
 
     def _refuseFailure(self, failure: Failure) -> None:
         if not self._decided():
@@ -425,15 +467,17 @@ class HixieProtocol(LineReceiver):
         logMessages = self.factory.settings.logMessages
         try:
             for event in events:
-                if isinstance(event, (str, bytes)):
-                    if self._closing:
-                        continue
-                    self.messagesReceived += 1
-                    if logMessages:
-                        self._logMessage("received", event)
-                    if isinstance(event, str):
+                if type(event) is str:
+                    if not self._closing:
+                        self.messagesReceived += 1
+                        if logMessages:
+                            self._logMessage("received", event)
                         application.textMessageReceived(event)
-                    else:
+                elif type(event) is bytes:
+                    if not self._closing:
+                        self.messagesReceived += 1
+                        if logMessages:
+                            self._logMessage("received", event)
                         application.bytesMessageReceived(event)
                 else:
                     self._happened(event, application)
@@ -445,15 +489,19 @@ class HixieProtocol(LineReceiver):
         match event:
             case Opened():
                 self.factory.opened(self)
-                self._isProducer = True
-                IConsumer(self.transport).registerProducer(self, True)
-                self._log.debug(
-                    "{id} opened: {dialect} {path} from {peer}",
-                    id=self.id,
-                    dialect=self.dialect,
-                    path=self.request and self.request.path,
-                    peer=self._peerName(),
-                )
+                if not self._writesDirectly:
+                    self._isProducer = True
+                    IConsumer(self.transport).registerProducer(self, True)
+                if self.factory.settings.logConnections:
+                    self._log.info(
+                        "{id} opened: {dialect} {target!r} from {peer}",
+                        id=self.id,
+                        dialect=self.dialect,
+                        target=self.requestHead.split(b" ", 2)[1].decode("ascii"),
+                        peer=self._peerName(),
+                    )
+                if self._producer is not None and not self._blocked:
+                    self._producer.resumeProducing()
                 application.negotiationFinished()
             case Pong(payload):
                 application.pongReceived(payload)
@@ -508,14 +556,34 @@ class HixieProtocol(LineReceiver):
         """
         self._unsent = False
         connection = self._connection
-        if connection is None or self._lost:
+        if self._blocked or connection is None or self._ending or self._lost:
             return
         data = connection.dataToSend()
         if data:
             self.bytesSent += len(data)
-            self.transport.write(data)
+            if self._writesDirectly:
+                self._writeDirectly(data)
+            else:
+                self.transport.write(data)
         if connection.finished:
             self._end()
+
+    def _writeDirectly(self, data: bytes) -> None:
+        """
+        Write to a socket whose transport holds nothing back: at once, for the way through the
+        reactor costs more than all the rest of a small message. What the socket does not take
+        goes the ordinary way, and so does a failure, which then comes as connectionLost.
+        """
+        written = cast(FileDescriptor, self.transport).writeSomeData(data)
+        if written == len(data):
+            return
+        # As a pull producer we are asked for more as soon as the transport has written all; it
+        # asks at once, too, when there is nothing to go on with yet.
+        if not self._isProducer:
+            self._isProducer = True
+            IConsumer(self.transport).registerProducer(self, False)
+        self.transport.write(data[written:] if isinstance(written, int) else data)
+        self.pauseProducing()
 
     # The end
 
@@ -530,10 +598,15 @@ class HixieProtocol(LineReceiver):
         self._ending = True
         self.factory.handshaking.cancel(self)
         self.factory.closing.cancel(self)
-        if self.paused:
-            super().resumeProducing()
+        self._readOn()
         if self._isProducer:
+            self._isProducer = False
             IConsumer(self.transport).unregisterProducer()
+        if self._blocked and self._connection is not None:
+            rest = self._connection.dataToSend()
+            if rest:
+                self.bytesSent += len(rest)
+                self.transport.write(rest)
         if IHalfCloseableDescriptor.providedBy(self.transport) and not ISSLTransport.providedBy(
             self.transport
         ):
@@ -611,14 +684,15 @@ class HixieProtocol(LineReceiver):
             return
         ending = self._howItEnded(self._connection, reason)
         self._connection.state = State.CLOSED
-        self._log.debug(
-            "{id} closed: {code} {reason}; {messagesReceived} messages in, {messagesSent} out",
-            id=self.id,
-            code=ending.code,
-            reason=ending.reason,
-            messagesReceived=self.messagesReceived,
-            messagesSent=self.messagesSent,
-        )
+        if self.factory.settings.logConnections:
+            self._log.info(
+                "{id} closed: {code} {reason!r}; {received} messages in, {sent} out",
+                id=self.id,
+                code=int(ending.code),
+                reason=ending.reason,
+                received=self.messagesReceived,
+                sent=self.messagesSent,
+            )
         self._call(application.connectionLost, Failure(ending))
 
     def _howItEnded(self, connection: Connection, reason: Failure) -> WebSocketDone | WebSocketLost:

@@ -116,6 +116,7 @@ class Options(usage.Options):
 
     optFlags: ClassVar[list[list[str | None]]] = [
         ["compression", None, "Agree to permessage-deflate where a client offers it."],
+        ["log-connections", None, "Log each connection that opens or closes, at info level."],
         ["log-messages", None, "Log each message, at info level."],
         ["no-console", None, "Do not serve the console page at /console."],
     ]
@@ -185,6 +186,7 @@ class Options(usage.Options):
             pingInterval=self["ping-interval"],
             pingTimeout=self["ping-timeout"],
             handshakeTimeout=self["handshake-timeout"],
+            logConnections=bool(self["log-connections"]),
             logMessages=bool(self["log-messages"]),
         )
 
