@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from typing import Any
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
@@ -126,6 +127,16 @@ class StatisticsTests(ConsoleCase):
             "messages": {"received": 0, "sent": 0},
             "bytes": {"received": 0, "sent": 0},
         }
+
+    def test_log(self) -> None:
+        """An open console does not fill the access log."""
+        self.factory.doStart()
+        self.addCleanup(self.factory.doStop)
+        with capturedLogs() as events:
+            self.request("/console/statistics")
+            assert not events
+            self.request("/console")
+        assert len(events) == 1
 
     def test_sums(self) -> None:
         """Connections are counted while they are open, and what they carried for good."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime, ISSLTransport
+from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
@@ -32,6 +33,25 @@ class Okay(Resource):
             request.setHeader(b"Content-Length", b"4")
             return b""
         return b"okay"
+
+
+class _Site(Site):
+    """
+    A site that keeps requests which come every second out of its access log.
+    """
+
+    noisy = False
+
+    def log(self, request: http.Request) -> None:
+        if not getattr(request, "unlogged", False):
+            super().log(request)
+
+
+def keepOutOfLog(request: Request) -> None:
+    """
+    Have a request, of those that come every second, not logged.
+    """
+    request.unlogged = True  # type: ignore[attr-defined]
 
 
 class _UpgradeChannel:
@@ -92,9 +112,7 @@ def makeSite(site: Site | IResource | None, reactor: IReactorTime) -> Site:
         site = Okay()
     if not IResource.providedBy(site):
         return cast(Site, site)
-    made = Site(site, reactor=reactor)
-    made.noisy = False
-    return made
+    return _Site(site, reactor=reactor)
 
 
 def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, cast
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
 
+from txhixie.web import keepOutOfLog
+
 if TYPE_CHECKING:
     from collections.abc import Reversible
 
@@ -103,6 +105,8 @@ class _Statistics(_Answer):
         self._factory = factory
 
     def content(self, request: Request) -> bytes:
+        # Every open console asks once a second.
+        keepOutOfLog(request)
         return json.dumps(self._factory.statistics()).encode()
 
 
