@@ -24,11 +24,11 @@ Claims = dict[str, dict[str, int]]
 _OPENING = """\
 # Conformance
 
-Each row is a requirement on a server of Hixie-75 or Hixie-76, taken from the drafts, or from
-what clients of the time do where the drafts are silent; `python -m tests.conformance` writes
-this table. The ID is what the tests that show it are marked with: D telling the dialects apart,
-H75 and H76 the handshakes from the client (C) or server (S), LOC the location, K and KEY3 keys
-and nonce, F frames, CL closing, U text, L limits, B bad input.
+Each row is a requirement on a server of these dialects, taken from the drafts and RFC 6455, or
+from what clients do where those are silent; `python -m tests.conformance` writes this table. The
+ID is what the tests that show it are marked with: D telling the dialects apart, H75 and H76 the
+handshakes from the client (C) or server (S), LOC the location, K and KEY3 keys and nonce, F
+frames, CL closing, U text, L limits, HY RFC 6455 and the drafts before it, B bad input.
 
 | ID | Requirement | Tests | Deviation |
 |---|---|---|---|
@@ -75,7 +75,7 @@ def render(claims: Mapping[str, Mapping[str, int]]) -> str:
     rows = []
     for identifier, requirement in REQUIREMENTS.items():
         files = claims.get(identifier, {})
-        tests = ", ".join(f"{files[name]} in {name}" for name in sorted(files))
+        tests = ", ".join(sorted(files))
         reason = DEVIATIONS.get(identifier, "")
         rows.append(f"| {identifier} | {requirement} | {tests} | {reason} |")
     return _OPENING + "\n".join(rows) + "\n"

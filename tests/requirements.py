@@ -1,5 +1,5 @@
 """
-What Hixie-75 and Hixie-76 ask of a server, in our words, and what we do otherwise.
+What Hixie-75, Hixie-76 and RFC 6455 ask of a server, in our words, and what we do otherwise.
 
 A test says which of these it shows with C{pytest.mark.requirement}; C{tests/conformance.py}
 makes C{docs/conformance.md} of both.
@@ -100,6 +100,17 @@ REQUIREMENTS: dict[str, str] = {
     "CL-06": "TCP may end without closing frames, which is no error",
     "CL-07": "Messages that come while we wait are dropped, within the limit",
     "CL-08": "Closing frames may cross; there are no codes and no pings",
+    # RFC 6455 and the drafts before it
+    "HY-01": "Versions 7, 8 and 13 are spoken, no others",
+    "HY-02": "One answer to the key and one format of masked frames serve all three",
+    "HY-03": "The origin is in the field that its version has for it, and may be missing",
+    "HY-04": "The key is there once and is 16 bytes in base64, else 400",
+    "HY-05": "The reply is 101, with one subprotocol of those asked for or none, and no origin",
+    "HY-06": "An unknown version gets 426, with the versions that are spoken",
+    "HY-07": "Bad frames are closed with 1002, bad UTF-8 with 1007, what is too big with 1009",
+    "HY-08": "A ping is answered with its data, a close with its own, and we end TCP first",
+    "HY-09": "Bytes behind the request are frames",
+    "HY-10": "No versions are listed to a client of Hixie-75 or Hixie-76",
     # Text
     "U-01": "Ill-formed text from a client does no harm",
     "U-02": "Ill-formed text is mended with U+FFFD, or ends a strict connection",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING
@@ -77,7 +78,15 @@ def frame(firstByte: int, payload: bytes, mask: bytes = b"") -> bytes:
     return bytes([firstByte]) + length + mask + payload
 
 
+# RFC 6455 section 5.7.
 _MASK = b"\x37\xfa\x21\x3d"
+
+
+def clientFrame(firstByte: int, payload: bytes = b"") -> bytes:
+    """
+    A frame as a client sends it, masked.
+    """
+    return frame(firstByte, payload, _MASK)
 
 
 _FIELDS: Fields = (
@@ -99,9 +108,9 @@ def _hybi(version: int, origin: bytes) -> Idiom:
             (b"Sec-WebSocket-Version", b"%d" % version),
         ),
         preamble=b"",
-        clientText=lambda text: frame(0x81, text.encode(), _MASK),
+        clientText=lambda text: clientFrame(0x81, text.encode()),
         serverText=lambda text: frame(0x81, text.encode()),
-        clientClose=frame(0x88, b"\x03\xe8", _MASK),
+        clientClose=clientFrame(0x88, b"\x03\xe8"),
         serverClose=frame(0x88, b"\x03\xe8"),
         # A frame without a mask.
         breach=frame(0x81, b"a"),
@@ -215,13 +224,63 @@ def feed(connection: Connection, *pieces: bytes) -> list[Event]:
     return [event for piece in pieces for event in connection.receiveData(piece)]
 
 
-def heldBytes(connection: Connection) -> int:
+class Deflater:
     """
-    The length of all bytes and strings a connection keeps, however deep.
+    The permessage-deflate of a client, by zlib alone (RFC 7692 section 7.2).
+    """
+
+    def __init__(
+        self,
+        clientBits: int = 15,
+        serverBits: int = 15,
+        clientTakeover: bool = True,
+        serverTakeover: bool = True,
+        level: int = -1,
+    ) -> None:
+        self._newCompressor = lambda: zlib.compressobj(level, wbits=-clientBits)
+        self._newDecompressor = lambda: zlib.decompressobj(wbits=-serverBits)
+        self._takeover = (clientTakeover, serverTakeover)
+        self._compressor, self._decompressor = self._newCompressor(), self._newDecompressor()
+
+    def compress(self, data: bytes) -> bytes:
+        """
+        The payload of a client's message.
+        """
+        if not self._takeover[0]:
+            self._compressor = self._newCompressor()
+        compressed = self._compressor.compress(data)
+        return (compressed + self._compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_TAIL)
+
+    def decompress(self, payload: bytes) -> bytes:
+        """
+        What is in the payload of a server's message.
+        """
+        if not self._takeover[1]:
+            self._decompressor = self._newDecompressor()
+        return self._decompressor.decompress(payload + _TAIL)
+
+
+_TAIL = b"\x00\x00\xff\xff"
+
+
+def compressing(settings: Settings, offer: bytes = b"permessage-deflate") -> Connection:
+    """
+    An open RFC 6455 connection that was offered compression, and its answer fetched.
+    """
+    head = buildHead("rfc6455", extra=[(b"Sec-WebSocket-Extensions", offer)])
+    connection = connect(head, replace(settings, compression=True))
+    connection.accept()
+    connection.dataToSend()
+    return connection
+
+
+def heldBytes(*things: object) -> int:
+    """
+    The length of all bytes and strings that things keep, however deep.
     """
     total = 0
     seen: set[int] = set()
-    todo: list[object] = [connection]
+    todo = [*things]
     while todo:
         thing = todo.pop()
         shared = (type, ModuleType, FunctionType, CodeType, Enum, logging.Logger)

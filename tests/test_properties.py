@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import IDIOMS, buildHead, connect, feed, heldBytes, openConnection, parseHead
-from txhixie.connection import Closed, Event, Failed, Settings
+from tests.support import (
+    IDIOMS,
+    Deflater,
+    buildHead,
+    clientFrame,
+    compressing,
+    connect,
+    feed,
+    frame,
+    heldBytes,
+    openConnection,
+    parseHead,
+)
+from txhixie.connection import CloseCode, Closed, Event, Failed, Pong, Settings
 from txhixie.dialects import DIALECT_NAMES, choose
 from txhixie.head import HandshakeError
 from txhixie.hixie import keyNumber
@@ -54,6 +69,14 @@ def converse(name: str, strict: bool, pieces: Sequence[bytes]) -> tuple[list[Eve
     return events, connection.dataToSend()
 
 
+def cutAnywhere(data: st.DataObject, stream: bytes) -> list[bytes]:
+    """
+    A stream in pieces.
+    """
+    places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
+    return [stream[a:b] for a, b in zip([0, *places], [*places, len(stream)], strict=True)]
+
+
 @pytest.mark.requirement("F-09", "KEY3-2")
 @every
 @given(data=st.data(), strict=st.booleans())
@@ -62,10 +85,8 @@ def test_segmentation(name: str, data: st.DataObject, strict: bool) -> None:
     However a stream is cut, the same happens and the same is sent.
     """
     stream = IDIOMS[name].preamble + data.draw(streams(name))
-    places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
-    pieces = [stream[a:b] for a, b in zip([0, *places], [*places, len(stream)], strict=True)]
     whole = converse(name, strict, [stream])
-    assert whole == converse(name, strict, pieces)
+    assert whole == converse(name, strict, cutAnywhere(data, stream))
     assert whole == converse(name, strict, [stream[at : at + 1] for at in range(len(stream))])
 
 
@@ -99,6 +120,221 @@ def test_garbage(name: str, data: st.DataObject) -> None:
         ended = ended or any(isinstance(event, (Closed, Failed)) for event in events)
         connection.dataToSend()
         assert heldBytes(connection) - before <= LIMIT + IDIOMS[name].overhead
+
+
+# Frames of RFC 6455
+
+FRAME_LIMIT = 400
+FIN = 0x80
+
+
+class Part(NamedTuple):
+    """
+    A frame that a client sends, and the fault that is in it whatever comes before, or L{None}.
+    """
+
+    first: int
+    payload: bytes
+    wire: bytes
+    fault: CloseCode | None
+
+
+def goodPart(first: int, payload: bytes) -> Part:
+    """
+    A frame without a fault of its own.
+    """
+    return Part(first, payload, clientFrame(first, payload), None)
+
+
+def badPart(wire: bytes, fault: CloseCode = CloseCode.PROTOCOL_ERROR) -> Part:
+    """
+    A frame that nothing makes good.
+    """
+    return Part(0, b"", wire, fault)
+
+
+# Cut so that fragments may or may not join to UTF-8.
+PAYLOADS = st.sampled_from(
+    [b"", b"A", b"\xc3", b"\xa9", b"\xc3\xa9", b"\xf0\x9f", b"\x98\x80", b"\xff", b"x" * 20]
+)
+PARTS = st.one_of(
+    st.builds(goodPart, st.sampled_from([0x01, 0x02, 0x00, 0x00, 0x80, 0x80]), PAYLOADS),
+    st.builds(goodPart, st.sampled_from([0x81, 0x82]), PAYLOADS),
+    st.builds(goodPart, st.sampled_from([0x89, 0x8A]), st.binary(max_size=5)),
+    st.sampled_from(
+        [
+            goodPart(0x82, b"x" * 201),
+            goodPart(0x00, b"x" * 201),
+            goodPart(0x88, b"\x03\xe8bye"),
+            goodPart(0x88, b""),
+            badPart(frame(0x81, b"A")),
+            badPart(clientFrame(0xB1, b"A")),
+            badPart(clientFrame(0x83)),
+            badPart(clientFrame(0x09, b"A")),
+            badPart(clientFrame(0x8A, bytes(126))),
+            badPart(clientFrame(0x88, b"A")),
+            badPart(clientFrame(0x88, b"\x03\xed")),
+            badPart(clientFrame(0x88, b"\x03\xe8\xff"), CloseCode.INVALID_DATA),
+            badPart(b"\x82\xfe\x08\x00", CloseCode.TOO_BIG),
+        ]
+    ),
+)
+
+
+def meaning(parts: Sequence[Part]) -> tuple[list[Event | CloseCode], list[bytes]]:
+    """
+    What frames mean, by the book (RFC 6455 section 5): what happens, with a close code for a
+    failure, and the payloads of the pongs that answer.
+    """
+    events: list[Event | CloseCode] = []
+    pongs: list[bytes] = []
+    message: bytes | None = None
+    isText = False
+    for first, payload, _, fault in parts:
+        opcode, final = first & 0x0F, bool(first & FIN)
+        if fault is not None:
+            return [*events, fault], pongs
+        if opcode == 0x08:
+            code = int.from_bytes(payload[:2], "big") or CloseCode.NO_STATUS
+            return [*events, Closed(code, payload[2:].decode())], pongs
+        if opcode == 0x09:
+            pongs.append(payload)
+            continue
+        if opcode == 0x0A:
+            events.append(Pong(payload))
+            continue
+        if len((message or b"") + payload) > FRAME_LIMIT:
+            return [*events, CloseCode.TOO_BIG], pongs
+        if (opcode == 0) is (message is None):
+            return [*events, CloseCode.PROTOCOL_ERROR], pongs
+        isText = opcode == 0x01 or (opcode == 0 and isText)
+        message = (message or b"") + payload
+        try:
+            text = codecs.getincrementaldecoder("utf-8")().decode(message, final) if isText else ""
+        except UnicodeDecodeError:
+            return [*events, CloseCode.INVALID_DATA], pongs
+        if final:
+            events.append(text if isText else message)
+            message = None
+    return events, pongs
+
+
+@pytest.mark.requirement("HY-07", "HY-08")
+@pytest.mark.parametrize("compressed", [False, True])
+@given(data=st.data(), parts=st.lists(PARTS, max_size=10))
+def test_firstFault(compressed: bool, data: st.DataObject, parts: list[Part]) -> None:
+    """
+    Frames mean what they mean by the book, and the first fault decides, however they are cut.
+    """
+    settings = Settings(maxMessage=FRAME_LIMIT)
+    events, pongs = meaning(parts)
+    stream = b"".join(part.wire for part in parts)
+    answers = b"".join(frame(0x8A, pong) for pong in pongs)
+    for pieces in (
+        [stream],
+        cutAnywhere(data, stream),
+        [stream[at : at + 1] for at in range(len(stream))],
+    ):
+        connection = compressing(settings) if compressed else openConnection("rfc6455", settings)
+        happened = [
+            CloseCode(event.code) if isinstance(event, Failed) else event
+            for event in feed(connection, *pieces)
+        ]
+        assert events == happened
+        assert answers == connection.dataToSend()
+
+
+COMPRESSED_LIMIT = 1000
+SLICE = 4096
+# What a message is made of, how often that is in it, whether it is compressed, in how many frames.
+MESSAGES = st.lists(
+    st.tuples(
+        st.binary(min_size=1, max_size=8) | st.just(b"\0"),
+        st.integers(0, 100),
+        st.booleans(),
+        st.integers(1, 3),
+    ),
+    max_size=30,
+)
+# What is offered, and the client that keeps to it.
+OFFERS = [
+    (b"permessage-deflate", Deflater),
+    (b"permessage-deflate; client_max_window_bits=9", partial(Deflater, clientBits=9)),
+    (b"permessage-deflate; client_no_context_takeover", partial(Deflater, clientTakeover=False)),
+]
+
+
+@pytest.mark.requirement("HY-07", "L-01")
+@pytest.mark.parametrize(("offer", "newPeer"), OFFERS)
+@given(data=st.data(), messages=MESSAGES, more=st.integers(0, 100_000))
+def test_compressed(
+    offer: bytes,
+    newPeer: Callable[[], Deflater],
+    data: st.DataObject,
+    messages: list[tuple[bytes, int, bool, int]],
+    more: int,
+) -> None:
+    """
+    Messages that another implementation compressed arrive however they are cut, the first that
+    is too big ends it, and no more than the limit and a slice is kept.
+    """
+    peer = newPeer()
+    stream = bytearray()
+    expected: list[bytes | CloseCode] = []
+    for pattern, count, deflated, pieces in [
+        *messages,
+        (b"\0", COMPRESSED_LIMIT + more + 1, True, 1),
+    ]:
+        message = pattern * count
+        expected.append(message)
+        payload = peer.compress(message) if deflated else message
+        step = len(payload) // pieces + 1
+        first = 0x42 if deflated else 0x02
+        for at in range(0, max(len(payload), 1), step):
+            final = FIN if at + step >= len(payload) else 0
+            stream += clientFrame(first | final, payload[at : at + step])
+            first = 0
+    expected[-1] = CloseCode.TOO_BIG
+    for parts in (
+        [bytes(stream)],
+        cutAnywhere(data, bytes(stream)),
+        [bytes(stream[at : at + 1]) for at in range(len(stream))],
+    ):
+        connection = compressing(Settings(maxMessage=COMPRESSED_LIMIT), offer)
+        before = heldBytes(connection)
+        happened: list[Event | CloseCode] = []
+        for part in parts:
+            for event in connection.receiveData(part):
+                assert heldBytes(connection) - before <= COMPRESSED_LIMIT + SLICE
+                happened.append(CloseCode(event.code) if isinstance(event, Failed) else event)
+        assert expected == happened
+
+
+# Frames that hold anything, or something that was compressed and perhaps damaged.
+COMPRESSED_GARBAGE = st.builds(
+    clientFrame,
+    st.sampled_from([0xC1, 0xC2, 0x41, 0x42, 0x80, 0x00, 0xC0]),
+    st.binary(max_size=LIMIT) | st.binary(max_size=15).map(lambda data: Deflater().compress(data)),
+)
+
+
+@pytest.mark.requirement("HY-07", "L-01")
+@pytest.mark.parametrize("offer", [offer for offer, _ in OFFERS])
+@given(parts=st.lists(st.binary(max_size=40) | COMPRESSED_GARBAGE, max_size=12), data=st.data())
+def test_compressedGarbage(offer: bytes, parts: list[bytes], data: st.DataObject) -> None:
+    """
+    Where compression was agreed no bytes raise, and no message exceeds the limit.
+    """
+    outcomes = []
+    stream = b"".join(parts)
+    for pieces in ([stream], cutAnywhere(data, stream)):
+        connection = compressing(SETTINGS, offer)
+        before = heldBytes(connection)
+        events = feed(connection, *pieces)
+        assert all(len(event) <= LIMIT for event in events if isinstance(event, (str, bytes)))
+        assert heldBytes(connection) - before <= LIMIT + SLICE
+        outcomes.append((events, connection.dataToSend()))
+    assert outcomes[0] == outcomes[1]
 
 
 FIELDS = [

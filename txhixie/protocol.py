@@ -5,7 +5,7 @@ The protocol of one connection: lines while the request head arrives, raw mode a
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
@@ -462,28 +462,34 @@ class HixieProtocol(LineReceiver):
         """
         Tell the application what happened. An error it makes ends this connection only.
         """
+        remaining = iter(events)
+        try:
+            self._tell(remaining)
+        except Exception:
+            self._applicationFailed(Failure())
+            # How the connection ends may still be among them; it is told no more messages.
+            self._tell(remaining)
+        self._flushSoon()
+
+    def _tell(self, events: Iterator[Event]) -> None:
         application = self._application
         assert application is not None
         logMessages = self.factory.settings.logMessages
-        try:
-            for event in events:
-                if type(event) is str:
-                    if not self._closing:
-                        self.messagesReceived += 1
-                        if logMessages:
-                            self._logMessage("received", event)
-                        application.textMessageReceived(event)
-                elif type(event) is bytes:
-                    if not self._closing:
-                        self.messagesReceived += 1
-                        if logMessages:
-                            self._logMessage("received", event)
-                        application.bytesMessageReceived(event)
-                else:
-                    self._happened(event, application)
-        except Exception:
-            self._applicationFailed(Failure())
-        self._flushSoon()
+        for event in events:
+            if type(event) is str:
+                if not self._closing:
+                    self.messagesReceived += 1
+                    if logMessages:
+                        self._logMessage("received", event)
+                    application.textMessageReceived(event)
+            elif type(event) is bytes:
+                if not self._closing:
+                    self.messagesReceived += 1
+                    if logMessages:
+                        self._logMessage("received", event)
+                    application.bytesMessageReceived(event)
+            else:
+                self._happened(event, application)
 
     def _happened(self, event: Event, application: WebSocketProtocol) -> None:
         match event:
@@ -503,7 +509,7 @@ class HixieProtocol(LineReceiver):
                 if self._producer is not None and not self._blocked:
                     self._producer.resumeProducing()
                 application.negotiationFinished()
-            case Pong(payload):
+            case Pong(payload) if not self._closing:
                 application.pongReceived(payload)
             case Discarded(frameType):
                 self._log.debug(

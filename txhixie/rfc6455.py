@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import codecs
 import logging
+import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Iterator
 from hashlib import sha1
 from typing import Any, ClassVar
 
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.extensions.permessage_deflate import (
+    PerMessageDeflate,
+    ServerPerMessageDeflateFactory,
+)
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN as LIBRARY_OPEN
 from websockets.protocol import SEND_EOF
@@ -73,7 +78,13 @@ class _Framing(ServerProtocol):
     """
 
     def __init__(self, settings: Settings, **more: Any) -> None:
-        super().__init__(max_size=settings.maxMessage, logger=_quiet, **more)
+        # The library refuses a frame by its length as it came, which may be a few bytes more
+        # than its message has where it is compressed, and counts control frames between
+        # fragments; so it has some room to spare, and the payload is held to the limit here.
+        limit = settings.maxMessage
+        room = limit // 32 + 1024 if "extensions" in more else 125
+        super().__init__(max_size=limit + room, logger=_quiet, **more)
+        self.maxMessage = limit
         self.maxFragments = settings.maxFragments
         self.received: list[Event] = []
         # Why we failed the connection, where the library would not have.
@@ -87,6 +98,12 @@ class _Framing(ServerProtocol):
             # A close frame may come between the fragments of a message (RFC 6455 section 5.4),
             # which then stays unfinished; the library takes that for an error.
             self.current_size = None
+        elif opcode is not _PING and opcode is not _PONG:
+            size = len(frame.data) + (self.current_size or 0)
+            if size > self.maxMessage:
+                raise PayloadTooBig(size, self.maxMessage)
+            if frame.fin and self.extensions:
+                self._renewInflater()
         super().recv_frame(frame)
         if opcode is _TEXT and frame.fin:
             self.received.append(str(frame.data, "utf-8"))
@@ -117,6 +134,27 @@ class _Framing(ServerProtocol):
             if frame.fin:
                 self.received.append(b"".join(self._pieces))
                 self._forget()
+
+    def _renewInflater(self) -> None:
+        """
+        Begin anew after a message whose compressor ended its stream (RFC 7692 section 7.2.3.4):
+        zlib would take all that follows for something else, and keep it.
+        """
+        (deflate,) = self.extensions
+        assert isinstance(deflate, PerMessageDeflate)
+        inflater = getattr(deflate, "decoder", None)
+        if inflater is not None and inflater.eof:
+            # What is left is the end of a block that the library appends to every message.
+            if inflater.unused_data.strip(b"\0") not in (b"", b"\xff\xff"):
+                raise ProtocolError("there is data behind the end of a compressed stream")
+            deflate.decoder = zlib.decompressobj(wbits=-deflate.remote_max_window_bits)
+
+    def forgetAll(self) -> None:
+        """
+        Hold on to nothing that was received: nobody will read it.
+        """
+        self._forget()
+        self.parser_exc = None
 
     def _forget(self) -> None:
         """
@@ -188,11 +226,11 @@ class Rfc6455(Connection):
         ]
         self.subprotocol = self._chooseSubprotocol(head, settings)
         if self.subprotocol is not None:
-            self._reply.append((b"Sec-WebSocket-Protocol", self.subprotocol.encode()))
-        offers = head.fields.get(b"sec-websocket-extensions")
+            self._reply.append((b"Sec-WebSocket-Protocol", self.subprotocol.encode("iso-8859-1")))
+        offers = [offer for offer in head.fields.get(b"sec-websocket-extensions", ()) if offer]
         self._library = (
             self._negotiate(offers, settings)
-            if settings.compression and offers is not None
+            if settings.compression and offers
             else _Framing(settings, state=LIBRARY_OPEN)
         )
         self._deflated = bool(self._library.extensions)
@@ -351,6 +389,7 @@ class Rfc6455(Connection):
             sent = library.close_sent
             code = CloseCode.PROTOCOL_ERROR if sent is None or self._sentClose else sent.code
             events.append(Failed(code, library.fault or str(library.parser_exc)))
+        library.forgetAll()
         if self._sentClose:
             self.state = _CLOSED
 

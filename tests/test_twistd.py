@@ -1,0 +1,887 @@
+"""C{twistd hixie} as a child process: its ports, its options and its end, over real sockets."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from importlib.metadata import version
+from ipaddress import IPv4Address
+from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from tempfile import TemporaryDirectory
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tests.interop.server import PROJECT, Child, Server
+from tests.loopback import ANSWER
+from tests.support import IDIOMS, buildHead, frame
+
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+TWIST = (sys.executable, "-c", "from twisted.application.twist._twist import Twist; Twist.main()")
+LOOPBACK = "tcp:0:interface=127.0.0.1"
+MASK = b"\x37\xfa\x21\x3d"
+HOST = b"chat.example.com:3400"
+GET = b"GET /any HTTP/1.1\r\nHost: example.com\r\n\r\n"
+# Seconds that a server may take to end, whatever its clients do.
+QUICK = 5.0
+# Before Twisted 26.10 twistd itself ends with 0, whatever is wrong with its options.
+WRONG = 1 if tuple(map(int, version("twisted").split(".")[:2])) >= (26, 10) else 0
+
+requirement = pytest.mark.requirement
+
+
+def environment(path: Path = PROJECT) -> dict[str, str]:
+    """
+    @param path: what children find modules in, before the project.
+    """
+    paths = [str(path), str(PROJECT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+class Client:
+    """
+    A client as bare as it gets.
+
+    @ivar received: what was read and not yet expected.
+    @ivar ending: how it ended: C{EOF}, or the name of an error; empty before.
+    @ivar goodbye: what it is told when the server goes down.
+    @ivar answer: what it then says.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.settimeout(10)
+        self.socket = connected
+        self.received = b""
+        self.ending = ""
+        self.goodbye = b""
+        self.answer = b""
+
+    @classmethod
+    def to(cls, address: int | Path) -> Self:
+        """
+        Connect to a port of the loopback interface, or to a Unix socket. Servers log these a
+        moment before they listen.
+        """
+        deadline = monotonic() + 10
+        while True:
+            connected = socket.socket(
+                socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
+            )
+            try:
+                connected.connect(
+                    ("127.0.0.1", address) if isinstance(address, int) else str(address)
+                )
+                return cls(connected)
+            except (ConnectionRefusedError, FileNotFoundError):
+                connected.close()
+                if monotonic() > deadline:
+                    raise
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def receive(self) -> None:
+        """
+        Read once, and note if that was the end.
+        """
+        try:
+            data = self.socket.recv(1 << 16)
+        except (ConnectionError, ssl.SSLError) as error:
+            self.ending = type(error).__name__
+            return
+        self.received += data
+        if not data:
+            self.ending = "EOF"
+        elif self.answer and self.received == self.goodbye:
+            self.send(self.answer)
+
+    def take(self, size: int) -> bytes:
+        """
+        Read that many bytes.
+        """
+        while len(self.received) < size and not self.ending:
+            self.receive()
+        taken, self.received = self.received[:size], self.received[size:]
+        return taken
+
+    def takeHead(self) -> str:
+        """
+        Read to the empty line of an answer's head.
+        """
+        while b"\r\n\r\n" not in self.received and not self.ending:
+            self.receive()
+        head, _, self.received = self.received.partition(b"\r\n\r\n")
+        return head.decode("iso-8859-1")
+
+    def expect(self, data: bytes) -> None:
+        """
+        Read as many bytes as C{data} has; they are to be the same.
+        """
+        assert self.take(len(data)) == data
+
+    def expectEnd(self) -> None:
+        """
+        Read to the end; it is to come at once, and in good order.
+        """
+        assert self.take(1) == b""
+        assert self.ending == "EOF"
+
+    def open(self, dialect: str, path: str = "/echo", early: bytes = b"") -> str:
+        """
+        Complete an opening handshake.
+
+        @param early: frames that go out in the same segment.
+        @return: the head of the answer.
+        """
+        requestLine = f"GET {path} HTTP/1.1".encode()
+        head = buildHead(dialect, {b"Host": HOST}, requestLine=requestLine)
+        self.send(head + IDIOMS[dialect].preamble + early)
+        answer = self.takeHead()
+        assert answer.startswith("HTTP/1.1 101 ")
+        if dialect == "hixie-76":
+            self.expect(ANSWER)
+        return answer
+
+    def talk(self, dialect: str, text: str = "grüße 🚀") -> None:
+        """
+        Send a message that is echoed.
+        """
+        self.send(IDIOMS[dialect].clientText(text))
+        self.expect(IDIOMS[dialect].serverText(text))
+
+    def end(self, dialect: str) -> None:
+        """
+        Have the server end the connection in good order, and answer as the dialect wants it.
+        """
+        idiom = IDIOMS[dialect]
+        self.send(idiom.clientText("kill"))
+        self.expect(idiom.serverClose)
+        self.send(idiom.clientClose)
+        self.expectEnd()
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def readToEnd(clients: Iterable[Client], timeout: float = 10) -> None:
+    """
+    Let all clients read, and answer, until all are at the end; they close then.
+    """
+    deadline = monotonic() + timeout
+    with DefaultSelector() as selector:
+        for client in clients:
+            selector.register(client.socket, EVENT_READ, client)
+        while waiting := selector.get_map():
+            ready = selector.select(max(0, deadline - monotonic()))
+            assert ready, f"{len(waiting)} clients are not at the end after {timeout} s"
+            for key, _ in ready:
+                key.data.receive()
+                if key.data.ending:
+                    selector.unregister(key.fileobj)
+                    key.data.close()
+
+
+class Other(Server):
+    """
+    A server that something else than C{twistd -n} starts.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._directory = TemporaryDirectory(prefix="hixie-")
+        Child.__init__(self, command, cwd=self._directory.name, env=environment())
+        try:
+            self.port = int(self.waitForLog(r"HixieFactory starting on (\d+)", 15)[1])
+        except BaseException:
+            self.end()
+            raise
+
+
+class Daemon:
+    """
+    C{twistd hixie} that went to the background. As a context manager it never outlives its
+    block.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.pidfile = folder / "hixie.pid"
+        self._logfile = folder / "hixie.log"
+        files = ("--pidfile", str(self.pidfile), "--logfile", str(self._logfile))
+        self.started = subprocess.run(
+            [*TWISTD, *files, "hixie", *options],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=10,
+            check=False,
+            encoding="utf-8",
+        )
+        self._process = os.pidfd_open(int(self.pidfile.read_text())) if self.runs else -1
+
+    @property
+    def runs(self) -> bool:
+        """
+        Whether it started.
+        """
+        return self.started.returncode == 0
+
+    @property
+    def log(self) -> str:
+        """
+        The log so far.
+        """
+        return self._logfile.read_text("utf-8")
+
+    @property
+    def port(self) -> int:
+        """
+        The port it listens on.
+        """
+        match = re.search(r"HixieFactory starting on (\d+)", self.log)
+        assert match is not None
+        return int(match[1])
+
+    def send(self, number: int) -> None:
+        """
+        Send a signal.
+        """
+        signal.pidfd_send_signal(self._process, number)
+
+    def wait(self) -> None:
+        """
+        Wait for the end of the process.
+        """
+        ended, _, _ = select.select([self._process], [], [], 10)
+        assert ended, "the daemon does not end"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        print(f"Output:\n{self.started.stdout}\nLog:\n{self.log}")
+        if self.runs:
+            if not select.select([self._process], [], [], 0)[0]:
+                self.send(signal.SIGKILL)
+            os.close(self._process)
+
+
+def outputs(
+    commands: Iterable[Sequence[str]], env: Mapping[str, str]
+) -> list[tuple[int, list[str]]]:
+    """
+    Run commands side by side.
+
+    @return: the exit status and the lines of output of each.
+    """
+    with TemporaryDirectory(prefix="hixie-") as folder:
+        running = [
+            subprocess.Popen(
+                command,
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+            )
+            for command in commands
+        ]
+        try:
+            texts = [process.communicate(timeout=20)[0] for process in running]
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
+    return [
+        (process.returncode, text.splitlines())
+        for process, text in zip(running, texts, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """
+    One for all tests that want nothing special.
+    """
+    with Server() as server:
+        yield server
+
+
+# The end
+
+
+def goingDown(client: Client, dialect: str, answers: bool = True) -> Client:
+    """
+    @param answers: whether the client does its part in the closing handshake.
+    @return: the client, open.
+    """
+    client.open(dialect)
+    if dialect == "hixie-76":
+        client.goodbye = IDIOMS[dialect].serverClose
+        client.answer = IDIOMS[dialect].clientClose
+    elif dialect != "hixie-75":
+        client.goodbye = frame(0x88, b"\x03\xe9the server is going down")
+        client.answer = frame(0x88, b"\x03\xe9", MASK)
+    if not answers:
+        client.answer = b""
+    return client
+
+
+def halfWay(client: Client, data: bytes) -> Client:
+    """
+    @return: the client, which says no more than this of its handshake.
+    """
+    if data:
+        client.send(data)
+    if b"\r\n\r\n" in data:
+        assert client.takeHead().startswith("HTTP/1.1 101 ")
+    return client
+
+
+def keepAlive(client: Client) -> Client:
+    """
+    @return: the client, with an answer to plain HTTP.
+    """
+    client.send(GET)
+    assert client.takeHead().startswith("HTTP/1.1 200 ")
+    client.expect(b"okay")
+    return client
+
+
+def clogged(client: Client) -> Client:
+    """
+    @return: the client, which sent messages until nothing moves, for it reads no answer.
+    """
+    client.open("hixie-76")
+    message = IDIOMS["hixie-76"].clientText("x" * 65534)
+    while select.select([], [client.socket], [], 0.3)[1]:
+        client.socket.setblocking(False)
+        with suppress(BlockingIOError):
+            client.socket.send(message)
+    return client
+
+
+def crowd(port: int, stack: ExitStack) -> tuple[list[Client], list[Client]]:
+    """
+    A hundred clients, each as it has been met.
+
+    @return: those that do what is right, and those that neither read nor close.
+    """
+    head76 = buildHead("hixie-76")
+    kinds: list[tuple[int, Callable[[Client], Client]]] = [
+        (15, lambda client: goingDown(client, "hixie-75")),
+        (18, lambda client: goingDown(client, "hixie-76")),
+        (18, lambda client: goingDown(client, "hixie-76", answers=False)),
+        (18, lambda client: goingDown(client, "rfc6455")),
+        (6, lambda client: goingDown(client, "rfc6455", answers=False)),
+        (2, lambda client: goingDown(client, "hybi-08")),
+        (2, lambda client: goingDown(client, "hybi-07")),
+        (2, keepAlive),
+        (2, lambda client: halfWay(client, b"")),
+        (3, lambda client: halfWay(client, b"GET /ech")),
+        (3, lambda client: halfWay(client, buildHead("hixie-75")[:-2])),
+        (3, lambda client: halfWay(client, head76)),
+        (2, lambda client: halfWay(client, head76 + b"^n:ds[4")),
+        (2, lambda client: halfWay(client, buildHead("rfc6455")[:-1])),
+    ]
+    deaf: list[Callable[[Client], Client]] = [
+        lambda client: goingDown(client, "hixie-75"),
+        lambda client: goingDown(client, "rfc6455"),
+        keepAlive,
+        clogged,
+    ]
+    connect = lambda: stack.enter_context(closing(Client.to(port)))  # noqa: E731
+    return (
+        [make(connect()) for count, make in kinds for _ in range(count)],
+        [make(connect()) for make in deaf],
+    )
+
+
+def assertGone(clients: Iterable[Client], seconds: float) -> None:
+    """
+    All of them were told what is due, and read the end of the stream after it.
+    """
+    for client in clients:
+        assert (client.received, client.ending) == (client.goodbye, "EOF")
+    print(f"It took {seconds:.2f} s to end.")
+    assert seconds < QUICK
+
+
+@requirement("CL-02", "CL-04", "CL-05", "CL-01")
+def test_interrupt() -> None:
+    """On Ctrl-C all of a hundred clients are told good-bye, and the process ends soon."""
+    with Server() as server, ExitStack() as stack:
+        clients, deaf = crowd(server.port, stack)
+        assert len(clients) + len(deaf) == 100
+        began = monotonic()
+        server.process.send_signal(signal.SIGINT)
+        readToEnd(clients)
+        # twistd ends by the signal that it was told to end by.
+        assert server.process.wait(10) == -signal.SIGINT
+        assertGone(clients, monotonic() - began)
+
+
+@requirement("CL-02", "CL-04", "CL-05", "CL-01")
+def test_terminate(tmp_path: Path) -> None:
+    """On SIGTERM so does a server in the background, and takes its pidfile with it."""
+    with Daemon(tmp_path, "--port", LOOPBACK) as daemon, ExitStack() as stack:
+        clients, deaf = crowd(daemon.port, stack)
+        assert len(clients) + len(deaf) == 100
+        began = monotonic()
+        daemon.send(signal.SIGTERM)
+        readToEnd(clients)
+        daemon.wait()
+        assertGone(clients, monotonic() - began)
+        assert not daemon.pidfile.exists()
+        assert daemon.log.rstrip().endswith("Server Shut Down.")
+        for word in ("Traceback", "Unhandled"):
+            assert word not in daemon.log
+
+
+@pytest.mark.parametrize("dialect", IDIOMS)
+@requirement("CL-04", "CL-07", "CL-08")
+def test_orderlyEnd(server: Server, dialect: str) -> None:
+    """Who still sends while the server closes gets all that was sent before, and no reset."""
+    idiom = IDIOMS[dialect]
+    texts = [f"number {number}" for number in range(100)]
+    late = [idiom.clientText(f"{number} is late. " * 200) for number in range(200)]
+    with closing(Client.to(server.port)) as client:
+        client.open(dialect)
+        client.send(b"".join(map(idiom.clientText, [*texts, "kill"])))
+        for message in late:
+            client.send(message)
+        client.expect(b"".join(map(idiom.serverText, texts)) + idiom.serverClose)
+        for message in late:
+            client.send(message)
+        client.send(idiom.clientClose)
+        client.expectEnd()
+        for message in late:
+            client.send(message)
+
+
+@requirement("CL-05", "B-53")
+def test_silentEnd(server: Server) -> None:
+    """A client that ignores the closing frame, but goes on, sees the end of the stream soon."""
+    idiom = IDIOMS["hixie-76"]
+    with closing(Client.to(server.port)) as client:
+        client.open("hixie-76")
+        client.send(idiom.clientText("kill"))
+        client.expect(idiom.serverClose)
+        began = monotonic()
+        while not select.select([client.socket], [], [], 0.01)[0]:
+            client.send(idiom.clientText("still here"))
+        client.expectEnd()
+        assert 1 < monotonic() - began < QUICK
+
+
+# The command line
+
+
+def test_wrongOptions(tmp_path: Path) -> None:
+    """A wrong option gets one line that says so, below the usage, and exit status 1."""
+    (tmp_path / "broken.py").write_text("import no_such_thing_at_all\n")
+    wrong: list[tuple[tuple[str, ...], str]] = [
+        (("--port", "x"), "--port: 'x' is no endpoint"),
+        (("--port", "65536"), "--port: "),
+        (("--service", "chat"), "--service: there is no 'chat', only echo, broadcast"),
+        (("--service", "broken.App"), "No module named 'no_such_thing_at_all'"),
+        (("--dialects", "hixie-77"), "--dialects: there is no 'hixie-77', only hixie-75"),
+        (("--location", "chat.example.com"), "--location: 'chat.example.com'"),
+        (("--max-message", "much"), "'much' is not a number of bytes"),
+        (("--nosuch",), "option --nosuch not recognized"),
+        (("stray",), "Wrong number of arguments"),
+    ]
+    commands = [[*TWISTD, "-n", "--pidfile=", "hixie", *options] for options, _ in wrong]
+    results = outputs(commands, environment(tmp_path))
+    for (options, what), (status, lines) in zip(wrong, results, strict=True):
+        assert status == WRONG, options
+        assert what in lines[-1], options
+        assert not [line for line in lines if "Traceback" in line], options
+        assert len([line for line in lines if what in line]) == 1, options
+
+
+def assertPortInUse(port: int, lines: Iterable[str]) -> None:
+    """
+    There is one line that says what is wrong, and no traceback.
+    """
+    (line,) = (line for line in lines if "Error" in line)
+    assert f"CannotListenError: Couldn't listen on 127.0.0.1:{port}: " in line
+    assert "Address already in use" in line
+    for word in ("Traceback", "Unhandled", "#error"):
+        assert not [line for line in lines if word in line]
+
+
+def test_portInUse(server: Server, tmp_path: Path) -> None:
+    """A port in use is one critical line in the log and exit status 1, and leaves no pidfile."""
+    port = f"tcp:{server.port}:interface=127.0.0.1"
+    pidfile = tmp_path / "hixie.pid"
+    command = [*TWISTD, "-n", "--pidfile", str(pidfile), "hixie", "--port", port]
+    ((status, lines),) = outputs([command], environment())
+    assertPortInUse(server.port, lines)
+    assert len([line for line in lines if "#critical" in line]) == 1
+    assert status == 1
+    assert not pidfile.exists()
+
+
+def test_portInUseOfTwist(server: Server) -> None:
+    """C{twist} says it in one line as well."""
+    port = f"tcp:{server.port}:interface=127.0.0.1"
+    ((status, lines),) = outputs([[*TWIST, "hixie", "--port", port]], environment())
+    assertPortInUse(server.port, lines)
+    assert status == 1
+
+
+def test_portInUseInBackground(server: Server, tmp_path: Path) -> None:
+    """A server that goes to the background has it in its log; who started it is told at once."""
+    with Daemon(tmp_path, "--port", f"tcp:{server.port}:interface=127.0.0.1") as daemon:
+        assert daemon.started.returncode == 1
+        assertPortInUse(server.port, daemon.log.splitlines())
+        assert daemon.log.count("#critical") == 1
+        assert "Traceback" not in daemon.started.stdout
+        assert not daemon.pidfile.exists()
+
+
+@requirement("LOC-5")
+def test_location() -> None:
+    """--location is what clients are told, whatever host they name."""
+    with (
+        Server("--location", "wss://chat.example.org") as server,
+        closing(Client.to(server.port)) as client,
+        closing(Client.to(server.port)) as older,
+    ):
+        answer = client.open("hixie-76", "/echo?x=1")
+        assert "Sec-WebSocket-Location: wss://chat.example.org/echo?x=1" in answer.split("\r\n")
+        answer = older.open("hixie-75", "/echo?x=1")
+        assert "WebSocket-Location: wss://chat.example.org/echo?x=1" in answer.split("\r\n")
+
+
+def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--service takes the dotted name of an application; echo and broadcast stay on their paths."""
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT / "examples"))
+    text = IDIOMS["hixie-76"].serverText
+    with Server("--service", "shout.Shout") as server:
+        with closing(Client.to(server.port)) as client:
+            client.open("hixie-76", "/any/path")
+            client.expect(text("WELCOME"))
+            client.send(IDIOMS["hixie-76"].clientText("grüße"))
+            client.expect(text("GRÜSSE"))
+        with closing(Client.to(server.port)) as client:
+            client.open("hixie-76", "/echo")
+            client.talk("hixie-76")
+    with (
+        Server("--service", "rooms.Rooms") as server,
+        closing(Client.to(server.port)) as one,
+        closing(Client.to(server.port)) as two,
+        closing(Client.to(server.port)) as elsewhere,
+    ):
+        one.open("hixie-75", "/red")
+        elsewhere.open("hixie-75", "/blue")
+        two.open("rfc6455", "/red")
+        two.send(IDIOMS["rfc6455"].clientText("hello"))
+        two.expect(IDIOMS["rfc6455"].serverText("hello"))
+        one.expect(IDIOMS["hixie-75"].serverText("hello"))
+        elsewhere.send(IDIOMS["hixie-75"].clientText("alone"))
+        elsewhere.expect(IDIOMS["hixie-75"].serverText("alone"))
+
+
+# Where it listens
+
+
+def test_twist() -> None:
+    """C{twist hixie} serves as well, and ends as well."""
+    with (
+        Other([*TWIST, "hixie", "--port", LOOPBACK]) as server,
+        closing(Client.to(server.port)) as client,
+    ):
+        goingDown(client, "hixie-76").talk("hixie-76")
+        server.process.send_signal(signal.SIGTERM)
+        readToEnd([client])
+        assert client.received == client.goodbye
+        assert client.ending == "EOF"
+        assert server.process.wait(QUICK) in (0, -signal.SIGTERM)
+
+
+def test_ports() -> None:
+    """It listens on all ports that it is given, of any kind, with one broadcast for all."""
+    with TemporaryDirectory(prefix="hixie-") as folder:
+        path = Path(folder) / "s"
+        with Server("-p", LOOPBACK, "--port", f"unix:{path}") as server:
+            server.waitForLog(f"HixieFactory starting on '{path}'")
+            ports = [int(port) for port in re.findall(r"starting on (\d+)", server.log)]
+            assert len(set(ports)) == 2
+            with ExitStack() as stack:
+                made = [Client.to(ports[0]), Client.to(ports[1]), Client.to(path)]
+                clients = [stack.enter_context(closing(client)) for client in made]
+                for number, client in enumerate(clients):
+                    client.open("hixie-75", "/broadcast")
+                    for other in clients[: number + 1]:
+                        joined = other.take(len(b"\0New Connection: 01234567890\xff"))
+                        assert joined.startswith(b"\0New Connection: ")
+                        assert joined.endswith(b"\xff")
+                clients[0].send(b"\0hello\xff")
+                for client in clients:
+                    assert client.take(len(b"\x0001234567890: hello\xff")).endswith(b": hello\xff")
+
+
+def test_unix() -> None:
+    """On a Unix socket there are WebSockets and plain HTTP, and the socket is gone in the end."""
+    with TemporaryDirectory(prefix="hixie-") as folder:
+        path = Path(folder) / "s"
+        with Server("--port", f"unix:{path}:mode=600") as server:
+            for dialect in IDIOMS:
+                with closing(Client.to(path)) as client:
+                    client.open(dialect)
+                    client.talk(dialect)
+                    client.end(dialect)
+            assert path.stat().st_mode & 0o777 == 0o600
+            with closing(Client.to(path)) as client:
+                keepAlive(keepAlive(client))
+            with closing(Client.to(path)) as client:
+                goingDown(client, "hixie-76")
+                server.process.send_signal(signal.SIGTERM)
+                readToEnd([client])
+                assert (client.received, client.ending) == (client.goodbye, "EOF")
+            server.process.wait(QUICK)
+        assert not path.exists()
+
+
+def selfSigned(folder: Path) -> tuple[Path, Path]:
+    """
+    @return: the files of a new key and of its certificate, for 127.0.0.1.
+    """
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "txhixie test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, SHA256())
+    )
+    keyFile, certificateFile = folder / "key.pem", folder / "cert.pem"
+    keyFile.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    certificateFile.write_bytes(certificate.public_bytes(Encoding.PEM))
+    return keyFile, certificateFile
+
+
+@requirement("LOC-1")
+def test_tls(tmp_path: Path) -> None:
+    """By TLS clients are told a wss location, and the end is TLS's own, not just TCP's."""
+    pytest.importorskip("OpenSSL")
+    key, certificate = selfSigned(tmp_path)
+    context = ssl.create_default_context(cafile=str(certificate))
+
+    def connect(port: int) -> Client:
+        plain = Client.to(port).socket
+        # An end of TCP without one of TLS is an error.
+        return Client(
+            context.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+        )
+
+    port = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+    with Server("--port", port) as server, ExitStack() as stack:
+        tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
+        answers = {}
+        for dialect in IDIOMS:
+            with closing(connect(tls)) as client:
+                answers[dialect] = client.open(dialect)
+                client.talk(dialect)
+                client.talk(dialect, "x" * 100_000)
+                client.end(dialect)
+        location = f"WebSocket-Location: wss://{HOST.decode()}/echo"
+        assert location in answers["hixie-75"].split("\r\n")
+        assert f"Sec-{location}" in answers["hixie-76"].split("\r\n")
+        with closing(connect(tls)) as client:
+            keepAlive(keepAlive(client))
+
+        # Not TLS there, and TLS where it is not wanted.
+        with closing(Client.to(tls)) as stranger:
+            stranger.send(GET)
+            stranger.take(1 << 16)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            connect(server.port)
+
+        clients = [
+            goingDown(stack.enter_context(closing(connect(tls))), dialect) for dialect in IDIOMS
+        ]
+        began = monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            while not client.ending:
+                client.receive()
+            client.close()
+        server.process.wait(10)
+        assertGone(clients, monotonic() - began)
+
+
+@pytest.mark.parametrize("dialect", ["hixie-75", "hixie-76", "rfc6455"])
+def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
+    """By TLS, too, nothing is lost of what was sent before the close."""
+    pytest.importorskip("OpenSSL")
+    key, certificate = selfSigned(tmp_path)
+    context = ssl.create_default_context(cafile=str(certificate))
+    idiom = IDIOMS[dialect]
+    texts = [f"number {number}" for number in range(100)]
+    port = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+    with Server("--port", port) as server:
+        tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
+        plain = Client.to(tls).socket
+        with closing(Client(context.wrap_socket(plain, server_hostname="127.0.0.1"))) as client:
+            client.open(dialect)
+            client.send(b"".join(map(idiom.clientText, [*texts, "kill"])))
+            for number in range(200):
+                client.send(idiom.clientText(f"{number} is late. " * 20))
+            client.expect(b"".join(map(idiom.serverText, texts)) + idiom.serverClose)
+            client.send(idiom.clientClose)
+            client.expectEnd()
+
+
+def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the PROXY protocol, the application and the log see the client, not the proxy."""
+    (tmp_path / "mirror.py").write_text(
+        "class Mirror:\n"
+        "    def buildProtocol(self, request):\n"
+        "        made = Mirror()\n"
+        "        made.peer = request.getClientAddress()\n"
+        "        return made\n"
+        "    def negotiationStarted(self, transport):\n"
+        "        transport.sendTextMessage(f'{self.peer.host} {self.peer.port}')\n"
+        "    def negotiationFinished(self): pass\n"
+        "    def connectionLost(self, reason): pass\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    options = ("--port", f"haproxy:{LOOPBACK}", "--service", "mirror.Mirror", "--log-connections")
+    with Server(*options) as server, ExitStack() as stack:
+        port = int(server.waitForLog(r"HixieFactory \(PROXY\) starting on (\d+)")[1])
+        for number, dialect in enumerate(IDIOMS):
+            client = stack.enter_context(closing(Client.to(port)))
+            header = f"PROXY TCP4 192.0.2.{number} 192.0.2.99 {56000 + number} 3400\r\n".encode()
+            # The header in two segments, the rest of it together with the request.
+            client.send(header[:9])
+            client.send(header[9:] + buildHead(dialect) + IDIOMS[dialect].preamble)
+            assert client.takeHead().startswith("HTTP/1.1 101 ")
+            if dialect == "hixie-76":
+                client.expect(ANSWER)
+            client.expect(IDIOMS[dialect].serverText(f"192.0.2.{number} {56000 + number}"))
+            server.waitForLog(rf"{dialect} .* 192\.0\.2\.{number}:{56000 + number}$")
+        echo = stack.enter_context(closing(Client.to(port)))
+        echo.send(b"PROXY TCP4 192.0.2.7 192.0.2.99 56007 3400\r\n")
+        echo.open("hixie-76", "/echo")
+        echo.talk("hixie-76")
+        echo.end("hixie-76")
+        web = stack.enter_context(closing(Client.to(port)))
+        web.send(b"PROXY TCP4 192.0.2.8 192.0.2.99 56008 3400\r\n")
+        keepAlive(keepAlive(web))
+        server.waitForLog(r'"192\.0\.2\.8" .*"GET /any HTTP/1\.1" 200')
+        # Nobody comes around the proxy.
+        stranger = stack.enter_context(closing(Client.to(port)))
+        stranger.send(GET)
+        assert stranger.take(1 << 16) == b""
+
+
+def test_systemd() -> None:
+    """A socket that is there already, as systemd hands it over, is listened on."""
+    command = [*TWISTD, "-n", "--pidfile=", "hixie", "--port", "systemd:domain=INET:index=0"]
+    # What systemd does between fork and exec: the socket is the first after the standard three.
+    handOver = (
+        "import os, socket, sys\n"
+        "listening = socket.create_server(('127.0.0.1', 0))\n"
+        "os.dup2(listening.fileno(), 3)\n"
+        "os.set_inheritable(3, True)\n"
+        "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES='x')\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+    with (
+        Other([sys.executable, "-c", handOver, *command]) as server,
+        closing(Client.to(server.port)) as client,
+        closing(Client.to(server.port)) as web,
+    ):
+        client.open("hixie-76")
+        client.talk("hixie-76")
+        client.end("hixie-76")
+        keepAlive(web)
+        assert server.log.count("HixieFactory starting on") == 1
+
+
+# What comes over TCP
+
+
+@pytest.mark.parametrize("dialect", IDIOMS)
+@requirement("H75-S-07", "KEY3-6", "B-26")
+def test_early(server: Server, dialect: str) -> None:
+    """A message in the segment of the request is answered, as are those behind it."""
+    with closing(Client.to(server.port)) as client:
+        client.open(dialect, early=IDIOMS[dialect].clientText("early"))
+        client.expect(IDIOMS[dialect].serverText("early"))
+        client.talk(dialect)
+        client.end(dialect)
+
+
+def test_keepAlive(server: Server) -> None:
+    """Plain HTTP keeps its connection for any number of requests."""
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        connection.connect()
+        first = connection.sock
+        for method, path, body in (
+            ("GET", "/", None),
+            ("POST", "/any", b"a body"),
+            ("HEAD", "/any", None),
+            ("GET", "/any/path?x=1", None),
+        ):
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            assert response.status == 200
+            assert response.headers.get_content_type() == "text/plain"
+            assert response.read() == (b"" if method == "HEAD" else b"okay")
+            assert connection.sock is first
+        connection.request("GET", "/", headers={"Connection": "close"})
+        assert connection.getresponse().read() == b"okay"
+
+
+def test_pipelining(server: Server) -> None:
+    """Requests that do not wait for answers get all of them, in one connection."""
+    post = b"POST /any HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nbody"
+    last = b"GET /last HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n"
+    with closing(Client.to(server.port)) as client:
+        client.send(GET * 20 + post + GET + last)
+        for _ in range(23):
+            assert client.takeHead().startswith("HTTP/1.1 200 ")
+            client.expect(b"okay")
+        client.expectEnd()
