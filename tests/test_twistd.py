@@ -506,7 +506,7 @@ def test_wrongOptions(tmp_path: Path) -> None:
         (("--service", "broken.App"), "No module named 'no_such_thing_at_all'"),
         (("--dialects", "hixie-77"), "--dialects: there is no 'hixie-77', only hixie-75"),
         (("--location", "chat.example.com"), "--location: 'chat.example.com'"),
-        (("--max-message", "much"), "'much' is not a number of bytes"),
+        (("--max-message", "much"), "--max-message: 'much': not a number of bytes"),
         (("--nosuch",), "option --nosuch not recognized"),
         (("stray",), "Wrong number of arguments"),
     ]

@@ -5,6 +5,7 @@ What C{twistd hixie} runs: its options, and the service made from them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService, MultiService
@@ -36,19 +37,28 @@ _ESCAPED_IN_HAPROXY = re.compile(r"haproxy:[a-z0-9]+\\:")
 
 def _bytesCount(value: str) -> int:
     if not value.isascii() or not value.isdigit() or int(value) == 0:
-        raise ValueError(f"{value!r} is not a number of bytes")
+        raise ValueError("not a number of bytes")
     return int(value)
 
 
 def _seconds(value: str) -> float:
     seconds = float(value)
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"{value!r} is not a number of seconds")
+        raise ValueError("not a number of seconds")
     return seconds
 
 
 def _secondsOrNone(value: str) -> float:
-    return 0.0 if value == "0" else _seconds(value)
+    return 0.0 if float(value) == 0 else _seconds(value)
+
+
+# Options whose values are numbers, and what makes them.
+_NUMBERS: dict[str, Callable[[str], float]] = {
+    "max-message": _bytesCount,
+    "handshake-timeout": _seconds,
+    "ping-interval": _secondsOrNone,
+    "ping-timeout": _seconds,
+}
 
 
 class Options(usage.Options):
@@ -89,28 +99,24 @@ class Options(usage.Options):
             None,
             _DEFAULTS.maxMessage,
             "The largest message accepted, in bytes.",
-            _bytesCount,
         ],
         [
             "ping-interval",
             None,
             _DEFAULTS.pingInterval,
             "Seconds between keepalive pings, to clients that have them; 0: none.",
-            _secondsOrNone,
         ],
         [
             "ping-timeout",
             None,
             _DEFAULTS.pingTimeout,
             "Seconds that a pinged client has to send anything.",
-            _seconds,
         ],
         [
             "handshake-timeout",
             None,
             _DEFAULTS.handshakeTimeout,
             "Seconds a client may take to complete its opening handshake.",
-            _seconds,
         ],
     ]
 
@@ -172,6 +178,11 @@ class Options(usage.Options):
                 raise usage.UsageError(
                     f"--port: {description!r} is no endpoint: {_oneLine(error)}"
                 ) from error
+        for name, number in _NUMBERS.items():
+            try:
+                self[name] = number(str(self[name]))
+            except ValueError as error:
+                raise usage.UsageError(f"--{name}: {self[name]!r}: {error}") from error
         self["applications"] = {name: make() for name, make in SERVICES.items()}
         self["application"] = self["applications"].get(self["service"]) or _application(
             self["service"]
@@ -243,6 +254,13 @@ def _application(name: str) -> Application:
     return made
 
 
+class _CannotStart(SystemExit, Exception):
+    """
+    Ends the process, all has been said. It is an C{Exception}, too, so that C{twistd} removes its
+    pidfile and a daemon's parent is told.
+    """
+
+
 class HixieService(MultiService):
     """
     Listens on some endpoints while it runs; its connections are closed in good order when it
@@ -266,11 +284,22 @@ class HixieService(MultiService):
 
         @raise SystemExit: if that cannot be; the reason is logged in one line.
         """
+        self._start(super().privilegedStartService)
+
+    def startService(self) -> None:
+        """
+        Start to listen, where nobody did it before with more privileges.
+
+        @raise SystemExit: as L{privilegedStartService}.
+        """
+        self._start(super().startService)
+
+    def _start(self, start: Callable[[], None]) -> None:
         try:
-            super().privilegedStartService()
+            start()
         except (CannotListenError, OSError, OverflowError) as error:
             self._log.critical("{error}", error=_oneLine(error))
-            raise SystemExit(1) from error
+            raise _CannotStart(1) from error
 
     def stopService(self) -> Deferred[Any]:
         """

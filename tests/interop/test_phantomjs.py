@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
