@@ -19,6 +19,7 @@ from twisted.web.server import Request, Site
 from txhixie.connection import Settings
 from txhixie.deadlines import Deadlines
 from txhixie.dialects import DIALECT_NAMES
+from txhixie.opening import Opening
 from txhixie.protocol import HixieProtocol
 from txhixie.rfc6455 import ACCELERATED
 from txhixie.web import makeSite
@@ -80,8 +81,8 @@ class HixieFactory(ServerFactory):
         self.application = application
         self.site = makeSite(site, reactor)
         self.settings = settings
-        self.handshaking: Deadlines[HixieProtocol] = Deadlines(
-            reactor, settings.handshakeTimeout, HixieProtocol.handshakeTimedOut
+        self.handshaking: Deadlines[Opening] = Deadlines(
+            reactor, settings.handshakeTimeout, Opening.handshakeTimedOut
         )
         self.closing: Deadlines[HixieProtocol] = Deadlines(
             reactor, settings.closeTimeout, HixieProtocol.closeTimedOut
@@ -221,13 +222,8 @@ class HixieFactory(ServerFactory):
         """
         A connection is gone.
         """
-        for deadlines in (
-            self.handshaking,
-            self.quiet,
-            self.unanswered,
-            self.closing,
-            self.lingering,
-        ):
+        self.handshaking.cancel(protocol)
+        for deadlines in (self.quiet, self.unanswered, self.closing, self.lingering):
             deadlines.cancel(protocol)
         self._open.pop(protocol.id, None)
         self._all.discard(protocol)

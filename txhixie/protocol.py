@@ -1,28 +1,22 @@
 """
-The protocol of one connection: lines while the request head arrives, raw mode after it.
+The protocol of one connection: what it is to its application, and how it ends.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Iterator
-from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableDescriptor,
-    IProtocol,
     IPushProducer,
     ISSLTransport,
-    ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger, LogLevel
-from twisted.protocols.basic import LineReceiver
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -38,17 +32,11 @@ from txhixie.connection import (
     State,
     mayBeSent,
 )
-from txhixie.dialects import choose
-from txhixie.head import HandshakeError, RequestHead
-from txhixie.web import serveHTTP, upgradeRequest
+from txhixie.opening import Opening
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol
-
-    from txhixie.factory import HixieFactory
-
-_TLS_HANDSHAKE = b"\x16"
 
 
 class WebSocketDone(ConnectionDone):
@@ -80,23 +68,18 @@ class WebSocketLost(ConnectionLost):
 
 
 @implementer(IPushProducer)
-class HixieProtocol(LineReceiver):
+class HixieProtocol(Opening):
     """
     One connection. To its application it is Twisted's C{WebSocketTransport}.
 
     @ivar id: a short opaque string, unique and never reused; empty before the handshake.
-    @ivar requestHead: the opening handshake as it was received, without the nonce of Hixie-76.
     @ivar bytesReceived: bytes read since the request head.
     @ivar bytesSent: bytes written since then, the handshake's answer included.
     @ivar messagesReceived: messages delivered to the application.
     @ivar messagesSent: messages sent or waiting to be.
     """
 
-    factory: HixieFactory
-    transport: ITCPTransport
-
     id = ""
-    requestHead = b""
     bytesReceived = 0
     bytesSent = 0
     messagesReceived = 0
@@ -104,16 +87,7 @@ class HixieProtocol(LineReceiver):
 
     _log = Logger()
 
-    # The request as long as somebody has it: few applications keep it, and it is large.
-    _request: weakref.ref[Request] | None = None
-    # The head, as it arrives.
-    _lines: list[bytes] | None = None
-    _headSize = 0
-    # Where bytes go in raw mode: to one of these two, or nowhere once the request is refused.
-    _connection: Connection | None = None
-    _http: IProtocol | None = None
     _application: WebSocketProtocol | None = None
-    _decision: Deferred[WebSocketProtocol | None] | None = None
     # The application's producer; whether we are the transport's; and whether what is to be sent
     # has to wait, because the transport still holds what was written before.
     _producer: IPushProducer | None = None
@@ -123,8 +97,6 @@ class HixieProtocol(LineReceiver):
     # How the connection ends: what the peer said, that we said so, that TCP is ending, is over.
     _farewell: Closed | Failed | None = None
     _closing = False
-    _ending = False
-    _lost = False
     # What had been received when the last keepalive ping went out.
     _receivedAtPing = -1
     # There are bytes to send, and the factory knows.
@@ -138,19 +110,6 @@ class HixieProtocol(LineReceiver):
         The name of the dialect; empty before it is known.
         """
         return "" if self._connection is None else self._connection.dialect
-
-    @property
-    def request(self) -> Request | None:
-        """
-        The opening handshake as a request of twisted.web's; L{None} before it is complete. The
-        one that the application was asked with, if it kept that; one made anew otherwise.
-        """
-        request = self._request() if self._request is not None else None
-        if request is None and self.requestHead:
-            head = RequestHead.parse(self.requestHead.split(b"\r\n")[:-2])
-            request = upgradeRequest(head, self.factory.site, self.transport)
-            self._request = weakref.ref(request)
-        return request
 
     @property
     def hasPing(self) -> bool:
@@ -287,164 +246,24 @@ class HixieProtocol(LineReceiver):
         if producer is not None:
             producer.stopProducing()
 
-    # The opening handshake
+    # The open connection
 
     def connectionMade(self) -> None:
-        """
-        Start to wait for a request head.
-        """
-        self.MAX_LENGTH = self.factory.settings.maxHead
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
         # Not where something is between us and the socket, such as TLS.
         self._writesDirectly = isinstance(
             self.transport, FileDescriptor
         ) and not ISSLTransport.providedBy(self.transport)
+        super().connectionMade()
         self.factory.connected(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Take bytes from the transport. What is sent in answer goes out when all are read.
-        """
-        if self._lines is None and data and not self._looksLikeHTTP(data):
-            return
-        self.factory.gather(LineReceiver.dataReceived, self, data)
-
-    def _looksLikeHTTP(self, data: bytes) -> bool:
-        """
-        Look at the very first byte: other protocols try their luck on every open port.
-        """
-        self._lines = []
-        if data[:1].isalpha() or data[:1] == b"\r":
-            return True
-        what = "TLS" if data[:1] == _TLS_HANDSHAKE else "something other than HTTP"
-        self._log.debug("{peer} speaks {what}", peer=self.transport.getPeer(), what=what)
-        self.setRawMode()
-        self._end()
-        return False
-
-    def lineReceived(self, line: bytes) -> None:
-        """
-        Take a line of the request head.
-        """
-        assert self._lines is not None
-        settings = self.factory.settings
-        self._headSize += len(line) + len(self.delimiter)
-        tooMany = line and len(self._lines) > settings.maxFields
-        if tooMany or self._headSize > settings.maxHead:
-            self._refuse(HandshakeError(431), LogLevel.debug)
-        elif line:
-            self._lines.append(line)
-            if len(self._lines) == 1 and b" HTTP/" not in line:
-                self._refuse(HandshakeError(400, "this is not HTTP"), LogLevel.debug)
-        elif self._lines:
-            head = RequestHead.parse(self._lines)
-            self._lines.clear()
-            self._headReceived(head)
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """
-        Refuse a head with a line of more than all a head may have.
-        """
-        self._refuse(HandshakeError(431), LogLevel.debug)
-
-    def _headReceived(self, head: RequestHead) -> None:
-        self.setRawMode()
-        settings = self.factory.settings
-        try:
-            dialect = choose(head, settings.dialects)
-            if dialect is None:
-                self.factory.handshaking.cancel(self)
-                self._http = serveHTTP(head, self.factory.site, self.transport)
-                return
-            secure = ISSLTransport.providedBy(self.transport)
-            self._connection = dialect(head, settings, secure)
-            self.requestHead = head.raw
-            request = upgradeRequest(head, self.factory.site, self.transport)
-            self._request = weakref.ref(request)
-            application = self.factory.application.buildProtocol(request)
-        except HandshakeError as error:
-            self._refuse(error)
-        except Exception:
-            self._refuseFailure(Failure())
-        else:
-            if isinstance(application, Deferred):
-                self._decide(application, request)
-            elif iscoroutine(application):
-                self._decide(Deferred.fromCoroutine(application), request)
-            else:
-                self._accept(cast("WebSocketProtocol | None", application), request)
-
-    def _decide(self, decision: Deferred[WebSocketProtocol | None], request: Request) -> None:
-        """
-        Wait for an application that takes its time, and read no further meanwhile.
-        """
-        self._decision = decision
-        decision.addCallbacks(self._accept, self._refuseFailure, callbackArgs=(request,))
-        decision.addErrback(lambda failure: self._log.failure("accepting", failure))
-        if self._decision is not None:
-            super().pauseProducing()
-
-    def _decided(self) -> bool:
-        """
-        @return: whether somebody still waits for the decision.
-        """
-        self._decision = None
-        return not self._ending and not self._lost
-
-    def _accept(self, application: WebSocketProtocol | None, request: Request) -> None:
-        if not self._decided():
-            return
-        if application is None:
-            self._refuse(HandshakeError(404, "nothing answers here"))
-            return
-        self._application = application
-        self.factory.gather(self._answer, application, request)
 
     def _answer(self, application: WebSocketProtocol, request: Request) -> None:
         assert self._connection is not None
+        self._application = application
         self.id = self.factory.newId()
         self._call(application.negotiationStarted, self)
         cookies = [(b"Set-Cookie", cookie) for cookie in request.cookies]
         self._deliver(self._connection.accept(cookies))
         self._readOn()
-
-    def _refuseFailure(self, failure: Failure) -> None:
-        if not self._decided():
-            return
-        if failure.check(HandshakeError):
-            self._refuse(cast(HandshakeError, failure.value))
-            return
-        self._log.failure("asking the application about {peer}", failure, peer=self._peerName())
-        self._refuse(HandshakeError(500))
-
-    def _refuse(self, error: HandshakeError, level: Any = LogLevel.info) -> None:
-        self._log.emit(
-            level,
-            "refused {peer}: {status} {text}",
-            peer=self._peerName(),
-            status=error.status,
-            text=error.text,
-        )
-        self._connection = None
-        self.setRawMode()
-        self.transport.write(error.response())
-        self._end()
-
-    def handshakeTimedOut(self) -> None:
-        """
-        Give up on a client that does not complete its handshake.
-        """
-        decision = self._decision
-        if decision is not None:
-            self._refuse(HandshakeError(503, "the application took too long"))
-            decision.cancel()
-            return
-        self._log.debug("{peer} did not complete a handshake", peer=self._peerName())
-        self._end()
-
-    # The open connection
 
     def rawDataReceived(self, data: bytes) -> None:
         """
@@ -710,8 +529,3 @@ class HixieProtocol(LineReceiver):
         if farewell is None:
             return WebSocketLost(CloseCode.ABNORMAL, str(reason.value).rstrip("."))
         return WebSocketLost(farewell.code, farewell.reason)
-
-    def _peerName(self) -> str:
-        peer = self.transport.getPeer()
-        host = getattr(peer, "host", None)
-        return f"{host}:{peer.port}" if host is not None else str(peer)
