@@ -54,6 +54,7 @@ class HixieFactory(ServerFactory):
     Serves an application to WebSocket clients of every dialect, and a site to everybody else.
 
     @ivar connections: the open connections by their id.
+    @ivar gathering: whether what is sent waits for the end of what is being received.
     """
 
     protocol = HixieProtocol  # type: ignore[assignment]
@@ -104,7 +105,7 @@ class HixieFactory(ServerFactory):
         self.connections: Mapping[str, HixieProtocol] = MappingProxyType(self._open)
         self._all: set[HixieProtocol] = set()
         self._waitingForAll: list[Deferred[None]] = []
-        self._gathering = False
+        self.gathering = False
         self._unsent: list[HixieProtocol] = []
 
     # What applications call
@@ -236,23 +237,29 @@ class HixieFactory(ServerFactory):
         Call C{receive}; what any connection sends meanwhile goes out after it, in one write
         each.
         """
-        if self._gathering:
+        if self.gathering:
             receive(*args, **kwargs)
             return
-        self._gathering = True
+        self.gathering = True
         try:
             receive(*args, **kwargs)
         finally:
-            self._gathering = False
-            unsent, self._unsent = self._unsent, []
-            for protocol in unsent:
-                protocol.flush()
+            self.flushGathered()
+
+    def flushGathered(self) -> None:
+        """
+        End what L{gather} began.
+        """
+        self.gathering = False
+        unsent, self._unsent = self._unsent, []
+        for protocol in unsent:
+            protocol.flush()
 
     def flushSoon(self, protocol: HixieProtocol) -> None:
         """
         Have a protocol flush now, or after what is gathered.
         """
-        if self._gathering:
+        if self.gathering:
             self._unsent.append(protocol)
         else:
             protocol.flush()

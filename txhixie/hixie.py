@@ -238,14 +238,11 @@ class HixieConnection(Connection):
         events: list[Event] = []
         position = 0
         end = len(data)
-        triedWhole = False
+        if self._reading is _TYPE and not self._strict:
+            position = self._readWholeTexts(data, events)
         while position < end and self._reading is not _NOTHING:
             reading = self._reading
-            if reading is _TYPE and not triedWhole:
-                # Once a call: it looks at all of the data, which must stay linear.
-                triedWhole = True
-                position = self._readWholeTexts(data, position, events)
-            elif reading is _TYPE:
+            if reading is _TYPE:
                 position = self._readType(data, position, events)
             elif reading is _TEXT:
                 position = self._readText(data, position, events)
@@ -257,24 +254,26 @@ class HixieConnection(Connection):
                 position = self._discardBytes(data, position)
         return events
 
-    def _readWholeTexts(self, data: bytes, position: int, events: list[Event]) -> int:
+    def _readWholeTexts(self, data: bytes, events: list[Event]) -> int:
         """
         Read text frames a whole batch at a time, where there are nothing but text frames: 0xFF
         never occurs inside of text, so that holds if every 0xFF but the last is followed by
         0x00, the type of the next.
+
+        @return: how far that went; the rest is read frame by frame.
         """
         end = data.rfind(b"\xff") + 1
-        size = end - position
-        if self._strict or data[position] != 0 or not 0 < size <= self._maxMessage:
-            return position
-        frames = data[position:end]
-        count = frames.count(b"\xff")
+        if not data or data[0] != 0 or not end or end - 2 > self._maxMessage:
+            return 0
+        count = data.count(b"\xff")
+        if count == 1:
+            events.append(data[1 : end - 1].decode("utf-8", "replace"))
+            return end
         # Only where it pays: a pattern of two bytes is much slower to look for than one byte.
-        if size > 256 * count or frames.count(b"\xff\x00") != count - 1:
-            return position
-        events += [
-            payload.decode("utf-8", "replace") for payload in frames[1:-1].split(b"\xff\x00")
-        ]
+        if end > 256 * count or data.count(b"\xff\x00", 0, end) != count - 1:
+            return 0
+        payloads = data[1 : end - 1].split(b"\xff\x00")
+        events += [payload.decode("utf-8", "replace") for payload in payloads]
         return end
 
     def _readType(self, data: bytes, position: int, events: list[Event]) -> int:

@@ -84,7 +84,7 @@ class Opening(LineReceiver):
         """
         if self._lines is None and data and not self._looksLikeHTTP(data):
             return
-        self.factory.gather(LineReceiver.dataReceived, self, data)
+        self.factory.gather(super().dataReceived, data)
 
     def _looksLikeHTTP(self, data: bytes) -> bool:
         """

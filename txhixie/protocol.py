@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
 
 
+_OPEN = State.OPEN
+
+
 class WebSocketDone(ConnectionDone):
     """
     A connection ended as its dialect says it should.
@@ -94,6 +97,8 @@ class HixieProtocol(Opening):
     _isProducer = False
     _blocked = False
     _writesDirectly = False
+    # The opening handshake is complete.
+    _open = False
     # How the connection ends: what the peer said, that we said so, that TCP is ending, is over.
     _farewell: Closed | Failed | None = None
     _closing = False
@@ -265,6 +270,22 @@ class HixieProtocol(Opening):
         self._deliver(self._connection.accept(cookies))
         self._readOn()
 
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take bytes from the transport, as L{Opening} does, but with a shorter way for what comes
+        most: bytes of an open connection that is being read. LineReceiver holds nothing back
+        then, and every step less shows in what a small message costs.
+        """
+        factory = self.factory
+        if not self._open or self.paused or factory.gathering or not data:
+            super().dataReceived(data)
+            return
+        factory.gathering = True
+        try:
+            self.rawDataReceived(data)
+        finally:
+            factory.flushGathered()
+
     def rawDataReceived(self, data: bytes) -> None:
         """
         Take what follows the request head.
@@ -288,6 +309,7 @@ class HixieProtocol(Opening):
             self._applicationFailed(Failure())
             # How the connection ends may still be among them; it is told no more messages.
             self._tell(remaining)
+        # The dialect may have something to say of its own.
         self._flushSoon()
 
     def _tell(self, events: Iterator[Event]) -> None:
@@ -313,6 +335,7 @@ class HixieProtocol(Opening):
     def _happened(self, event: Event, application: WebSocketProtocol) -> None:
         match event:
             case Opened():
+                self._open = True
                 self.factory.opened(self)
                 if not self._writesDirectly:
                     self._isProducer = True
@@ -357,8 +380,7 @@ class HixieProtocol(Opening):
 
     def _messageSent(self, message: str | bytes) -> None:
         self.messagesSent += 1
-        if not self._unsent:
-            self._flushSoon()
+        self._flushSoon()
         if self.factory.settings.logMessages:
             self._logMessage("sent", message)
 
@@ -390,7 +412,7 @@ class HixieProtocol(Opening):
                 self._writeDirectly(data)
             else:
                 self.transport.write(data)
-        if connection.finished:
+        if connection.state is not _OPEN and connection.finished:
             self._end()
 
     def _writeDirectly(self, data: bytes) -> None:
