@@ -111,7 +111,6 @@ def location(head: RequestHead, settings: Settings, secure: bool) -> bytes:
     return b"%b://%b%b%b" % (scheme, name.lower(), suffix, head.target)
 
 
-@framedOnce
 def frameText(text: str) -> bytes:
     """
     @return: C{text} as a frame of either dialect (draft 75 and 76 section 5.3).
@@ -122,6 +121,9 @@ def frameText(text: str) -> bytes:
     if not isinstance(text, str):
         raise TypeError(f"a text message is a str, not {type(text).__name__}")
     return b"\x00%b\xff" % text.encode("utf-8")
+
+
+_frameOnce = framedOnce(frameText)
 
 
 class HixieConnection(Connection):
@@ -216,7 +218,7 @@ class HixieConnection(Connection):
     # Sending
 
     def sendText(self, text: str) -> bool:
-        return self._send(frameText(text))
+        return self._send(_frameOnce(text))
 
     def sendBytes(self, data: bytes) -> bool:
         raise UnsupportedMessage(f"{self.dialect} carries text only")
@@ -250,9 +252,17 @@ class HixieConnection(Connection):
                 position = self._discardText(data, position, events)
             elif reading is _LENGTH:
                 position = self._readLength(data, position, events)
-            else:
+            elif reading is _DISCARDED_BYTES:
                 position = self._discardBytes(data, position)
+            else:
+                position = self._readNonce(data, events)
         return events
+
+    def _readNonce(self, data: bytes, events: list[Event]) -> int:
+        """
+        Read what comes before the first frame, in a dialect with such a thing.
+        """
+        raise NotImplementedError
 
     def _readWholeTexts(self, data: bytes, events: list[Event]) -> int:
         """
@@ -262,13 +272,13 @@ class HixieConnection(Connection):
 
         @return: how far that went; the rest is read frame by frame.
         """
-        end = data.rfind(b"\xff") + 1
-        if not data or data[0] != 0 or not end or end - 2 > self._maxMessage:
-            return 0
         count = data.count(b"\xff")
-        if count == 1:
-            events.append(data[1 : end - 1].decode("utf-8", "replace"))
-            return end
+        if not count or data[0] != 0 or len(data) - 2 > self._maxMessage:
+            return 0
+        if count == 1 and data[-1] == 0xFF:
+            events.append(data[1:-1].decode("utf-8", "replace"))
+            return len(data)
+        end = data.rindex(b"\xff") + 1
         # Only where it pays: a pattern of two bytes is much slower to look for than one byte.
         if end > 256 * count or data.count(b"\xff\x00", 0, end) != count - 1:
             return 0
@@ -477,17 +487,15 @@ class Hixie76(HixieConnection):
         self._outgoing.append(self._reply(headers))
         return []
 
-    def receiveData(self, data: bytes) -> list[Event]:
-        if self._reading is not _NONCE:
-            return super().receiveData(data)
+    def _readNonce(self, data: bytes, events: list[Event]) -> int:
         missing = _NONCE_SIZE - len(self._nonce)
         self._nonce += data[:missing]
-        if len(self._nonce) < _NONCE_SIZE or self._parts is None:
-            return []
-        self._outgoing.append(challengeResponse(*self._parts, self._nonce))
-        self._parts, self._nonce = None, b""
-        self._reading = _TYPE
-        return [self._open(), *super().receiveData(data[missing:])]
+        if len(self._nonce) == _NONCE_SIZE and self._parts is not None:
+            self._outgoing.append(challengeResponse(*self._parts, self._nonce))
+            self._parts, self._nonce = None, b""
+            self._reading = _TYPE
+            events.append(self._open())
+        return min(missing, len(data))
 
     @property
     def finished(self) -> bool:

@@ -97,6 +97,7 @@ class HixieProtocol(Opening):
     _isProducer = False
     _blocked = False
     _writesDirectly = False
+    _logsMessages = False
     # The opening handshake is complete.
     _open = False
     # How the connection ends: what the peer said, that we said so, that TCP is ending, is over.
@@ -151,7 +152,12 @@ class HixieProtocol(Opening):
         """
         connection = self._connection
         if connection is not None and connection.sendText(text):
-            self._messageSent(text)
+            self.messagesSent += 1
+            if not self._unsent:
+                self._unsent = True
+                self.factory.flushSoon(self)
+            if self._logsMessages:
+                self._logMessage("sent", text)
 
     def sendBytesMessage(self, data: bytes) -> None:
         """
@@ -160,7 +166,10 @@ class HixieProtocol(Opening):
         @raise txhixie.UnsupportedMessage: in dialects that have none (Hixie-75, Hixie-76).
         """
         if self._connection is not None and self._connection.sendBytes(data):
-            self._messageSent(data)
+            self.messagesSent += 1
+            self._flushSoon()
+            if self._logsMessages:
+                self._logMessage("sent", data)
 
     def ping(self, payload: bytes = b"") -> None:
         """
@@ -258,6 +267,8 @@ class HixieProtocol(Opening):
         self._writesDirectly = isinstance(
             self.transport, FileDescriptor
         ) and not ISSLTransport.providedBy(self.transport)
+        if self.factory.settings.logMessages:
+            self._logsMessages = True
         super().connectionMade()
         self.factory.connected(self)
 
@@ -310,23 +321,23 @@ class HixieProtocol(Opening):
             # How the connection ends may still be among them; it is told no more messages.
             self._tell(remaining)
         # The dialect may have something to say of its own.
-        self._flushSoon()
+        if not self._unsent:
+            self._flushSoon()
 
     def _tell(self, events: Iterator[Event]) -> None:
         application = self._application
         assert application is not None
-        logMessages = self.factory.settings.logMessages
         for event in events:
             if type(event) is str:
                 if not self._closing:
                     self.messagesReceived += 1
-                    if logMessages:
+                    if self._logsMessages:
                         self._logMessage("received", event)
                     application.textMessageReceived(event)
             elif type(event) is bytes:
                 if not self._closing:
                     self.messagesReceived += 1
-                    if logMessages:
+                    if self._logsMessages:
                         self._logMessage("received", event)
                     application.bytesMessageReceived(event)
             else:
@@ -377,12 +388,6 @@ class HixieProtocol(Opening):
     def _applicationFailed(self, failure: Failure) -> None:
         self._log.failure("in the application of {id}", failure, id=self.id)
         self.loseConnection(CloseCode.INTERNAL_ERROR)
-
-    def _messageSent(self, message: str | bytes) -> None:
-        self.messagesSent += 1
-        self._flushSoon()
-        if self.factory.settings.logMessages:
-            self._logMessage("sent", message)
 
     def _logMessage(self, direction: str, message: str | bytes) -> None:
         self._log.info(
