@@ -28,7 +28,7 @@ from txhixie.connection import (
 )
 from txhixie.head import HandshakeError, RequestHead
 
-_CLOSING, _CLOSED = State.CLOSING, State.CLOSED
+_OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED
 
 _CLOSING_FRAME = b"\xff\x00"
 _NONCE_SIZE = 8
@@ -218,7 +218,11 @@ class HixieConnection(Connection):
     # Sending
 
     def sendText(self, text: str) -> bool:
-        return self._send(_frameOnce(text))
+        frame = _frameOnce(text)
+        if self.state is _OPEN:
+            self._outgoing.append(frame)
+            return True
+        return self._send(frame)
 
     def sendBytes(self, data: bytes) -> bool:
         raise UnsupportedMessage(f"{self.dialect} carries text only")

@@ -148,16 +148,13 @@ class Broadcast:
                 first, message = self._pending.popleft()
                 first()
                 for member in list(self._members):
-                    self._send(member, message)
+                    try:
+                        member.transport.sendTextMessage(message)
+                    except Exception:
+                        # Some transports raise once they are closed: no trouble of the others'.
+                        self._log.failure("sending to {id}", id=member.id)
         finally:
             self._delivering = False
-
-    def _send(self, member: _Member, message: str) -> None:
-        try:
-            member.transport.sendTextMessage(message)
-        except Exception:
-            # Some transports raise once they are closed; that is no trouble of the others'.
-            self._log.failure("sending to {id}", id=member.id)
 
 
 # What --service names. A service plugs in here.

@@ -1,0 +1,3 @@
+"""
+Measures txhixie against its peers: C{python -m benchmarks}.
+"""

@@ -1,0 +1,3 @@
+"""
+The servers that are measured. Each is run as C{SCRIPT echo|broadcast PORT}.
+"""

@@ -1,0 +1,40 @@
+"""
+A Twisted TCP server that sends back, or to everybody, what it receives: the reactor's own limit.
+"""
+
+import sys
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+loop: Any = reactor
+clients: set["Echo"] = set()
+
+
+class Echo(Protocol):
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        clients.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        clients.discard(self)
+
+
+class Broadcast(Echo):
+    def dataReceived(self, data: bytes) -> None:
+        for client in clients:
+            client.transport.write(data)
+
+
+mode, port = sys.argv[1:]
+factory = Factory.forProtocol(Echo if mode == "echo" else Broadcast)
+factory.noisy = False
+loop.listenTCP(int(port), factory, interface="127.0.0.1")
+loop.run()
