@@ -72,9 +72,9 @@ class Settings:
     @ivar origins: the origins that may connect, exact or with C{*} for any run of characters
         other than a slash; empty: every origin.
     @ivar allowMissingOrigin: whether a Hixie-76 client may leave out its C{Origin}.
-    @ivar dialects: the names of the dialects that are spoken, or L{None} for all there are.
+    @ivar dialects: the names of the dialects that are spoken, or C{None} for all there are.
     @ivar location: scheme, host and port that clients know this server by, as
-        C{"wss://chat.example.com"}, for proxies that end TLS or rewrite C{Host}; L{None}: taken
+        C{"wss://chat.example.com"}, for proxies that end TLS or rewrite C{Host}; C{None}: taken
         from the transport and the C{Host} field.
     @ivar subprotocols: the subprotocols that applications speak.
     @ivar strict: close on what the drafts let a server discard or mend: frames other than text,
@@ -181,7 +181,7 @@ class Connection(ABC):
 
     @cvar dialect: the name of the dialect, the same in logs, settings and documentation.
     @cvar hasPing: whether it has pings.
-    @ivar subprotocol: the subprotocol agreed on, or L{None}.
+    @ivar subprotocol: the subprotocol agreed on, or C{None}.
     @ivar state: how far the connection is.
     @ivar clean: whether it ended as its dialect says it should.
     """
@@ -249,7 +249,7 @@ class Connection(ABC):
         Send a text message; before the handshake is complete it waits its turn.
 
         @return: whether it will be sent: not once the connection closes.
-        @raise TypeError: if C{text} is not a L{str}.
+        @raise TypeError: if C{text} is not a C{str}.
         @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
         """
 

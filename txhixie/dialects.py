@@ -21,8 +21,8 @@ def choose(head: RequestHead, enabled: tuple[str, ...] | None = None) -> type[Co
     """
     Choose the dialect of a request by its header fields alone.
 
-    @param enabled: the names of the dialects that are spoken; L{None} for all.
-    @return: the dialect, or L{None} for plain HTTP.
+    @param enabled: the names of the dialects that are spoken; C{None} for all.
+    @return: the dialect, or C{None} for plain HTTP.
     @raise HandshakeError: if it asks for a WebSocket that cannot be had.
     """
     if not head.asksForUpgrade:

@@ -43,7 +43,7 @@ class Application(Protocol):
         self, request: Request
     ) -> WebSocketProtocol | Awaitable[WebSocketProtocol | None] | None:
         """
-        @return: the protocol of a new connection, or L{None} to refuse it with 404; or a Deferred
+        @return: the protocol of a new connection, or C{None} to refuse it with 404; or a Deferred
             or coroutine of either.
         @raise txhixie.HandshakeError: to refuse it with another status.
         """

@@ -126,7 +126,7 @@ class RequestHead:
         The value of a field that may be sent once at most.
 
         @param name: in lower case.
-        @return: the value, or L{None} where the field is absent.
+        @return: the value, or C{None} where the field is absent.
         @raise HandshakeError: 400 if the field was sent more than once.
         """
         values = self.fields.get(name)

@@ -114,7 +114,7 @@ def location(head: RequestHead, settings: Settings, secure: bool) -> bytes:
 def frameText(text: str) -> bytes:
     """
     @return: C{text} as a frame of either dialect (draft 75 and 76 section 5.3).
-    @raise TypeError: if C{text} is not a L{str}.
+    @raise TypeError: if C{text} is not a C{str}.
     @raise UnicodeEncodeError: if it has lone surrogates. Ill-formed UTF-8 would let a message
         end a frame early, so it never gets out.
     """

@@ -59,7 +59,7 @@ class Opening(LineReceiver):
     @property
     def request(self) -> Request | None:
         """
-        The opening handshake as a request of twisted.web's; L{None} before it is complete. The
+        The opening handshake as a request of twisted.web's; C{None} before it is complete. The
         one that the application was asked with, if it kept that; one made anew otherwise.
         """
         request = self._request() if self._request is not None else None

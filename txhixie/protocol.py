@@ -127,7 +127,7 @@ class HixieProtocol(Opening):
     @property
     def subprotocol(self) -> str | None:
         """
-        The subprotocol agreed on, or L{None}.
+        The subprotocol agreed on, or C{None}.
         """
         return None if self._connection is None else self._connection.subprotocol
 
@@ -147,7 +147,7 @@ class HixieProtocol(Opening):
         Send a text message. Before the handshake is complete it waits its turn; once the
         connection closes nothing happens.
 
-        @raise TypeError: if C{text} is not a L{str}.
+        @raise TypeError: if C{text} is not a C{str}.
         @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
         """
         connection = self._connection

@@ -105,7 +105,7 @@ def upgradeRequest(head: RequestHead, site: Site, transport: ITCPTransport) -> U
 
 def makeSite(site: Site | IResource | None, reactor: IReactorTime) -> Site:
     """
-    @param site: a site, the root of one, or L{None} for one that says C{okay}.
+    @param site: a site, the root of one, or C{None} for one that says C{okay}.
     @return: the site that plain HTTP requests go to.
     """
     if site is None:
