@@ -1369,6 +1369,18 @@ class FactsTests(LoopbackCase):
         assert self.connect().protocol.request is None
 
 
+    def test_requestAnew(self) -> None:
+        """Where nobody kept the request, it is made again of the head."""
+        self.serve(Echo())
+        wire = self.connect(HEAD75[:-2] + b"Cookie: a=b\r\n\r\n")
+        request = wire.protocol.request
+        assert request is not None
+        assert request is wire.protocol.request
+        assert request.uri == b"/demo?x=1"
+        assert request.getCookie(b"a") == b"b"
+        assert request.getClientAddress().host == "192.168.1.1"
+
+
 class LogTests(LoopbackCase):
     """What an operator reads."""
 
