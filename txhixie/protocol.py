@@ -426,15 +426,23 @@ class HixieProtocol(Opening):
         reactor costs more than all the rest of a small message. What the socket does not take
         goes the ordinary way, and so does a failure, which then comes as connectionLost.
         """
-        written = cast(FileDescriptor, self.transport).writeSomeData(data)
-        if written == len(data):
+        transport = cast(FileDescriptor, self.transport)
+        size = len(data)
+        written = 0
+        # It takes at most transport.SEND_LIMIT bytes a time.
+        while written < size:
+            taken = transport.writeSomeData(data[written:] if written else data)
+            if not isinstance(taken, int) or not taken:
+                break
+            written += taken
+        if written == size:
             return
         # As a pull producer we are asked for more as soon as the transport has written all; it
         # asks at once, too, when there is nothing to go on with yet.
         if not self._isProducer:
             self._isProducer = True
             IConsumer(self.transport).registerProducer(self, False)
-        self.transport.write(data[written:] if isinstance(written, int) else data)
+        self.transport.write(data[written:])
         self.pauseProducing()
 
     # The end
