@@ -1368,7 +1368,6 @@ class FactsTests(LoopbackCase):
         assert request.getClientAddress().host == "192.168.1.1"
         assert self.connect().protocol.request is None
 
-
     def test_requestAnew(self) -> None:
         """Where nobody kept the request, it is made again of the head."""
         self.serve(Echo())
