@@ -429,9 +429,10 @@ class HixieProtocol(Opening):
         transport = cast(FileDescriptor, self.transport)
         size = len(data)
         written = 0
-        # It takes at most transport.SEND_LIMIT bytes a time.
+        # It takes no more than this at a time; slices of all the rest would copy it every time.
+        limit = transport.SEND_LIMIT
         while written < size:
-            taken = transport.writeSomeData(data[written:] if written else data)
+            taken = transport.writeSomeData(data[written : written + limit])
             if not isinstance(taken, int) or not taken:
                 break
             written += taken
