@@ -9,12 +9,12 @@ from typing import cast
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IPushProducer, ISSLTransport, ISystemHandle
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides, providedBy
+from zope.interface import directlyProvides, implementer, providedBy
 
 from tests.loopback import (
     ANSWER,
@@ -64,9 +64,10 @@ class Poller(Clock):
                 descriptor.protocol.connectionLost(Failure(why))
 
 
+@implementer(ISystemHandle)
 class Descriptor(FileDescriptor):
     """
-    A socket's transport whose socket takes as much as there is C{room}.
+    A socket's transport, and its socket, which takes as much as there is C{room}.
     """
 
     def __init__(self, reactor: Poller, protocol: HixieProtocol, secure: bool = False) -> None:
@@ -91,6 +92,17 @@ class Descriptor(FileDescriptor):
         self.room -= size
         self.taken += bytes(data[:size])
         return size
+
+    def getHandle(self) -> Descriptor:
+        return self
+
+    def send(self, data: bytes) -> int:
+        taken = self.writeSomeData(data)
+        if not isinstance(taken, int):
+            raise ConnectionResetError
+        if not taken:
+            raise BlockingIOError
+        return taken
 
     def _closeWriteConnection(self) -> None:
         self.halfClosed = True

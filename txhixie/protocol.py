@@ -14,6 +14,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
     IPushProducer,
     ISSLTransport,
+    ISystemHandle,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -35,6 +36,8 @@ from txhixie.connection import (
 from txhixie.opening import Opening
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol
 
@@ -96,7 +99,8 @@ class HixieProtocol(Opening):
     _producer: IPushProducer | None = None
     _isProducer = False
     _blocked = False
-    _writesDirectly = False
+    # The socket, where nothing is between us and it that would have to see what is sent.
+    _socket: socket | None = None
     _logsMessages = False
     # The opening handshake is complete.
     _open = False
@@ -241,7 +245,7 @@ class HixieProtocol(Opening):
         self.flush()
         if self._blocked or self._ending:
             return
-        if self._writesDirectly and self._isProducer:
+        if self._socket is not None and self._isProducer:
             self._isProducer = False
             IConsumer(self.transport).unregisterProducer()
         if self._producer is not None:
@@ -263,10 +267,13 @@ class HixieProtocol(Opening):
     # The open connection
 
     def connectionMade(self) -> None:
-        # Not where something is between us and the socket, such as TLS.
-        self._writesDirectly = isinstance(
-            self.transport, FileDescriptor
-        ) and not ISSLTransport.providedBy(self.transport)
+        transport = self.transport
+        if (
+            isinstance(transport, FileDescriptor)
+            and ISystemHandle.providedBy(transport)
+            and not ISSLTransport.providedBy(transport)
+        ):
+            self._socket = cast("socket", transport.getHandle())
         if self.factory.settings.logMessages:
             self._logsMessages = True
         super().connectionMade()
@@ -348,7 +355,7 @@ class HixieProtocol(Opening):
             case Opened():
                 self._open = True
                 self.factory.opened(self)
-                if not self._writesDirectly:
+                if self._socket is None:
                     self._isProducer = True
                     IConsumer(self.transport).registerProducer(self, True)
                 if self.factory.settings.logConnections:
@@ -413,29 +420,24 @@ class HixieProtocol(Opening):
         data = connection.dataToSend()
         if data:
             self.bytesSent += len(data)
-            if self._writesDirectly:
-                self._writeDirectly(data)
+            if self._socket is not None:
+                self._writeDirectly(self._socket, data)
             else:
                 self.transport.write(data)
         if connection.state is not _OPEN and connection.finished:
             self._end()
 
-    def _writeDirectly(self, data: bytes) -> None:
+    def _writeDirectly(self, handle: socket, data: bytes) -> None:
         """
         Write to a socket whose transport holds nothing back: at once, for the way through the
         reactor costs more than all the rest of a small message. What the socket does not take
         goes the ordinary way, and so does a failure, which then comes as connectionLost.
         """
-        transport = cast(FileDescriptor, self.transport)
         size = len(data)
-        written = 0
-        # It takes no more than this at a time; slices of all the rest would copy it every time.
-        limit = transport.SEND_LIMIT
-        while written < size:
-            taken = transport.writeSomeData(data[written : written + limit])
-            if not isinstance(taken, int) or not taken:
-                break
-            written += taken
+        try:
+            written = handle.send(data)
+        except OSError:
+            written = 0
         if written == size:
             return
         # As a pull producer we are asked for more as soon as the transport has written all; it
