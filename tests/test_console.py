@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 
 from tests.loopback import HEAD75, LoopbackCase, TCPWire, frame
 from txhixie.console import Console
+from txhixie.counters import EVENTS
 from txhixie.dialects import DIALECT_NAMES
 
 TOKEN = "0123456789abcdef"
@@ -126,6 +127,7 @@ class StatisticsTests(ConsoleCase):
             "connections": dict.fromkeys(DIALECT_NAMES, 0),
             "messages": {"received": 0, "sent": 0},
             "bytes": {"received": 0, "sent": 0},
+            "events": dict.fromkeys(EVENTS, 0),
         }
 
     def test_log(self) -> None:

@@ -83,7 +83,7 @@ class OptionsTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """Without options it is echo on port 3400, to everybody, in every dialect."""
         options = parse()
-        assert options["ports"] == ["tcp:3400"]
+        assert options["ports"] == ["tcp:3400:backlog=1024"]
         assert isinstance(options["application"], Echo)
         assert options["settings"] == Settings(dialects=DIALECT_NAMES)
 
@@ -172,8 +172,9 @@ class PortTests(SynchronousTestCase):
 
     def test_numbers(self) -> None:
         """A number is a TCP port; the option may be repeated and shortened."""
-        assert parse("--port", "3400", "-p", "80")["ports"] == ["tcp:3400", "tcp:80"]
-        assert parse("-p", "0", "-p", "65535")["ports"] == ["tcp:0", "tcp:65535"]
+        for first, second in (("3400", "80"), ("0", "65535")):
+            ports = [f"tcp:{first}:backlog=1024", f"tcp:{second}:backlog=1024"]
+            assert parse("--port", first, "-p", second)["ports"] == ports
 
     def test_descriptions(self) -> None:
         """Anything else is an endpoint description."""
@@ -379,6 +380,6 @@ class StopTests(LoopbackCase):
         service.startService()
         self.open().stuck = True
         stopped = service.stopService()
-        self.pass_(3)
+        self.pass_(10)
         self.clock.advance(0)
         self.successResultOf(stopped)

@@ -64,6 +64,9 @@ class UnsupportedMessage(TypeError):
     """
 
 
+SLOW_POLICIES = ("close", "drop", "latest")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
@@ -85,11 +88,24 @@ class Settings:
     @ivar maxFields: header fields of a request head.
     @ivar maxFragments: frames that a message may come in.
     @ivar compression: whether permessage-deflate is agreed to where a client offers it.
+    @ivar sendLimit: bytes of backlog, from which on a peer counts as slow: of what was sent to it
+        and has not gone to the system. A single message may be larger.
+    @ivar slowPolicy: what a slow peer gets of further messages: C{"close"}, its connection is
+        closed and the backlog given up; C{"drop"}, none of them; C{"latest"}, the newest only.
+    @ivar maxConnections: connections in all, plain HTTP included; those whose handshake is not
+        complete are not among them.
+    @ivar maxPerAddress: connections of one client address; 0: any number.
+    @ivar maxHandshakes: connections whose handshake is not complete; one more ends the oldest.
+    @ivar acceptRate: connections accepted per second, the others wait; 0: any number.
     @ivar pingInterval: seconds between keepalive pings, in dialects that have them; 0: none.
     @ivar pingTimeout: seconds that a pinged peer has to send anything at all.
+    @ivar heartbeat: a text sent to clients whose dialect has no pings in place of them, or C{None}.
+    @ivar idleTimeout: seconds without a message either way until a connection is closed, at the
+        latest after twice as long; 0: it never is.
     @ivar handshakeTimeout: seconds from the connection to the end of the opening handshake.
     @ivar closeTimeout: seconds the peer has to answer a closing handshake, and then to end TCP.
     @ivar lingerTimeout: seconds a closed peer may take to read what was sent before the close.
+    @ivar drainTimeout: seconds that all peers have to close when the server stops.
     @ivar logConnections: whether every connection that opens or closes is logged, at info level.
     @ivar logMessages: whether every message is logged, at info level.
     """
@@ -105,11 +121,20 @@ class Settings:
     maxFields: int = 100
     maxFragments: int = 128 * 1024
     compression: bool = False
+    sendLimit: int = 1024 * 1024
+    slowPolicy: str = "close"
+    maxConnections: int = 20_000
+    maxPerAddress: int = 0
+    maxHandshakes: int = 1000
+    acceptRate: int = 0
     pingInterval: float = 30.0
     pingTimeout: float = 30.0
+    heartbeat: str | None = None
+    idleTimeout: float = 0.0
     handshakeTimeout: float = 10.0
     closeTimeout: float = 2.0
     lingerTimeout: float = 30.0
+    drainTimeout: float = 10.0
     logConnections: bool = False
     logMessages: bool = False
 
@@ -244,17 +269,17 @@ class Connection(ABC):
         """
 
     @abstractmethod
-    def sendText(self, text: str) -> bool:
+    def sendText(self, text: str) -> int:
         """
         Send a text message; before the handshake is complete it waits its turn.
 
-        @return: whether it will be sent: not once the connection closes.
+        @return: the bytes that its frame has; 0 once the connection closes, as it is not sent.
         @raise TypeError: if C{text} is not a C{str}.
         @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
         """
 
     @abstractmethod
-    def sendBytes(self, data: bytes) -> bool:
+    def sendBytes(self, data: bytes) -> int:
         """
         Send a bytes message.
 
@@ -290,14 +315,14 @@ class Connection(ABC):
         Whether TCP may end now without anybody having missed something.
         """
 
-    def _send(self, frame: bytes) -> bool:
+    def _send(self, frame: bytes) -> int:
         if self.state is _OPEN:
             self._outgoing.append(frame)
-            return True
+            return len(frame)
         if self.state is _CONNECTING:
             self._queue(frame)
-            return True
-        return False
+            return len(frame)
+        return 0
 
     def _queue(self, frame: bytes) -> None:
         """

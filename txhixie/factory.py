@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
 
@@ -16,18 +17,26 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from txhixie.accepting import Accepting
+from txhixie.admission import Admission
 from txhixie.connection import Settings
+from txhixie.counters import EVENTS
 from txhixie.deadlines import Deadlines
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.opening import Opening
 from txhixie.protocol import HixieProtocol
 from txhixie.rfc6455 import ACCELERATED
+from txhixie.sending import Sending
 from txhixie.web import makeSite
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
 
 _P = ParamSpec("_P")
+
+# Clients are told to go in batches of so many at least, so many seconds apart, within this part
+# of the time they have.
+_BATCH, _BETWEEN_BATCHES, _PART_FOR_BATCHES = 100, 0.1, 0.8
 
 # What each connection counts.
 _COUNTERS = ("messagesReceived", "messagesSent", "bytesReceived", "bytesSent")
@@ -97,6 +106,13 @@ class HixieFactory(ServerFactory):
         self.unanswered: Deadlines[HixieProtocol] = Deadlines(
             reactor, settings.pingTimeout, HixieProtocol.pingTimedOut
         )
+        self.idle: Deadlines[HixieProtocol] = Deadlines(
+            reactor, settings.idleTimeout, HixieProtocol.idleTimedOut
+        )
+        self.admission = Admission(settings.maxConnections, settings.maxPerAddress)
+        self.accepting = Accepting(
+            reactor, settings.acceptRate, lambda: self.count("accepting paused")
+        )
         self._reactor = reactor
         self._started = reactor.seconds()
         # What the connections counted that are no more.
@@ -104,9 +120,12 @@ class HixieFactory(ServerFactory):
         self._open: dict[str, HixieProtocol] = {}
         self.connections: Mapping[str, HixieProtocol] = MappingProxyType(self._open)
         self._all: set[HixieProtocol] = set()
+        # Those not let in, the oldest first: their handshake is not complete, or was refused.
+        self._outside: dict[Opening, None] = {}
+        self._events = dict.fromkeys(EVENTS, 0)
         self._waitingForAll: list[Deferred[None]] = []
         self.gathering = False
-        self._unsent: list[HixieProtocol] = []
+        self._unsent: list[Sending] = []
 
     # What applications call
 
@@ -135,7 +154,8 @@ class HixieFactory(ServerFactory):
         """
         @return: sums over all connections that are or were: nothing about a single one. Seconds
             under C{uptime}, open connections by dialect under C{connections}, and what was
-            C{received} and C{sent} since the factory was made under C{messages} and C{bytes}.
+            C{received} and C{sent} since the factory was made under C{messages} and C{bytes};
+            and under C{events} how often each of those happened that an operator wants to know of.
         """
         connections = dict.fromkeys(DIALECT_NAMES, 0)
         for protocol in self._open.values():
@@ -149,26 +169,42 @@ class HixieFactory(ServerFactory):
             "connections": connections,
             "messages": {"received": sums["messagesReceived"], "sent": sums["messagesSent"]},
             "bytes": {"received": sums["bytesReceived"], "sent": sums["bytesSent"]},
+            "events": dict(self._events),
         }
 
     def closeConnections(self) -> Deferred[None]:
         """
-        Close all connections with their closing handshakes; those that take much longer than
-        L{Settings.closeTimeout} are cut off.
+        Close all connections with their closing handshakes: not all at once, so that not all come
+        back at once. Those that take longer than L{Settings.drainTimeout} are cut off. New
+        handshakes are refused from now on, until the factory is started again.
 
-        @return: fires when none is left.
+        @return: fires when no connection is left.
         """
         gone: Deferred[None] = Deferred()
         self._waitingForAll.append(gone)
-        cutOff = self._reactor.callLater(self.settings.closeTimeout + 1, self._abortAll)
+        self.admission.close()
+        cutOff = self._reactor.callLater(self.settings.drainTimeout, self.abortConnections)
         gone.addCallback(lambda _: cutOff.cancel() if cutOff.active() else None)
-        for protocol in list(self._all):
+        for protocol in self._all.difference(self._open.values()):
             protocol.shutDown()
+        protocols = list(self._open.values())
+        batches = self.settings.drainTimeout * _PART_FOR_BATCHES / _BETWEEN_BATCHES
+        self._closeBatch(protocols, max(_BATCH, ceil(len(protocols) / batches)))
         self._tellIfAllGone()
         return gone
 
-    def _abortAll(self) -> None:
+    def _closeBatch(self, protocols: list[HixieProtocol], size: int) -> None:
+        for protocol in protocols[:size]:
+            protocol.shutDown()
+        if protocols[size:] and self._all:
+            self._reactor.callLater(_BETWEEN_BATCHES, self._closeBatch, protocols[size:], size)
+
+    def abortConnections(self) -> None:
+        """
+        End all connections now.
+        """
         for protocol in list(self._all):
+            self.count("connections cut off")
             protocol.abort()
 
     def _tellIfAllGone(self) -> None:
@@ -183,6 +219,7 @@ class HixieFactory(ServerFactory):
         """
         Say who may connect, and start the site.
         """
+        self.admission.open()
         if not self.settings.origins:
             self._log.info("every Origin is accepted")
         if not ACCELERATED:
@@ -208,7 +245,25 @@ class HixieFactory(ServerFactory):
         A connection was made.
         """
         self._all.add(protocol)
+        self._outside[protocol] = None
         self.handshaking.start(protocol)
+        self.accepting.connected()
+        if len(self._outside) > self.settings.maxHandshakes:
+            oldest = next(iter(self._outside))
+            del self._outside[oldest]
+            self.count("handshakes evicted")
+            oldest.evict()
+
+    def admit(self, protocol: Opening, host: str) -> None:
+        """
+        Let a client in whose request head is complete.
+
+        @param host: its address, or an empty string.
+        @raise HandshakeError: if it has to stay outside.
+        """
+        self.admission.admit(host)
+        protocol.admittedFrom = host
+        self._outside.pop(protocol, None)
 
     def opened(self, protocol: HixieProtocol) -> None:
         """
@@ -216,21 +271,40 @@ class HixieFactory(ServerFactory):
         """
         self.handshaking.cancel(protocol)
         self._open[protocol.id] = protocol
-        if protocol.hasPing and self.settings.pingInterval:
+        settings = self.settings
+        if settings.pingInterval and (protocol.hasPing or settings.heartbeat is not None):
             self.quiet.start(protocol)
+        if settings.idleTimeout:
+            self.idle.start(protocol)
 
     def disconnected(self, protocol: HixieProtocol) -> None:
         """
         A connection is gone.
         """
         self.handshaking.cancel(protocol)
-        for deadlines in (self.quiet, self.unanswered, self.closing, self.lingering):
+        for deadlines in (self.quiet, self.unanswered, self.idle, self.closing, self.lingering):
             deadlines.cancel(protocol)
         self._open.pop(protocol.id, None)
         self._all.discard(protocol)
+        self._outside.pop(protocol, None)
+        if protocol.admittedFrom is not None:
+            self.admission.release(protocol.admittedFrom)
+        self.accepting.disconnected()
         for counter in _COUNTERS:
             self._gone[counter] += getattr(protocol, counter)
         self._tellIfAllGone()
+
+    def count(self, event: str, number: int | None = None) -> None:
+        """
+        Count something that happened.
+
+        @param event: one of L{txhixie.counters.EVENTS}.
+        @param number: the status or close code, in those that have one.
+        """
+        self._events[event] += 1
+        if number is not None:
+            name = f"{event} {int(number)}"
+            self._events[name] = self._events.get(name, 0) + 1
 
     def gather(self, receive: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
         """
@@ -255,7 +329,7 @@ class HixieFactory(ServerFactory):
         for protocol in unsent:
             protocol.flush()
 
-    def flushSoon(self, protocol: HixieProtocol) -> None:
+    def flushSoon(self, protocol: Sending) -> None:
         """
         Have a protocol flush now, or after what is gathered.
         """

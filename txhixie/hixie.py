@@ -217,14 +217,14 @@ class HixieConnection(Connection):
 
     # Sending
 
-    def sendText(self, text: str) -> bool:
+    def sendText(self, text: str) -> int:
         frame = _frameOnce(text)
         if self.state is _OPEN:
             self._outgoing.append(frame)
-            return True
+            return len(frame)
         return self._send(frame)
 
-    def sendBytes(self, data: bytes) -> bool:
+    def sendBytes(self, data: bytes) -> int:
         raise UnsupportedMessage(f"{self.dialect} carries text only")
 
     def sendPing(self, payload: bytes = b"") -> None:

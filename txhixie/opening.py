@@ -14,6 +14,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from txhixie.admission import comeAgain
 from txhixie.connection import Connection
 from txhixie.dialects import choose
 from txhixie.head import HandshakeError, RequestHead
@@ -34,12 +35,14 @@ class Opening(LineReceiver):
     plain HTTP, or to its end.
 
     @ivar requestHead: the opening handshake as it was received, without the nonce of Hixie-76.
+    @ivar admittedFrom: the address that this connection is counted under, once it is let in.
     """
 
     factory: HixieFactory
     transport: ITCPTransport
 
     requestHead = b""
+    admittedFrom: str | None = None
 
     _log = Logger()
 
@@ -93,6 +96,7 @@ class Opening(LineReceiver):
         self._lines = []
         if data[:1].isalpha() or data[:1] == b"\r":
             return True
+        self.factory.count("not HTTP")
         what = "TLS" if data[:1] == _TLS_HANDSHAKE else "something other than HTTP"
         self._log.debug("{peer} speaks {what}", peer=self.transport.getPeer(), what=what)
         self.setRawMode()
@@ -128,6 +132,7 @@ class Opening(LineReceiver):
         self.setRawMode()
         settings = self.factory.settings
         try:
+            self.factory.admit(self, getattr(self.transport.getPeer(), "host", ""))
             dialect = choose(head, settings.dialects)
             if dialect is None:
                 self.factory.handshaking.cancel(self)
@@ -193,6 +198,7 @@ class Opening(LineReceiver):
             status=error.status,
             text=error.text,
         )
+        self.factory.count("refused", error.status)
         self._connection = None
         self.setRawMode()
         self.transport.write(error.response())
@@ -202,13 +208,24 @@ class Opening(LineReceiver):
         """
         Give up on a client that does not complete its handshake.
         """
+        self.factory.count("handshakes timed out")
         decision = self._decision
         if decision is not None:
-            self._refuse(HandshakeError(503, "the application took too long"))
+            self._refuse(comeAgain("the application took too long"))
             decision.cancel()
-            return
-        self._log.debug("{peer} did not complete a handshake", peer=self._peerName())
-        self._end()
+        elif self._lines:
+            self._refuse(HandshakeError(408, "the request took too long"), LogLevel.debug)
+        else:
+            self._log.debug("{peer} did not complete a handshake", peer=self._peerName())
+            self._end()
+
+    def evict(self) -> None:
+        """
+        Make room for a newer connection: this one's handshake did not get anywhere.
+        """
+        if not self._ending:
+            self.handshakeTimedOut()
+        self._letGo()
 
     def _answer(self, application: WebSocketProtocol, request: Request) -> None:
         """
@@ -219,6 +236,12 @@ class Opening(LineReceiver):
     def _end(self) -> None:
         """
         End TCP in good order, after all that was written.
+        """
+        raise NotImplementedError
+
+    def _letGo(self) -> None:
+        """
+        End TCP with no more regard to what the peer still sends.
         """
         raise NotImplementedError
 

@@ -5,22 +5,19 @@ The protocol of one connection: what it is to its application, and how it ends.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableDescriptor,
-    IPushProducer,
     ISSLTransport,
-    ISystemHandle,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from txhixie.admission import comeAgain
 from txhixie.connection import (
     CloseCode,
     Closed,
@@ -33,16 +30,12 @@ from txhixie.connection import (
     State,
     mayBeSent,
 )
-from txhixie.opening import Opening
+from txhixie.keepalive import watchPeer
+from txhixie.sending import Sending
 
 if TYPE_CHECKING:
-    from socket import socket
-
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol
-
-
-_OPEN = State.OPEN
 
 
 class WebSocketDone(ConnectionDone):
@@ -73,8 +66,7 @@ class WebSocketLost(ConnectionLost):
         self.reason = reason
 
 
-@implementer(IPushProducer)
-class HixieProtocol(Opening):
+class HixieProtocol(Sending):
     """
     One connection. To its application it is Twisted's C{WebSocketTransport}.
 
@@ -87,30 +79,19 @@ class HixieProtocol(Opening):
 
     id = ""
     bytesReceived = 0
-    bytesSent = 0
     messagesReceived = 0
-    messagesSent = 0
 
     _log = Logger()
 
     _application: WebSocketProtocol | None = None
-    # The application's producer; whether we are the transport's; and whether what is to be sent
-    # has to wait, because the transport still holds what was written before.
-    _producer: IPushProducer | None = None
-    _isProducer = False
-    _blocked = False
-    # The socket, where nothing is between us and it that would have to see what is sent.
-    _socket: socket | None = None
-    _logsMessages = False
     # The opening handshake is complete.
     _open = False
     # How the connection ends: what the peer said, that we said so, that TCP is ending, is over.
     _farewell: Closed | Failed | None = None
-    _closing = False
     # What had been received when the last keepalive ping went out.
     _receivedAtPing = -1
-    # There are bytes to send, and the factory knows.
-    _unsent = False
+    # How many messages there had been when the time without any began.
+    _messagesSeen = 0
 
     # What the connection is, for applications and logs
 
@@ -135,53 +116,7 @@ class HixieProtocol(Opening):
         """
         return None if self._connection is None else self._connection.subprotocol
 
-    @property
-    def state(self) -> State:
-        """
-        How far the connection is.
-        """
-        if self._lost:
-            return State.CLOSED
-        return State.CONNECTING if self._connection is None else self._connection.state
-
     # Twisted's WebSocketTransport
-
-    def sendTextMessage(self, text: str) -> None:
-        """
-        Send a text message. Before the handshake is complete it waits its turn; once the
-        connection closes nothing happens.
-
-        @raise TypeError: if C{text} is not a C{str}.
-        @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
-        """
-        connection = self._connection
-        if connection is not None and connection.sendText(text):
-            self.messagesSent += 1
-            if not self._unsent:
-                self._unsent = True
-                self.factory.flushSoon(self)
-            if self._logsMessages:
-                self._logMessage("sent", text)
-
-    def sendBytesMessage(self, data: bytes) -> None:
-        """
-        Send a bytes message, like L{sendTextMessage}.
-
-        @raise txhixie.UnsupportedMessage: in dialects that have none (Hixie-75, Hixie-76).
-        """
-        if self._connection is not None and self._connection.sendBytes(data):
-            self.messagesSent += 1
-            self._flushSoon()
-            if self._logsMessages:
-                self._logMessage("sent", data)
-
-    def ping(self, payload: bytes = b"") -> None:
-        """
-        Send a ping; nothing happens in dialects that have none (Hixie-75, Hixie-76).
-        """
-        if self._connection is not None:
-            self._connection.sendPing(payload)
-            self._flushSoon()
 
     def loseConnection(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """
@@ -201,79 +136,9 @@ class HixieProtocol(Opening):
         self._readOn()
         self._flushSoon()
 
-    def attachProducer(self, producer: IPushProducer) -> None:
-        """
-        Have C{producer} paused before the handshake is complete, and whenever the peer does not
-        read what it is sent.
-
-        @raise RuntimeError: if one is attached already.
-        """
-        if self._producer is not None:
-            raise RuntimeError("a producer is attached already")
-        self._producer = producer
-        if self._blocked or self.state is State.CONNECTING:
-            producer.pauseProducing()
-
-    def detachProducer(self) -> None:
-        """
-        Forget the attached producer.
-        """
-        self._producer = None
-
-    # Both directions wait for a peer that does not read
-
-    def pauseProducing(self) -> None:
-        """
-        Keep back what is to be sent, stop reading, and pause the attached producer: the peer has
-        to read first.
-        """
-        if self._ending:
-            return
-        self._blocked = True
-        if not self._closing:
-            super().pauseProducing()
-        if self._producer is not None:
-            self._producer.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """
-        Go on after L{pauseProducing}: all that was written is out.
-        """
-        if not self._blocked:
-            return
-        self._blocked = False
-        self.flush()
-        if self._blocked or self._ending:
-            return
-        if self._socket is not None and self._isProducer:
-            self._isProducer = False
-            IConsumer(self.transport).unregisterProducer()
-        if self._producer is not None:
-            self._producer.resumeProducing()
-        self._readOn()
-
-    def _readOn(self) -> None:
-        if self.paused:
-            super().resumeProducing()
-
-    def stopProducing(self) -> None:
-        """
-        Stop the attached producer: nobody will read what it makes.
-        """
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
-
     # The open connection
 
     def connectionMade(self) -> None:
-        transport = self.transport
-        if (
-            isinstance(transport, FileDescriptor)
-            and ISystemHandle.providedBy(transport)
-            and not ISSLTransport.providedBy(transport)
-        ):
-            self._socket = cast("socket", transport.getHandle())
         if self.factory.settings.logMessages:
             self._logsMessages = True
         super().connectionMade()
@@ -366,6 +231,7 @@ class HixieProtocol(Opening):
                         target=self.requestHead.split(b" ", 2)[1].decode("ascii"),
                         peer=self._peerName(),
                     )
+                watchPeer(self.transport, self.hasPing, self.factory.settings)
                 if self._producer is not None and not self._blocked:
                     self._producer.resumeProducing()
                 application.negotiationFinished()
@@ -377,11 +243,37 @@ class HixieProtocol(Opening):
                     id=self.id,
                     type=frameType,
                 )
-            case Closed(code, reason) | Failed(code, reason):
-                assert self._connection is not None
-                self._farewell = event
-                self._closing = True
-                self._connection.sendClose(code, reason)
+            case Closed():
+                self._sayFarewell(event)
+            case Failed():
+                self.factory.count("failed", event.code)
+                self._sayFarewell(event)
+
+    def _sayFarewell(self, farewell: Closed | Failed) -> None:
+        """
+        Answer the peer's close, or say what is wrong, as the last thing that is sent.
+        """
+        assert self._connection is not None
+        self._farewell = farewell
+        self._closing = True
+        self._connection.sendClose(farewell.code, farewell.reason)
+
+    def _closeSlow(self) -> None:
+        assert self._connection is not None
+        self.factory.count("slow closed")
+        self._log.info("{id} does not read what it is sent", id=self.id)
+        # The backlog is given up, but for what the transport has.
+        self._connection.dataToSend()
+        self._sayFarewell(Failed(CloseCode.POLICY, "what was sent is not read"))
+        self.factory.closing.start(self)
+        self._readOn()
+        self._flushSoon()
+
+    def _tellMissed(self, count: int) -> None:
+        # Not one of Twisted's: an application that wants to know has it.
+        tell = getattr(self._application, "messagesDropped", None)
+        if tell is not None:
+            self._call(tell, count)
 
     def _call(self, method: Any, *args: object) -> None:
         """
@@ -393,6 +285,7 @@ class HixieProtocol(Opening):
             self._applicationFailed(Failure())
 
     def _applicationFailed(self, failure: Failure) -> None:
+        self.factory.count("application errors")
         self._log.failure("in the application of {id}", failure, id=self.id)
         self.loseConnection(CloseCode.INTERNAL_ERROR)
 
@@ -400,53 +293,6 @@ class HixieProtocol(Opening):
         self._log.info(
             "{id} {direction} {content!r}", id=self.id, direction=direction, content=message
         )
-
-    def _flushSoon(self) -> None:
-        """
-        Write what is to be sent: at once, or when all that is being read has been dealt with.
-        """
-        if not self._unsent:
-            self._unsent = True
-            self.factory.flushSoon(self)
-
-    def flush(self) -> None:
-        """
-        Write what is to be sent. This is the one place that writes to an upgraded connection.
-        """
-        self._unsent = False
-        connection = self._connection
-        if self._blocked or connection is None or self._ending or self._lost:
-            return
-        data = connection.dataToSend()
-        if data:
-            self.bytesSent += len(data)
-            if self._socket is not None:
-                self._writeDirectly(self._socket, data)
-            else:
-                self.transport.write(data)
-        if connection.state is not _OPEN and connection.finished:
-            self._end()
-
-    def _writeDirectly(self, handle: socket, data: bytes) -> None:
-        """
-        Write to a socket whose transport holds nothing back: at once, for the way through the
-        reactor costs more than all the rest of a small message. What the socket does not take
-        goes the ordinary way, and so does a failure, which then comes as connectionLost.
-        """
-        size = len(data)
-        try:
-            written = handle.send(data)
-        except OSError:
-            written = 0
-        if written == size:
-            return
-        # As a pull producer we are asked for more as soon as the transport has written all; it
-        # asks at once, too, when there is nothing to go on with yet.
-        if not self._isProducer:
-            self._isProducer = True
-            IConsumer(self.transport).registerProducer(self, False)
-        self.transport.write(data[written:])
-        self.pauseProducing()
 
     # The end
 
@@ -462,14 +308,7 @@ class HixieProtocol(Opening):
         self.factory.handshaking.cancel(self)
         self.factory.closing.cancel(self)
         self._readOn()
-        if self._isProducer:
-            self._isProducer = False
-            IConsumer(self.transport).unregisterProducer()
-        if self._blocked and self._connection is not None:
-            rest = self._connection.dataToSend()
-            if rest:
-                self.bytesSent += len(rest)
-                self.transport.write(rest)
+        self._writeRest()
         if IHalfCloseableDescriptor.providedBy(self.transport) and not ISSLTransport.providedBy(
             self.transport
         ):
@@ -486,19 +325,28 @@ class HixieProtocol(Opening):
         """
         Take the next step towards the end with a peer that does not do its part.
         """
-        if self._ending:
-            self._letGo()
-        else:
+        if self._blocked and isinstance(self._farewell, Failed):
+            self.abort()
+            return
+        if not self._ending:
             self._end()
+            if not self.factory.admission.isClosed:
+                return
+        self._letGo()
 
     def keepAlive(self) -> None:
         """
-        Ping a peer, and see whether it sends anything in time.
+        Ping a peer, or send it the heartbeat, and see whether it sends anything in time.
         """
-        if self._closing:
+        if self._closing or self._connection is None:
             return
         self._receivedAtPing = self.bytesReceived
-        self.ping()
+        if self.hasPing:
+            self.ping()
+        elif self.factory.settings.heartbeat is not None:
+            # Not one of the application's messages.
+            self._connection.sendText(self.factory.settings.heartbeat)
+            self._flushSoon()
         self.factory.unanswered.start(self)
 
     def pingTimedOut(self) -> None:
@@ -511,9 +359,22 @@ class HixieProtocol(Opening):
         if self.bytesReceived != self._receivedAtPing or self.paused:
             self.factory.quiet.start(self)
             return
+        self.factory.count("pings unanswered")
         self._farewell = Failed(CloseCode.ABNORMAL, "no answer to a ping")
         self._log.info("{id} does not answer a ping", id=self.id)
         self.abort()
+
+    def idleTimedOut(self) -> None:
+        """
+        Close a connection on which nothing was said since this was called last.
+        """
+        messages = self.messagesReceived + self.messagesSent
+        if messages != self._messagesSeen:
+            self._messagesSeen = messages
+            self.factory.idle.start(self)
+        else:
+            self.factory.count("idle closed")
+            self.loseConnection(CloseCode.GOING_AWAY, "nothing was said for too long")
 
     def abort(self) -> None:
         """
@@ -525,10 +386,14 @@ class HixieProtocol(Opening):
         """
         Close because the server stops.
         """
-        if self._connection is not None and self._application is not None:
+        if self._ending:
+            return
+        if self._application is not None:
             self.loseConnection(CloseCode.GOING_AWAY, "the server is going down")
-        else:
+        elif self._http is not None:
             self.transport.loseConnection()
+        else:
+            self._refuse(comeAgain("the server is going down"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """

@@ -312,16 +312,16 @@ class Rfc6455(Connection):
 
     # Sending
 
-    def sendText(self, text: str) -> bool:
+    def sendText(self, text: str) -> int:
         if self._deflated:
             if self.state > _OPEN:
-                return False
+                return 0
             return self._send(self._deflate(Frame(_TEXT, _encode(text))))
         return self._send(_frameText(text))
 
-    def sendBytes(self, data: bytes) -> bool:
+    def sendBytes(self, data: bytes) -> int:
         if self.state > _OPEN:
-            return False
+            return 0
         return self._send(self._deflate(Frame(_BINARY, data)))
 
     def _deflate(self, frame: Frame) -> bytes:

@@ -5,6 +5,8 @@ What C{twistd hixie} runs: its options, and the service made from them.
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,11 +15,13 @@ from twisted.application.strports import service as listeningService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.reflect import namedAny, safe_str
 
-from txhixie.connection import Settings
+from txhixie.accepting import ControlledEndpoint
+from txhixie.connection import SLOW_POLICIES, Settings
 from txhixie.console import Console
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.factory import HixieFactory
@@ -35,10 +39,14 @@ _PORT = re.compile(r"(?:^|:)(?:tcp6?|ssl):(?:port=)?([0-9]+)")
 _ESCAPED_IN_HAPROXY = re.compile(r"haproxy:[a-z0-9]+\\:")
 
 
-def _bytesCount(value: str) -> int:
+def _number(value: str) -> int:
     if not value.isascii() or not value.isdigit() or int(value) == 0:
-        raise ValueError("not a number of bytes")
+        raise ValueError("not a whole number above 0")
     return int(value)
+
+
+def _numberOrNone(value: str) -> int:
+    return 0 if value == "0" else _number(value)
 
 
 def _seconds(value: str) -> float:
@@ -52,12 +60,76 @@ def _secondsOrNone(value: str) -> float:
     return 0.0 if float(value) == 0 else _seconds(value)
 
 
-# Options whose values are numbers, and what makes them.
-_NUMBERS: dict[str, Callable[[str], float]] = {
-    "max-message": _bytesCount,
-    "handshake-timeout": _seconds,
-    "ping-interval": _secondsOrNone,
-    "ping-timeout": _seconds,
+# Connections that may wait to be accepted, where only a port number is given.
+_BACKLOG = 1024
+
+# Options whose values are numbers: the setting, what makes it, and what it means.
+_NUMBERS: dict[str, tuple[str, Callable[[str], float], str]] = {
+    "max-message": ("maxMessage", _number, "The largest message accepted, in bytes."),
+    "max-fragments": ("maxFragments", _number, "Frames that a message may come in."),
+    "max-head": ("maxHead", _number, "The largest request head accepted, in bytes."),
+    "max-fields": ("maxFields", _number, "Header fields that a request head may have."),
+    "max-connections": (
+        "maxConnections",
+        _number,
+        "Connections in all. Further clients are told to come again (503).",
+    ),
+    "max-per-address": (
+        "maxPerAddress",
+        _numberOrNone,
+        "Connections of one client address; 0: any number.",
+    ),
+    "max-handshakes": (
+        "maxHandshakes",
+        _number,
+        "Connections whose handshake is not complete. One more ends the oldest (408).",
+    ),
+    "accept-rate": (
+        "acceptRate",
+        _numberOrNone,
+        "Connections accepted per second, the others wait; 0: any number.",
+    ),
+    "handshake-timeout": (
+        "handshakeTimeout",
+        _seconds,
+        "Seconds a client may take to complete its opening handshake.",
+    ),
+    "ping-interval": (
+        "pingInterval",
+        _secondsOrNone,
+        "Seconds between keepalive pings, to clients that have them; 0: none.",
+    ),
+    "ping-timeout": (
+        "pingTimeout",
+        _seconds,
+        "Seconds that a pinged client has to send anything.",
+    ),
+    "idle-timeout": (
+        "idleTimeout",
+        _secondsOrNone,
+        "Seconds without a message either way until a client is let go, at the latest after twice "
+        "as long; 0: it never is.",
+    ),
+    "close-timeout": (
+        "closeTimeout",
+        _seconds,
+        "Seconds a client has to answer a closing handshake, and then to end TCP.",
+    ),
+    "linger-timeout": (
+        "lingerTimeout",
+        _seconds,
+        "Seconds a closed client may take to read what was sent before the close.",
+    ),
+    "drain": (
+        "drainTimeout",
+        _seconds,
+        "Seconds that all clients have to close when the server stops.",
+    ),
+    "send-limit": (
+        "sendLimit",
+        _number,
+        "Bytes waiting to be sent, from which on a client counts as slow.",
+    ),
 }
 
 
@@ -95,29 +167,22 @@ class Options(usage.Options):
             "where a proxy ends TLS or rewrites Host.",
         ],
         [
-            "max-message",
+            "slow-policy",
             None,
-            _DEFAULTS.maxMessage,
-            "The largest message accepted, in bytes.",
+            _DEFAULTS.slowPolicy,
+            "What a slow client gets of further messages: close, its connection is closed; drop, "
+            "none of them; latest, the newest only.",
         ],
         [
-            "ping-interval",
+            "heartbeat",
             None,
-            _DEFAULTS.pingInterval,
-            "Seconds between keepalive pings, to clients that have them; 0: none.",
-        ],
-        [
-            "ping-timeout",
             None,
-            _DEFAULTS.pingTimeout,
-            "Seconds that a pinged client has to send anything.",
+            "A text sent in place of pings to clients that have none, to be answered with any.",
         ],
-        [
-            "handshake-timeout",
-            None,
-            _DEFAULTS.handshakeTimeout,
-            "Seconds a client may take to complete its opening handshake.",
-        ],
+        *(
+            [name, None, getattr(_DEFAULTS, setting), text]
+            for name, (setting, _, text) in _NUMBERS.items()
+        ),
     ]
 
     optFlags: ClassVar[list[list[str | None]]] = [
@@ -139,7 +204,8 @@ class Options(usage.Options):
         tcp:3400:interface=127.0.0.1 or unix:/run/hixie.sock. Repeatable. [default: 3400]
         """
         if description.isascii() and description.isdigit():
-            description = f"tcp:{description}"
+            # The more can wait to be accepted, the fewer are turned away by the system.
+            description = f"tcp:{description}:backlog={_BACKLOG}"
         if _ESCAPED_IN_HAPROXY.match(description):
             description = description.replace("\\:", ":")
         for number in _PORT.findall(description):
@@ -170,7 +236,8 @@ class Options(usage.Options):
         """
         from twisted.internet import reactor
 
-        self["ports"] = self["ports"] or ["tcp:3400"]
+        if not self["ports"]:
+            self.opt_port("3400")
         for description in self["ports"]:
             try:
                 serverFromString(reactor, description)
@@ -178,7 +245,7 @@ class Options(usage.Options):
                 raise usage.UsageError(
                     f"--port: {description!r} is no endpoint: {_oneLine(error)}"
                 ) from error
-        for name, number in _NUMBERS.items():
+        for name, (_, number, _) in _NUMBERS.items():
             try:
                 self[name] = number(str(self[name]))
             except ValueError as error:
@@ -192,13 +259,12 @@ class Options(usage.Options):
             dialects=_dialects(self["dialects"]),
             location=_location(self["location"]),
             subprotocols=tuple(self["subprotocols"]),
-            maxMessage=self["max-message"],
             compression=bool(self["compression"]),
-            pingInterval=self["ping-interval"],
-            pingTimeout=self["ping-timeout"],
-            handshakeTimeout=self["handshake-timeout"],
+            slowPolicy=_slowPolicy(self["slow-policy"]),
+            heartbeat=self["heartbeat"],
             logConnections=bool(self["log-connections"]),
             logMessages=bool(self["log-messages"]),
+            **{setting: self[name] for name, (setting, _, _) in _NUMBERS.items()},
         )
 
 
@@ -231,6 +297,12 @@ def _location(value: str | None) -> str | None:
     # Clients compare without the port that goes without saying.
     defaultPort = ":443" if value.startswith("wss:") else ":80"
     return value.removesuffix(defaultPort)
+
+
+def _slowPolicy(value: str) -> str:
+    if value not in SLOW_POLICIES:
+        raise usage.UsageError(f"--slow-policy: {value!r} is none of {', '.join(SLOW_POLICIES)}")
+    return value
 
 
 def _application(name: str) -> Application:
@@ -276,7 +348,9 @@ class HixieService(MultiService):
         super().__init__()
         self.factory = factory
         for description in descriptions:
-            listeningService(description, factory).setServiceParent(self)
+            listening = listeningService(description, factory)
+            listening.endpoint = ControlledEndpoint(listening.endpoint, factory.accepting)
+            listening.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """
@@ -292,7 +366,25 @@ class HixieService(MultiService):
 
         @raise SystemExit: as L{privilegedStartService}.
         """
+        from twisted.internet import reactor
+
         self._start(super().startService)
+        # The reactor ends by itself after the first signal, and only then.
+        IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", self._endAtNextSignal)
+
+    def _endAtNextSignal(self) -> None:
+        """
+        Wait for nobody any more when a second signal comes: it means now.
+        """
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if callable(signal.getsignal(number)):
+                    signal.signal(number, self._endNow)
+
+    def _endNow(self, number: int, frame: object) -> None:
+        from twisted.internet import reactor
+
+        IReactorFromThreads(reactor).callFromThread(self.factory.abortConnections)
 
     def _start(self, start: Callable[[], None]) -> None:
         try:
@@ -307,6 +399,7 @@ class HixieService(MultiService):
 
         @return: fires when the last one is gone.
         """
+        self.factory.accepting.clear()
         stopped = maybeDeferred(super().stopService)
         return DeferredList([stopped, self.factory.closeConnections()])
 

@@ -1,0 +1,174 @@
+"""
+When connections are accepted: not faster than wanted, and not more than there are descriptors for.
+Those that are not accepted yet wait in the system's queue.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from zope.interface import implementer
+
+_Port = TypeVar("_Port")
+
+
+def descriptorLimit() -> int | None:
+    """
+    @return: how many descriptors more this process may open; C{None} if that is not limited, or
+        not known.
+    """
+    try:
+        import resource
+
+        inUse = len(os.listdir("/dev/fd"))
+    except (ImportError, OSError):
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit - inUse
+
+
+class Accepting:
+    """
+    Stops to accept connections for as long as there are too many, or they come too fast.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        rate: float,
+        paused: Callable[[], object],
+        descriptors: Callable[[], int | None] = descriptorLimit,
+    ) -> None:
+        """
+        @param rate: connections a second; 0: any number.
+        @param paused: called whenever accepting stops.
+        @param descriptors: tells how many descriptors are left when the first port is added.
+        """
+        self._clock = clock
+        self._rate = rate
+        self._paused = paused
+        self._descriptors = descriptors
+        self._ports: list[FileDescriptor] = []
+        self._connections = 0
+        # How many connections there may be, and how many a port may accept in one go.
+        self._capacity: float = float("inf")
+        self._atOnce = 100
+        self._isPaused = False
+        # What the rate allows at once, as of when.
+        self._allowance = 0.0
+        self._asOf = 0.0
+        self._timer: IDelayedCall | None = None
+
+    def add(self, port: _Port) -> _Port:
+        """
+        Take control of a port that listens.
+
+        @return: the same port.
+        """
+        if isinstance(port, FileDescriptor):
+            if not self._ports:
+                self._measure()
+            self._ports.append(port)
+            self._limitAccepts(port)
+        return port
+
+    def _measure(self) -> None:
+        descriptors = self._descriptors()
+        if descriptors is not None:
+            # A part is left for files, and for what a port accepts before it sees that it is to
+            # stop.
+            reserve = min(128, descriptors // 4)
+            self._capacity = self._connections + descriptors - reserve
+            self._atOnce = max(1, min(self._atOnce, reserve // 2))
+        if self._rate:
+            self._atOnce = max(1, min(self._atOnce, int(self._rate / 10)))
+            self._allowance = float(self._atOnce)
+            self._asOf = self._clock.seconds()
+
+    def _limitAccepts(self, port: FileDescriptor) -> None:
+        # Twisted's ports tell by this how often they accept before others have their turn.
+        if hasattr(port, "numberAccepts"):
+            port.numberAccepts = self._atOnce
+
+    def clear(self) -> None:
+        """
+        Let go of all ports: they stop to listen.
+        """
+        self._ports = []
+        self._isPaused = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def connected(self) -> None:
+        """
+        A connection was accepted.
+        """
+        self._connections += 1
+        if self._rate and self._ports:
+            now = self._clock.seconds()
+            earned = (now - self._asOf) * self._rate
+            self._allowance = min(self._atOnce, self._allowance + earned) - 1
+            self._asOf = now
+            if self._allowance < 1 and self._timer is None:
+                wait = (1 - self._allowance) / self._rate
+                self._timer = self._clock.callLater(wait, self._waited)
+        if self._timer is not None or self._connections >= self._capacity:
+            self._pause()
+
+    def disconnected(self) -> None:
+        """
+        A connection is gone.
+        """
+        self._connections -= 1
+        if self._isPaused:
+            self._resume()
+
+    def _waited(self) -> None:
+        self._timer = None
+        self._resume()
+
+    def _pause(self) -> None:
+        if self._isPaused or not self._ports:
+            return
+        self._isPaused = True
+        for port in self._ports:
+            port.stopReading()
+        self._paused()
+
+    def _resume(self) -> None:
+        if self._timer is not None or self._connections >= self._capacity:
+            return
+        self._isPaused = False
+        for port in self._ports:
+            self._limitAccepts(port)
+            port.startReading()
+
+
+@implementer(IStreamServerEndpoint)
+class ControlledEndpoint:
+    """
+    An endpoint whose port L{Accepting} controls.
+    """
+
+    def __init__(self, endpoint: IStreamServerEndpoint, accepting: Accepting) -> None:
+        self._endpoint = endpoint
+        self._accepting = accepting
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Listen as the endpoint does.
+        """
+        listening: Deferred[IListeningPort] = self._endpoint.listen(protocolFactory)
+        return listening.addCallback(self._accepting.add)
