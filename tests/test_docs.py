@@ -26,9 +26,9 @@ def optionsTable() -> str:
     for name, _short, default, text, *_ in options.optParameters:
         rows.append((name, f"{text} Default: {'none' if default is None else default}."))
     rows += [(str(name), text) for name, _short, text in options.optFlags]
-    for name in ("port", "origin", "subprotocol"):
+    for name in ("auth", "help_auth", "origin", "port", "subprotocol", "trust_proxy"):
         text = " ".join((getattr(options, f"opt_{name}").__doc__ or "").split())
-        rows.append((name, re.sub(r"\[default: (.*)\]", r"Default: \1.", text)))
+        rows.append((name.replace("_", "-"), re.sub(r"\[default: (.*)\]", r"Default: \1.", text)))
     lines = ["| option | meaning |", "|---|---|"]
     lines += [f"| `--{name}` | {text} |" for name, text in sorted(rows)]
     return "\n".join(lines) + "\n"

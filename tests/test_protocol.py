@@ -1393,8 +1393,8 @@ class LogTests(LoopbackCase):
             wire.lose()
         opened, closed = ownLines(events)
         name = wire.protocol.id
-        assert f"info: {name} opened: hixie-76 '/demo' from 192.168.1.1:54321" == opened
-        assert re.search(f"^info: {name} closed: 1005 ''; 2 messages in, 2 out$", closed)
+        assert f"info: {name} opened: hixie-76 /demo from 192.168.1.1:54321" == opened
+        assert re.search(f"^info: {name} closed: 1005; 2 messages in, 2 out$", closed)
 
     def test_refusal(self) -> None:
         """A refused handshake is an info line with the reason."""

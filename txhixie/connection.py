@@ -79,6 +79,8 @@ class Settings:
     @ivar location: scheme, host and port that clients know this server by, as
         C{"wss://chat.example.com"}, for proxies that end TLS or rewrite C{Host}; C{None}: taken
         from the transport and the C{Host} field.
+    @ivar trustedProxies: the networks of proxies whose C{X-Forwarded-For}, C{-Proto} and C{-Host}
+        are believed, as C{"10.0.0.0/8"} or a single address; C{"unix"} for Unix sockets.
     @ivar subprotocols: the subprotocols that applications speak.
     @ivar strict: close on what the drafts let a server discard or mend: frames other than text,
         and ill-formed UTF-8.
@@ -106,6 +108,8 @@ class Settings:
     @ivar closeTimeout: seconds the peer has to answer a closing handshake, and then to end TCP.
     @ivar lingerTimeout: seconds a closed peer may take to read what was sent before the close.
     @ivar drainTimeout: seconds that all peers have to close when the server stops.
+    @ivar logRate: events of a kind that are logged per second, of those that peers can cause; 0:
+        any number. How many more there were is logged then.
     @ivar logConnections: whether every connection that opens or closes is logged, at info level.
     @ivar logMessages: whether every message is logged, at info level.
     """
@@ -114,6 +118,7 @@ class Settings:
     allowMissingOrigin: bool = False
     dialects: tuple[str, ...] | None = None
     location: str | None = None
+    trustedProxies: tuple[str, ...] = ()
     subprotocols: tuple[str, ...] = ()
     strict: bool = False
     maxMessage: int = 1024 * 1024
@@ -135,6 +140,7 @@ class Settings:
     closeTimeout: float = 2.0
     lingerTimeout: float = 30.0
     drainTimeout: float = 10.0
+    logRate: int = 10
     logConnections: bool = False
     logMessages: bool = False
 

@@ -25,6 +25,8 @@ from txhixie.deadlines import Deadlines
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.opening import Opening
 from txhixie.protocol import HixieProtocol
+from txhixie.proxies import TrustedProxies
+from txhixie.ratelimit import LimitedLogger
 from txhixie.rfc6455 import ACCELERATED
 from txhixie.sending import Sending
 from txhixie.web import makeSite
@@ -83,14 +85,21 @@ class HixieFactory(ServerFactory):
             every path says C{okay}.
         @param settings: limits and policies.
         @param reactor: what tells the time; by default the reactor that is installed.
+        @raise ValueError: if L{Settings.trustedProxies} has something that is no network.
         """
         if reactor is None:
             from twisted.internet import reactor as installed
 
             reactor = IReactorTime(installed)
         self.application = application
-        self.site = makeSite(site, reactor)
         self.settings = settings
+        self._events = dict.fromkeys(EVENTS, 0)
+        # What peers can make happen as often as they like.
+        self.log = LimitedLogger(
+            self._log, reactor, settings.logRate, lambda: self.count("log events suppressed")
+        )
+        self.site = makeSite(site, lambda: self.log.passes("requests of plain HTTP"), reactor)
+        self.trusted = TrustedProxies.parse(settings.trustedProxies)
         self.handshaking: Deadlines[Opening] = Deadlines(
             reactor, settings.handshakeTimeout, Opening.handshakeTimedOut
         )
@@ -110,9 +119,7 @@ class HixieFactory(ServerFactory):
             reactor, settings.idleTimeout, HixieProtocol.idleTimedOut
         )
         self.admission = Admission(settings.maxConnections, settings.maxPerAddress)
-        self.accepting = Accepting(
-            reactor, settings.acceptRate, lambda: self.count("accepting paused")
-        )
+        self.accepting = Accepting(reactor, settings.acceptRate, self._acceptingPaused)
         self._reactor = reactor
         self._started = reactor.seconds()
         # What the connections counted that are no more.
@@ -122,7 +129,6 @@ class HixieFactory(ServerFactory):
         self._all: set[HixieProtocol] = set()
         # Those not let in, the oldest first: their handshake is not complete, or was refused.
         self._outside: dict[Opening, None] = {}
-        self._events = dict.fromkeys(EVENTS, 0)
         self._waitingForAll: list[Deferred[None]] = []
         self.gathering = False
         self._unsent: list[Sending] = []
@@ -228,11 +234,18 @@ class HixieFactory(ServerFactory):
 
     def stopFactory(self) -> None:
         """
-        Stop the site.
+        Stop the site, and log what is left to be told.
         """
         self.site.doStop()
+        self.log.stop()
 
-    # What the protocols call
+    # What the protocols and ports call
+
+    def _acceptingPaused(self) -> None:
+        self.count("accepting paused")
+        self.log.info(
+            "no more connections are accepted for now: {open} are open", open=len(self._all)
+        )
 
     def newId(self) -> str:
         """

@@ -9,8 +9,8 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, ISSLTransport, ITCPTransport
-from twisted.logger import Logger, LogLevel
+from twisted.internet.interfaces import IProtocol, ITCPTransport
+from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
@@ -18,10 +18,11 @@ from txhixie.admission import comeAgain
 from txhixie.connection import Connection
 from txhixie.dialects import choose
 from txhixie.head import HandshakeError, RequestHead
-from txhixie.web import serveHTTP, upgradeRequest
+from txhixie.proxies import Forwarded, forwarded
+from txhixie.ratelimit import printable
+from txhixie.web import UpgradeRequest, serveHTTP, upgradeRequest
 
 if TYPE_CHECKING:
-    from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol
 
     from txhixie.factory import HixieFactory
@@ -44,10 +45,10 @@ class Opening(LineReceiver):
     requestHead = b""
     admittedFrom: str | None = None
 
-    _log = Logger()
-
-    # The request as long as somebody has it: few applications keep it, and it is large.
-    _request: weakref.ref[Request] | None = None
+    # The request as long as somebody has it: few applications keep it, and it is large. We do
+    # where somebody waits for its end.
+    _request: weakref.ref[UpgradeRequest] | None = None
+    _kept: UpgradeRequest | None = None
     # The head, as it arrives.
     _lines: list[bytes] | None = None
     _headSize = 0
@@ -60,7 +61,7 @@ class Opening(LineReceiver):
     _lost = False
 
     @property
-    def request(self) -> Request | None:
+    def request(self) -> UpgradeRequest | None:
         """
         The opening handshake as a request of twisted.web's; C{None} before it is complete. The
         one that the application was asked with, if it kept that; one made anew otherwise.
@@ -68,9 +69,27 @@ class Opening(LineReceiver):
         request = self._request() if self._request is not None else None
         if request is None and self.requestHead:
             head = RequestHead.parse(self.requestHead.split(b"\r\n")[:-2])
-            request = upgradeRequest(head, self.factory.site, self.transport)
-            self._request = weakref.ref(request)
+            request = self._makeRequest(head, self._told(head))
         return request
+
+    def _makeRequest(self, head: RequestHead, told: Forwarded) -> UpgradeRequest:
+        site = self.factory.site
+        request = upgradeRequest(told.applied(head), site, self.transport, told, self._keep)
+        self._request = weakref.ref(request)
+        return request
+
+    def _keep(self, request: UpgradeRequest) -> None:
+        self._kept = request
+
+    def _told(self, head: RequestHead) -> Forwarded:
+        """
+        @return: what a proxy said about the client, if it is believed.
+        """
+        return forwarded(head, self._peerHost(), self.factory.trusted)
+
+    def _peerHost(self) -> str | None:
+        host: str | None = getattr(self.transport.getPeer(), "host", None)
+        return host
 
     def connectionMade(self) -> None:
         """
@@ -98,7 +117,7 @@ class Opening(LineReceiver):
             return True
         self.factory.count("not HTTP")
         what = "TLS" if data[:1] == _TLS_HANDSHAKE else "something other than HTTP"
-        self._log.debug("{peer} speaks {what}", peer=self.transport.getPeer(), what=what)
+        self.factory.log.debug("{peer} speaks {what}", peer=self._peerName(), what=what)
         self.setRawMode()
         self._end()
         return False
@@ -132,17 +151,16 @@ class Opening(LineReceiver):
         self.setRawMode()
         settings = self.factory.settings
         try:
-            self.factory.admit(self, getattr(self.transport.getPeer(), "host", ""))
+            told = self._told(head)
+            self.factory.admit(self, told.client or self._peerHost() or "")
             dialect = choose(head, settings.dialects)
             if dialect is None:
                 self.factory.handshaking.cancel(self)
                 self._http = serveHTTP(head, self.factory.site, self.transport)
                 return
-            secure = ISSLTransport.providedBy(self.transport)
-            self._connection = dialect(head, settings, secure)
             self.requestHead = head.raw
-            request = upgradeRequest(head, self.factory.site, self.transport)
-            self._request = weakref.ref(request)
+            request = self._makeRequest(head, told)
+            self._connection = dialect(told.applied(head), settings, request.isSecure())
             application = self.factory.application.buildProtocol(request)
         except HandshakeError as error:
             self._refuse(error)
@@ -156,13 +174,15 @@ class Opening(LineReceiver):
             else:
                 self._accept(cast("WebSocketProtocol | None", application), request)
 
-    def _decide(self, decision: Deferred[WebSocketProtocol | None], request: Request) -> None:
+    def _decide(
+        self, decision: Deferred[WebSocketProtocol | None], request: UpgradeRequest
+    ) -> None:
         """
         Wait for an application that takes its time, and read no further meanwhile.
         """
         self._decision = decision
         decision.addCallbacks(self._accept, self._refuseFailure, callbackArgs=(request,))
-        decision.addErrback(lambda failure: self._log.failure("accepting", failure))
+        decision.addErrback(lambda failure: self.factory.log.failure("accepting", failure))
         if self._decision is not None:
             super().pauseProducing()
 
@@ -173,7 +193,7 @@ class Opening(LineReceiver):
         self._decision = None
         return not self._ending and not self._lost
 
-    def _accept(self, application: WebSocketProtocol | None, request: Request) -> None:
+    def _accept(self, application: WebSocketProtocol | None, request: UpgradeRequest) -> None:
         if not self._decided():
             return
         if application is None:
@@ -187,16 +207,18 @@ class Opening(LineReceiver):
         if failure.check(HandshakeError):
             self._refuse(cast(HandshakeError, failure.value))
             return
-        self._log.failure("asking the application about {peer}", failure, peer=self._peerName())
+        self.factory.log.failure(
+            "asking the application about {peer}", failure, peer=self._peerName()
+        )
         self._refuse(HandshakeError(500))
 
     def _refuse(self, error: HandshakeError, level: Any = LogLevel.info) -> None:
-        self._log.emit(
+        self.factory.log.emit(
             level,
             "refused {peer}: {status} {text}",
             peer=self._peerName(),
             status=error.status,
-            text=error.text,
+            text=printable(error.text),
         )
         self.factory.count("refused", error.status)
         self._connection = None
@@ -216,7 +238,7 @@ class Opening(LineReceiver):
         elif self._lines:
             self._refuse(HandshakeError(408, "the request took too long"), LogLevel.debug)
         else:
-            self._log.debug("{peer} did not complete a handshake", peer=self._peerName())
+            self.factory.log.debug("{peer} did not complete a handshake", peer=self._peerName())
             self._end()
 
     def evict(self) -> None:
@@ -227,7 +249,7 @@ class Opening(LineReceiver):
             self.handshakeTimedOut()
         self._letGo()
 
-    def _answer(self, application: WebSocketProtocol, request: Request) -> None:
+    def _answer(self, application: WebSocketProtocol, request: UpgradeRequest) -> None:
         """
         Go on with an application that accepts the connection.
         """
@@ -247,5 +269,8 @@ class Opening(LineReceiver):
 
     def _peerName(self) -> str:
         peer = self.transport.getPeer()
-        host = getattr(peer, "host", None)
-        return f"{host}:{peer.port}" if host is not None else str(peer)
+        host = self._peerHost()
+        name = f"{host}:{peer.port}" if host is not None else str(peer)
+        if self.admittedFrom and self.admittedFrom != host:
+            return f"{self.admittedFrom} by {name}"
+        return name

@@ -31,11 +31,17 @@ from txhixie.connection import (
     mayBeSent,
 )
 from txhixie.keepalive import watchPeer
+from txhixie.ratelimit import printable
 from txhixie.sending import Sending
 
 if TYPE_CHECKING:
-    from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol
+
+    from txhixie.web import UpgradeRequest
+
+
+# As much of a message as is logged.
+_SHOWN = 200
 
 
 class WebSocketDone(ConnectionDone):
@@ -144,7 +150,7 @@ class HixieProtocol(Sending):
         super().connectionMade()
         self.factory.connected(self)
 
-    def _answer(self, application: WebSocketProtocol, request: Request) -> None:
+    def _answer(self, application: WebSocketProtocol, request: UpgradeRequest) -> None:
         assert self._connection is not None
         self._application = application
         self.id = self.factory.newId()
@@ -225,10 +231,10 @@ class HixieProtocol(Sending):
                     IConsumer(self.transport).registerProducer(self, True)
                 if self.factory.settings.logConnections:
                     self._log.info(
-                        "{id} opened: {dialect} {target!r} from {peer}",
+                        "{id} opened: {dialect} {target} from {peer}",
                         id=self.id,
                         dialect=self.dialect,
-                        target=self.requestHead.split(b" ", 2)[1].decode("ascii"),
+                        target=printable(self.requestHead.split(b" ", 2)[1]),
                         peer=self._peerName(),
                     )
                 watchPeer(self.transport, self.hasPing, self.factory.settings)
@@ -238,7 +244,7 @@ class HixieProtocol(Sending):
             case Pong(payload) if not self._closing:
                 application.pongReceived(payload)
             case Discarded(frameType):
-                self._log.debug(
+                self.factory.log.debug(
                     "{id} sends frames that are discarded, of type 0x{type:02x}",
                     id=self.id,
                     type=frameType,
@@ -261,7 +267,7 @@ class HixieProtocol(Sending):
     def _closeSlow(self) -> None:
         assert self._connection is not None
         self.factory.count("slow closed")
-        self._log.info("{id} does not read what it is sent", id=self.id)
+        self.factory.log.info("{id} does not read what it is sent", id=self.id)
         # The backlog is given up, but for what the transport has.
         self._connection.dataToSend()
         self._sayFarewell(Failed(CloseCode.POLICY, "what was sent is not read"))
@@ -286,12 +292,17 @@ class HixieProtocol(Sending):
 
     def _applicationFailed(self, failure: Failure) -> None:
         self.factory.count("application errors")
-        self._log.failure("in the application of {id}", failure, id=self.id)
+        self.factory.log.failure("in the application of {id}", failure, id=self.id)
         self.loseConnection(CloseCode.INTERNAL_ERROR)
 
     def _logMessage(self, direction: str, message: str | bytes) -> None:
+        rest = len(message) - _SHOWN
         self._log.info(
-            "{id} {direction} {content!r}", id=self.id, direction=direction, content=message
+            "{id} {direction} {content!r}{more}",
+            id=self.id,
+            direction=direction,
+            content=message[:_SHOWN],
+            more=f"... and {rest} more" if rest > 0 else "",
         )
 
     # The end
@@ -361,7 +372,7 @@ class HixieProtocol(Sending):
             return
         self.factory.count("pings unanswered")
         self._farewell = Failed(CloseCode.ABNORMAL, "no answer to a ping")
-        self._log.info("{id} does not answer a ping", id=self.id)
+        self.factory.log.info("{id} does not answer a ping", id=self.id)
         self.abort()
 
     def idleTimedOut(self) -> None:
@@ -408,16 +419,22 @@ class HixieProtocol(Sending):
         if self._http is not None:
             self._http.connectionLost(reason)
         application, self._application = self._application, None
-        if application is None or self._connection is None:
-            return
-        ending = self._howItEnded(self._connection, reason)
-        self._connection.state = State.CLOSED
+        if application is not None and self._connection is not None:
+            self._tellLost(application, self._connection, reason)
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.connectionLost(reason)
+
+    def _tellLost(
+        self, application: WebSocketProtocol, connection: Connection, reason: Failure
+    ) -> None:
+        ending = self._howItEnded(connection, reason)
+        connection.state = State.CLOSED
         if self.factory.settings.logConnections:
             self._log.info(
-                "{id} closed: {code} {reason!r}; {received} messages in, {sent} out",
+                "{id} closed: {ending}; {received} messages in, {sent} out",
                 id=self.id,
-                code=int(ending.code),
-                reason=ending.reason,
+                ending=printable(f"{ending.code:d} {ending.reason}".rstrip()),
                 received=self.messagesReceived,
                 sent=self.messagesSent,
             )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService, MultiService
 from twisted.application.strports import service as listeningService
+from twisted.cred.credentials import IAnonymous, IUsernamePassword
+from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
@@ -21,10 +23,12 @@ from twisted.python import usage
 from twisted.python.reflect import namedAny, safe_str
 
 from txhixie.accepting import ControlledEndpoint
+from txhixie.auth import Authenticated, guarded, portalFor
 from txhixie.connection import SLOW_POLICIES, Settings
 from txhixie.console import Console
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.factory import HixieFactory
+from txhixie.proxies import TrustedProxies
 from txhixie.services import SERVICES, Routes
 from txhixie.web import Okay
 
@@ -125,6 +129,11 @@ _NUMBERS: dict[str, tuple[str, Callable[[str], float], str]] = {
         _seconds,
         "Seconds that all clients have to close when the server stops.",
     ),
+    "log-rate": (
+        "logRate",
+        _numberOrNone,
+        "Log events of a kind per second, of those that clients can cause; 0: any number.",
+    ),
     "send-limit": (
         "sendLimit",
         _number,
@@ -133,12 +142,14 @@ _NUMBERS: dict[str, tuple[str, Callable[[str], float], str]] = {
 }
 
 
-class Options(usage.Options):
+class Options(usage.Options, AuthOptionMixin):
     """
     The command line of C{twistd hixie}.
     """
 
     synopsis = "[options]"
+    # Of Twisted's checkers, those that HTTP Basic or nothing at all will do for.
+    supportedInterfaces = (IUsernamePassword, IAnonymous)
     longdesc = (
         "Serve WebSockets and plain HTTP on one port. The services echo and broadcast are "
         "always found under /echo and /broadcast."
@@ -197,6 +208,7 @@ class Options(usage.Options):
         self["ports"] = []
         self["origins"] = []
         self["subprotocols"] = []
+        self["trusted-proxies"] = []
 
     def opt_port(self, description: str) -> None:
         """
@@ -228,6 +240,13 @@ class Options(usage.Options):
         """
         self["subprotocols"].append(_notEmpty("--subprotocol", name))
 
+    def opt_trust_proxy(self, network: str) -> None:
+        """
+        The network or address of a proxy whose X-Forwarded-For, -Proto and -Host are believed, as
+        10.0.0.0/8; unix for Unix sockets. Repeatable. [default: none]
+        """
+        self["trusted-proxies"].append(network)
+
     def postOptions(self) -> None:
         """
         Check all that can be checked before anything is started.
@@ -258,6 +277,7 @@ class Options(usage.Options):
             origins=tuple(self["origins"]),
             dialects=_dialects(self["dialects"]),
             location=_location(self["location"]),
+            trustedProxies=_trustedProxies(self["trusted-proxies"]),
             subprotocols=tuple(self["subprotocols"]),
             compression=bool(self["compression"]),
             slowPolicy=_slowPolicy(self["slow-policy"]),
@@ -297,6 +317,14 @@ def _location(value: str | None) -> str | None:
     # Clients compare without the port that goes without saying.
     defaultPort = ":443" if value.startswith("wss:") else ":80"
     return value.removesuffix(defaultPort)
+
+
+def _trustedProxies(names: list[str]) -> tuple[str, ...]:
+    try:
+        TrustedProxies.parse(names)
+    except ValueError as error:
+        raise usage.UsageError(f"--trust-proxy: {error}") from error
+    return tuple(names)
 
 
 def _slowPolicy(value: str) -> str:
@@ -409,9 +437,13 @@ def makeService(options: Options) -> IService:
     @return: the service that C{options} ask for.
     """
     routes = {name.encode(): made for name, made in options["applications"].items()}
-    application = Routes(routes, options["application"])
+    application: Application = Routes(routes, options["application"])
+    checkers = options.get("credCheckers")
+    if checkers:
+        application = Authenticated(application, portalFor(checkers))
     root = Okay()
     factory = HixieFactory(application, root, options["settings"])
     if not options["no-console"]:
-        root.putChild(b"console", Console(factory))
+        console = Console(factory)
+        root.putChild(b"console", guarded(console, checkers) if checkers else console)
     return HixieService(factory, options["ports"])

@@ -5,17 +5,21 @@ on the same port.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote_to_bytes
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorTime, ISSLTransport
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from txhixie.head import RequestHead
+from txhixie.proxies import Forwarded
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IAddress, IProtocol, ITCPTransport
 
 
@@ -37,14 +41,22 @@ class Okay(Resource):
 
 class _Site(Site):
     """
-    A site that keeps requests which come every second out of its access log.
+    A site that keeps requests out of its access log that come every second, or too often.
     """
 
     noisy = False
 
+    def __init__(self, root: IResource, mayLog: Callable[[], bool], reactor: IReactorTime) -> None:
+        """
+        @param mayLog: asked about each request.
+        """
+        super().__init__(root, reactor=reactor)
+        self._mayLog = mayLog
+
     def log(self, request: http.Request) -> None:
-        if not getattr(request, "unlogged", False):
-            super().log(request)
+        if getattr(request, "unlogged", False) or not self._mayLog():
+            return
+        super().log(request)
 
 
 def keepOutOfLog(request: Request) -> None:
@@ -59,25 +71,46 @@ class _UpgradeChannel:
     As much of an HTTP channel as a request needs that is never answered through it.
     """
 
-    def __init__(self, transport: ITCPTransport) -> None:
+    def __init__(
+        self, transport: ITCPTransport, told: Forwarded, keep: Callable[[UpgradeRequest], object]
+    ) -> None:
         self.transport = transport
+        self.keep = keep
+        self._told = told
 
     def getPeer(self) -> IAddress:
-        return self.transport.getPeer()
+        client = self._told.client
+        if client is None:
+            return self.transport.getPeer()
+        # The port is not known.
+        return (IPv6Address if ":" in client else IPv4Address)("TCP", client, 0)
 
     def getHost(self) -> IAddress:
         return self.transport.getHost()
 
     def isSecure(self) -> bool:
-        return ISSLTransport.providedBy(self.transport)
+        secure = self._told.secure
+        return ISSLTransport.providedBy(self.transport) if secure is None else secure
 
 
 class UpgradeRequest(Request):
     """
     An opening handshake as a twisted.web request: path, arguments, headers, cookies and peer are
     where a twisted.web application looks for them. It is for reading; cookies that an application
-    adds to it in C{buildProtocol} go out with the handshake's answer.
+    adds to it in C{buildProtocol} go out with the handshake's answer. Its C{notifyFinish} tells
+    when the connection is gone.
+
+    @ivar avatar: whoever the client logged in as, if it had to.
     """
+
+    avatar: object = None
+
+    def notifyFinish(self) -> Deferred[None]:
+        """
+        @return: fails when the connection is gone.
+        """
+        cast(_UpgradeChannel, self.channel).keep(self)
+        return super().notifyFinish()
 
     def process(self) -> None:
         """
@@ -88,12 +121,21 @@ class UpgradeRequest(Request):
         self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
 
 
-def upgradeRequest(head: RequestHead, site: Site, transport: ITCPTransport) -> UpgradeRequest:
+def upgradeRequest(
+    head: RequestHead,
+    site: Site,
+    transport: ITCPTransport,
+    told: Forwarded,
+    keep: Callable[[UpgradeRequest], object],
+) -> UpgradeRequest:
     """
     @param head: an opening handshake.
     @param site: the site that plain HTTP requests go to; it holds the sessions.
+    @param told: what a proxy said about the client.
+    @param keep: called with the request when somebody waits for its end: its C{connectionLost} is
+        to be called then.
     """
-    request = UpgradeRequest(_UpgradeChannel(transport), parsePOSTFormSubmission=False)
+    request = UpgradeRequest(_UpgradeChannel(transport, told, keep), parsePOSTFormSubmission=False)
     request.site = site
     for name, values in head.fields.items():
         request.requestHeaders.setRawHeaders(name, values)
@@ -103,16 +145,19 @@ def upgradeRequest(head: RequestHead, site: Site, transport: ITCPTransport) -> U
     return request
 
 
-def makeSite(site: Site | IResource | None, reactor: IReactorTime) -> Site:
+def makeSite(
+    site: Site | IResource | None, mayLog: Callable[[], bool], reactor: IReactorTime
+) -> Site:
     """
     @param site: a site, the root of one, or C{None} for one that says C{okay}.
+    @param mayLog: tells whether one request more may be logged, by a site that is made here.
     @return: the site that plain HTTP requests go to.
     """
     if site is None:
         site = Okay()
     if not IResource.providedBy(site):
         return cast(Site, site)
-    return _Site(site, reactor=reactor)
+    return _Site(site, mayLog, reactor)
 
 
 def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:
