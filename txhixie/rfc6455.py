@@ -15,6 +15,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Iterator
 from hashlib import sha1
+from io import BytesIO
 from typing import Any, ClassVar
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
@@ -50,7 +51,7 @@ else:
 
 _CONNECTING, _OPEN, _CLOSING, _CLOSED = State
 _TEXT, _BINARY, _CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE
-_PING, _PONG = Opcode.PING, Opcode.PONG
+_CONT, _PING, _PONG = Opcode.CONT, Opcode.PING, Opcode.PONG
 
 # RFC 6455 section 1.3.
 _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -77,6 +78,12 @@ class _Framing(ServerProtocol):
     the stream, however the stream was cut.
     """
 
+    # The message that is under way in fragments: its payload, not pieces of it, which would take
+    # many times the memory if they are small; and what tells early that it is not UTF-8.
+    _message: BytesIO | None
+    _check: codecs.IncrementalDecoder | None
+    _fragments: int
+
     def __init__(self, settings: Settings, **more: Any) -> None:
         # The library refuses a frame by its length as it came, which may be a few bytes more
         # than its message has where it is compressed, and counts control frames between
@@ -89,7 +96,6 @@ class _Framing(ServerProtocol):
         self.received: list[Event] = []
         # Why we failed the connection, where the library would not have.
         self.fault = ""
-        self._decoder: codecs.IncrementalDecoder | None = None
         self._forget()
 
     def recv_frame(self, frame: Frame) -> None:
@@ -124,22 +130,22 @@ class _Framing(ServerProtocol):
             self._addFragment(frame)
 
     def _addFragment(self, frame: Frame) -> None:
-        if frame.opcode is _TEXT:
-            self._decoder = _Decoder()
+        if frame.opcode is not _CONT:
+            self._message = BytesIO()
+            self._check = _Decoder() if frame.opcode is _TEXT else None
         self._fragments += 1
         if self._fragments > self.maxFragments:
             self.fault = f"a message has more than {self.maxFragments} fragments"
             self.fail(CloseCode.POLICY, self.fault)
-        elif self._decoder is not None:
-            self._pieces.append(self._decoder.decode(bytes(frame.data), frame.fin))
-            if frame.fin:
-                self.received.append("".join(self._pieces))
-                self._forget()
-        else:
-            self._pieces.append(bytes(frame.data))
-            if frame.fin:
-                self.received.append(b"".join(self._pieces))
-                self._forget()
+            return
+        assert self._message is not None
+        self._message.write(frame.data)
+        if self._check is not None:
+            self._check.decode(bytes(frame.data), frame.fin)
+        if frame.fin:
+            data = self._message.getvalue()
+            self.received.append(data if self._check is None else str(data, "utf-8"))
+            self._forget()
 
     def _renewInflater(self) -> None:
         """
@@ -164,10 +170,9 @@ class _Framing(ServerProtocol):
 
     def _forget(self) -> None:
         """
-        Have no message under way: no decoder for its text, and no pieces.
+        Have no message under way.
         """
-        self._decoder = None
-        self._pieces: list[Any] = []
+        self._message = self._check = None
         self._fragments = 0
 
 
