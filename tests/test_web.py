@@ -312,3 +312,35 @@ class UpgradeRequestTests(LoopbackCase):
         authorized = HEAD75[:-2] + b"Authorization: Basic bWU6c2VjcmV0\r\n\r\n"
         assert self.connect(authorized).take() == REPLY75
         assert self.connect(HEAD75).take()[9:12] == b"401"
+
+
+class BodyTests(LoopbackCase):
+    """How large a body may be."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.serve(maxBody=1000)
+
+    def test_largest(self) -> None:
+        """One of just the size that is allowed is read."""
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        wire = self.connect(head + b"x" * 1000)
+        assert [answer.status for answer in answers(wire.take())] == [200]
+
+    def test_tooLarge(self) -> None:
+        """A larger one is refused as soon as that shows, whatever still comes."""
+        head = b"POST / HTTP/1.1\r\nHost: x\r\n"
+        chunk = b"64\r\n" + b"x" * 100 + b"\r\n"
+        for field, body in (
+            (b"Content-Length: 1500", b"x" * 1001),
+            (b"Content-Length: 1001", b"x" * 1001),
+            (b"Transfer-Encoding: chunked", chunk * 11),
+            (b"Transfer-Encoding: chunked", chunk * 30 + b"0\r\n\r\n"),
+        ):
+            wire = self.connect(head + field + b"\r\n\r\n" + body[:500])
+            assert wire.take() == b""
+            wire.send(body[500:])
+            assert [answer.status for answer in answers(wire.take())] == [413]
+            assert wire.disconnecting
+            wire.lose()
+        self.assertQuiet()

@@ -88,6 +88,7 @@ class Settings:
         passes.
     @ivar maxHead: bytes of a request head.
     @ivar maxFields: header fields of a request head.
+    @ivar maxBody: bytes of the body of a plain HTTP request, unless a site of its own answers them.
     @ivar maxFragments: frames that a message may come in.
     @ivar compression: whether permessage-deflate is agreed to where a client offers it.
     @ivar sendLimit: bytes of backlog, from which on a peer counts as slow: of what was sent to it
@@ -124,6 +125,7 @@ class Settings:
     maxMessage: int = 1024 * 1024
     maxHead: int = 16 * 1024
     maxFields: int = 100
+    maxBody: int = 1024 * 1024
     maxFragments: int = 128 * 1024
     compression: bool = False
     sendLimit: int = 1024 * 1024

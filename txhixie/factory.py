@@ -98,7 +98,12 @@ class HixieFactory(ServerFactory):
         self.log = LimitedLogger(
             self._log, reactor, settings.logRate, lambda: self.count("log events suppressed")
         )
-        self.site = makeSite(site, lambda: self.log.passes("requests of plain HTTP"), reactor)
+        self.site = makeSite(
+            site,
+            settings.maxBody,
+            lambda: self.log.passes("requests of plain HTTP"),
+            reactor,
+        )
         self.trusted = TrustedProxies.parse(settings.trustedProxies)
         self.handshaking: Deadlines[Opening] = Deadlines(
             reactor, settings.handshakeTimeout, Opening.handshakeTimedOut

@@ -73,6 +73,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[str], float], str]] = {
     "max-fragments": ("maxFragments", _number, "Frames that a message may come in."),
     "max-head": ("maxHead", _number, "The largest request head accepted, in bytes."),
     "max-fields": ("maxFields", _number, "Header fields that a request head may have."),
+    "max-body": ("maxBody", _number, "The largest body of a plain HTTP request, in bytes."),
     "max-connections": (
         "maxConnections",
         _number,

@@ -6,7 +6,7 @@ on the same port.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -15,7 +15,7 @@ from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
-from txhixie.head import RequestHead
+from txhixie.head import HandshakeError, RequestHead
 from txhixie.proxies import Forwarded
 
 if TYPE_CHECKING:
@@ -39,6 +39,31 @@ class Okay(Resource):
         return b"okay"
 
 
+class _Request(Request):
+    """
+    A request of plain HTTP that is refused when its body gets too large: it would go to the disk.
+    """
+
+    _refused = False
+
+    def handleContentChunk(self, data: bytes) -> None:
+        assert self.content is not None
+        assert self.transport is not None
+        maxBody = cast(_Site, cast(Any, self.channel).site).maxBody
+        if self._refused:
+            return
+        if self.content.tell() + len(data) <= maxBody:
+            super().handleContentChunk(data)
+            return
+        self._refused = True
+        self.transport.write(HandshakeError(413).response())
+        self.transport.loseConnection()
+
+    def process(self) -> None:
+        if not self._refused:
+            super().process()
+
+
 class _Site(Site):
     """
     A site that keeps requests out of its access log that come every second, or too often.
@@ -46,11 +71,15 @@ class _Site(Site):
 
     noisy = False
 
-    def __init__(self, root: IResource, mayLog: Callable[[], bool], reactor: IReactorTime) -> None:
+    def __init__(
+        self, root: IResource, maxBody: int, mayLog: Callable[[], bool], reactor: IReactorTime
+    ) -> None:
         """
+        @param maxBody: bytes that the body of a request may have.
         @param mayLog: asked about each request.
         """
-        super().__init__(root, reactor=reactor)
+        super().__init__(root, requestFactory=_Request, reactor=reactor)
+        self.maxBody = maxBody
         self._mayLog = mayLog
 
     def log(self, request: http.Request) -> None:
@@ -146,10 +175,14 @@ def upgradeRequest(
 
 
 def makeSite(
-    site: Site | IResource | None, mayLog: Callable[[], bool], reactor: IReactorTime
+    site: Site | IResource | None,
+    maxBody: int,
+    mayLog: Callable[[], bool],
+    reactor: IReactorTime,
 ) -> Site:
     """
     @param site: a site, the root of one, or C{None} for one that says C{okay}.
+    @param maxBody: bytes that the body of a request may have, in a site that is made here.
     @param mayLog: tells whether one request more may be logged, by a site that is made here.
     @return: the site that plain HTTP requests go to.
     """
@@ -157,7 +190,7 @@ def makeSite(
         site = Okay()
     if not IResource.providedBy(site):
         return cast(Site, site)
-    return _Site(site, mayLog, reactor)
+    return _Site(site, maxBody, mayLog, reactor)
 
 
 def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:
