@@ -6,15 +6,39 @@ that are made from the code.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from txhixie import Settings
-from txhixie.tap import Options
+import pytest
 
-ROOT = Path(__file__).parent.parent
-REFERENCE = ROOT / "docs" / "reference.md"
-START, END = "<!-- options -->\n", "<!-- end of options -->\n"
+from txhixie import Settings
+from txhixie.counters import EVENTS
+from txhixie.tap import Options, numberOptions
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+# What is limited: the setting, what it limits, what happens over it, and what that is counted as.
+LIMITS: list[tuple[str, str, str, str]] = [
+    ("maxConnections", "connections", "503 with `Retry-After`", "refused"),
+    ("maxPerAddress", "connections of one address", "503 with `Retry-After`", "refused"),
+    ("maxHandshakes", "handshakes in progress", "the oldest ends, with 408", "handshakes evicted"),
+    ("acceptRate", "connections accepted per second", "the others wait", "accepting paused"),
+    ("maxHead", "bytes of a request head", "431", "refused"),
+    ("maxFields", "header fields of a request head", "431", "refused"),
+    ("maxBody", "bytes of the body of a plain HTTP request", "413", "refused"),
+    ("handshakeTimeout", "seconds for the handshake", "408, or the end", "handshakes timed out"),
+    ("maxMessage", "bytes of a message", "1009, `FF 00`", "failed"),
+    ("maxFragments", "frames of a message", "1008", "failed"),
+    ("sendLimit", "bytes of backlog", "`--slow-policy`", "slow closed"),
+    ("idleTimeout", "seconds without a message", "1001, `FF 00`", "idle closed"),
+    ("pingInterval", "seconds between pings", "", ""),
+    ("pingTimeout", "seconds for the answer to a ping", "the end", "pings unanswered"),
+    ("closeTimeout", "seconds for the answer to a close", "the end", "closing timed out"),
+    ("lingerTimeout", "seconds to read the rest after a close", "the end", "closing timed out"),
+    ("drainTimeout", "seconds to stop the server", "the end", "connections cut off"),
+    ("logRate", "log events of a kind per second", "counted only", "log events suppressed"),
+]
 
 
 def optionsTable() -> str:
@@ -28,7 +52,8 @@ def optionsTable() -> str:
     rows += [(str(name), text) for name, _short, text in options.optFlags]
     for name in ("auth", "help_auth", "origin", "port", "subprotocol", "trust_proxy"):
         text = " ".join((getattr(options, f"opt_{name}").__doc__ or "").split())
-        rows.append((name.replace("_", "-"), re.sub(r"\[default: (.*)\]", r"Default: \1.", text)))
+        text = re.sub(r"\[default: (.*)\]", r"Default: \1.", text)
+        rows.append((name.replace("_", "-"), text))
     lines = ["| option | meaning |", "|---|---|"]
     lines += [f"| `--{name}` | {text} |" for name, text in sorted(rows)]
     return "\n".join(lines) + "\n"
@@ -46,32 +71,87 @@ def settingsTable() -> str:
     return "\n".join(lines) + "\n"
 
 
-def madeFromCode() -> str:
+def reference() -> str:
     """
-    @return: the part of the reference between L{START} and L{END}.
+    @return: all options and settings.
     """
     return f"{optionsTable()}\n## Settings\n\n{settingsTable()}"
 
 
-def test_reference() -> None:
+def limitsTable() -> str:
     """
-    The reference lists every option and setting with its default.
+    @return: all limits with their defaults as a Markdown table.
     """
-    text = REFERENCE.read_text(encoding="utf-8")
-    assert text.partition(START)[2].partition(END)[0] == madeFromCode()
+    options = {setting: name for name, setting in numberOptions().items()}
+    lines = ["| what | default | option | setting | over it | counted as |", "|" + "---|" * 6]
+    for setting, what, answer, event in LIMITS:
+        default = f"{getattr(Settings(), setting):,.10g}"
+        counted = f"`{event}`" if event else ""
+        lines.append(
+            f"| {what} | {'no limit' if default == '0' else default} | `--{options[setting]}` "
+            f"| `{setting}` | {answer} | {counted} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def eventsTable() -> str:
+    """
+    @return: all events that are counted as a Markdown table.
+    """
+    lines = ["| event | what is counted |", "|---|---|"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items()]
+    return "\n".join(lines) + "\n"
+
+
+# The parts that are made from the code, by the document and the marks around them.
+MADE: list[tuple[str, str, Callable[[], str]]] = [
+    ("reference.md", "options", reference),
+    ("reliability.md", "limits", limitsTable),
+    ("reliability.md", "events", eventsTable),
+]
+
+
+def parts(document: str, mark: str) -> tuple[str, str, str]:
+    """
+    @return: what a document has before, between and after the marks, which stay outside.
+    """
+    text = (DOCS / document).read_text(encoding="utf-8")
+    start, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->\n"
+    before, _, rest = text.partition(start)
+    between, _, after = rest.partition(end)
+    return before + start, between, end + after
+
+
+@pytest.mark.parametrize(("document", "mark", "make"), MADE)
+def test_made(document: str, mark: str, make: Callable[[], str]) -> None:
+    """
+    The tables have what is in the code: every option, setting, limit and counter.
+    """
+    assert parts(document, mark)[1] == make()
 
 
 def test_limits() -> None:
     """
-    Every setting that README's table of limits names exists.
+    All settings that limit something are among the limits, and all that they are counted as is
+    counted.
     """
-    limits = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Limits")[2]
-    named = set(re.findall(r"`(\w+)`", limits.partition("## ")[0])) - {"Settings"}
-    assert named <= {field.name for field in fields(Settings)}
+    assert {setting for setting, *_ in LIMITS} == set(numberOptions().values())
+    assert {event for *_, event in LIMITS} - {""} <= set(EVENTS)
+
+
+def test_readme() -> None:
+    """
+    Every option and setting that README's limits name exists.
+    """
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    limits = text.partition("## Limits")[2].partition("\n## ")[0]
+    names = {f"--{name}" for name in numberOptions()} | {"--slow-policy", "--help"}
+    named = set(re.findall(r"`(--[\w-]+)`", limits))
     assert named
+    assert named <= names
 
 
 if __name__ == "__main__":
-    text = REFERENCE.read_text(encoding="utf-8")
-    before, after = text.partition(START)[0], text.partition(END)[2]
-    REFERENCE.write_text(before + START + madeFromCode() + END + after, encoding="utf-8")
+    for document, mark, make in MADE:
+        before, _, after = parts(document, mark)
+        (DOCS / document).write_text(before + make() + after, encoding="utf-8")

@@ -10,6 +10,7 @@ import txhixie
 def test_face() -> None:
     """The package offers these names and no others."""
     expected = [
+        "Authenticated",
         "Broadcast",
         "CloseCode",
         "Echo",

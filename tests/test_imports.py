@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
         "counters",
         "deadlines",
         "dialects",
+        "head",
         "opening",
         "protocol",
         "proxies",
@@ -60,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
         "services",
         "web",
     },
-    "__init__": {"connection", "factory", "head", "protocol", "services"},
+    "__init__": {"auth", "connection", "factory", "head", "protocol", "services"},
 }
 PURE = ("head", "connection", "hixie", "rfc6455", "dialects")
 

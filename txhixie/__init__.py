@@ -2,6 +2,7 @@
 WebSockets for Twisted, in every dialect a browser ever shipped, on one port.
 """
 
+from txhixie.auth import Authenticated
 from txhixie.connection import CloseCode, Settings, State, UnsupportedMessage
 from txhixie.factory import HixieFactory
 from txhixie.head import HandshakeError
@@ -9,6 +10,7 @@ from txhixie.protocol import HixieProtocol, WebSocketDone, WebSocketLost
 from txhixie.services import Broadcast, Echo
 
 __all__ = [
+    "Authenticated",
     "Broadcast",
     "CloseCode",
     "Echo",

@@ -15,6 +15,7 @@ EVENTS: dict[str, str] = {
     "messages dropped": "messages that slow peers were not sent",
     "pings unanswered": "connections ended because a ping or heartbeat was not answered",
     "idle closed": "connections closed because nothing was said",
+    "closing timed out": "connections whose peer did not do its part in closing",
     "connections cut off": "connections ended by the server before their peers were done, to stop",
     "application errors": "exceptions that applications raised",
     "accepting paused": "times that no more connections were accepted, for their number or rate",

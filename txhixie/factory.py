@@ -23,6 +23,7 @@ from txhixie.connection import Settings
 from txhixie.counters import EVENTS
 from txhixie.deadlines import Deadlines
 from txhixie.dialects import DIALECT_NAMES
+from txhixie.head import HandshakeError
 from txhixie.opening import Opening
 from txhixie.protocol import HixieProtocol
 from txhixie.proxies import TrustedProxies
@@ -102,6 +103,7 @@ class HixieFactory(ServerFactory):
             site,
             settings.maxBody,
             lambda: self.log.passes("requests of plain HTTP"),
+            self._bodyTooLarge,
             reactor,
         )
         self.trusted = TrustedProxies.parse(settings.trustedProxies)
@@ -112,7 +114,7 @@ class HixieFactory(ServerFactory):
             reactor, settings.closeTimeout, HixieProtocol.closeTimedOut
         )
         self.lingering: Deadlines[HixieProtocol] = Deadlines(
-            reactor, settings.lingerTimeout, HixieProtocol.abort
+            reactor, settings.lingerTimeout, HixieProtocol.lingerTimedOut
         )
         self.quiet: Deadlines[HixieProtocol] = Deadlines(
             reactor, settings.pingInterval, HixieProtocol.keepAlive
@@ -214,6 +216,8 @@ class HixieFactory(ServerFactory):
         """
         End all connections now.
         """
+        if self._all:
+            self._log.info("{count} connections are cut off", count=len(self._all))
         for protocol in list(self._all):
             self.count("connections cut off")
             protocol.abort()
@@ -251,6 +255,10 @@ class HixieFactory(ServerFactory):
         self.log.info(
             "no more connections are accepted for now: {open} are open", open=len(self._all)
         )
+
+    def _bodyTooLarge(self, error: HandshakeError) -> None:
+        self.count("refused", error.status)
+        self.log.info("refused a request of plain HTTP: {text}", text=error.text)
 
     def newId(self) -> str:
         """

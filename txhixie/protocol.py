@@ -253,6 +253,12 @@ class HixieProtocol(Sending):
                 self._sayFarewell(event)
             case Failed():
                 self.factory.count("failed", event.code)
+                self.factory.log.info(
+                    "{id} is closed for a fault: {code} {reason}",
+                    id=self.id,
+                    code=int(event.code),
+                    reason=printable(event.reason),
+                )
                 self._sayFarewell(event)
 
     def _sayFarewell(self, farewell: Closed | Failed) -> None:
@@ -276,6 +282,7 @@ class HixieProtocol(Sending):
         self._flushSoon()
 
     def _tellMissed(self, count: int) -> None:
+        self.factory.log.info("{id} missed {count} messages", id=self.id, count=count)
         # Not one of Twisted's: an application that wants to know has it.
         tell = getattr(self._application, "messagesDropped", None)
         if tell is not None:
@@ -337,13 +344,26 @@ class HixieProtocol(Sending):
         Take the next step towards the end with a peer that does not do its part.
         """
         if self._blocked and isinstance(self._farewell, Failed):
+            self._countLateClose()
             self.abort()
             return
         if not self._ending:
+            self._countLateClose()
             self._end()
             if not self.factory.admission.isClosed:
                 return
         self._letGo()
+
+    def lingerTimedOut(self) -> None:
+        """
+        Drop a peer that does not read what was sent before the close.
+        """
+        self._countLateClose()
+        self.abort()
+
+    def _countLateClose(self) -> None:
+        self.factory.count("closing timed out")
+        self.factory.log.debug("{peer} did not close in time", peer=self._peerName())
 
     def keepAlive(self) -> None:
         """
@@ -385,6 +405,7 @@ class HixieProtocol(Sending):
             self.factory.idle.start(self)
         else:
             self.factory.count("idle closed")
+            self.factory.log.info("{id} is closed because nothing was said", id=self.id)
             self.loseConnection(CloseCode.GOING_AWAY, "nothing was said for too long")
 
     def abort(self) -> None:

@@ -143,6 +143,13 @@ _NUMBERS: dict[str, tuple[str, Callable[[str], float], str]] = {
 }
 
 
+def numberOptions() -> dict[str, str]:
+    """
+    @return: the settings by the options that give them a number.
+    """
+    return {name: setting for name, (setting, _, _) in _NUMBERS.items()}
+
+
 class Options(usage.Options, AuthOptionMixin):
     """
     The command line of C{twistd hixie}.

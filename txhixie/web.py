@@ -49,14 +49,16 @@ class _Request(Request):
     def handleContentChunk(self, data: bytes) -> None:
         assert self.content is not None
         assert self.transport is not None
-        maxBody = cast(_Site, cast(Any, self.channel).site).maxBody
+        site = cast(_Site, cast(Any, self.channel).site)
         if self._refused:
             return
-        if self.content.tell() + len(data) <= maxBody:
+        if self.content.tell() + len(data) <= site.maxBody:
             super().handleContentChunk(data)
             return
         self._refused = True
-        self.transport.write(HandshakeError(413).response())
+        error = HandshakeError(413)
+        site.refused(error)
+        self.transport.write(error.response())
         self.transport.loseConnection()
 
     def process(self) -> None:
@@ -72,14 +74,21 @@ class _Site(Site):
     noisy = False
 
     def __init__(
-        self, root: IResource, maxBody: int, mayLog: Callable[[], bool], reactor: IReactorTime
+        self,
+        root: IResource,
+        maxBody: int,
+        mayLog: Callable[[], bool],
+        refused: Callable[[HandshakeError], object],
+        reactor: IReactorTime,
     ) -> None:
         """
         @param maxBody: bytes that the body of a request may have.
         @param mayLog: asked about each request.
+        @param refused: called for each request that is refused.
         """
         super().__init__(root, requestFactory=_Request, reactor=reactor)
         self.maxBody = maxBody
+        self.refused = refused
         self._mayLog = mayLog
 
     def log(self, request: http.Request) -> None:
@@ -178,19 +187,21 @@ def makeSite(
     site: Site | IResource | None,
     maxBody: int,
     mayLog: Callable[[], bool],
+    refused: Callable[[HandshakeError], object],
     reactor: IReactorTime,
 ) -> Site:
     """
     @param site: a site, the root of one, or C{None} for one that says C{okay}.
     @param maxBody: bytes that the body of a request may have, in a site that is made here.
     @param mayLog: tells whether one request more may be logged, by a site that is made here.
+    @param refused: called for each request that such a site refuses.
     @return: the site that plain HTTP requests go to.
     """
     if site is None:
         site = Okay()
     if not IResource.providedBy(site):
         return cast(Site, site)
-    return _Site(site, maxBody, mayLog, reactor)
+    return _Site(site, maxBody, mayLog, refused, reactor)
 
 
 def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:
