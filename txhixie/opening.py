@@ -69,7 +69,7 @@ class Opening(LineReceiver):
         request = self._request() if self._request is not None else None
         if request is None and self.requestHead:
             head = RequestHead.parse(self.requestHead.split(b"\r\n")[:-2])
-            request = self._makeRequest(head, self._told(head))
+            request = self._makeRequest(head, self._told(head, self._peerHost()))
         return request
 
     def _makeRequest(self, head: RequestHead, told: Forwarded) -> UpgradeRequest:
@@ -81,11 +81,11 @@ class Opening(LineReceiver):
     def _keep(self, request: UpgradeRequest) -> None:
         self._kept = request
 
-    def _told(self, head: RequestHead) -> Forwarded:
+    def _told(self, head: RequestHead, peerHost: str | None) -> Forwarded:
         """
         @return: what a proxy said about the client, if it is believed.
         """
-        return forwarded(head, self._peerHost(), self.factory.trusted)
+        return forwarded(head, peerHost, self.factory.trusted)
 
     def _peerHost(self) -> str | None:
         host: str | None = getattr(self.transport.getPeer(), "host", None)
@@ -151,8 +151,9 @@ class Opening(LineReceiver):
         self.setRawMode()
         settings = self.factory.settings
         try:
-            told = self._told(head)
-            self.factory.admit(self, told.client or self._peerHost() or "")
+            host = self._peerHost()
+            told = self._told(head, host)
+            self.factory.admit(self, told.client or host or "")
             dialect = choose(head, settings.dialects)
             if dialect is None:
                 self.factory.handshaking.cancel(self)

@@ -336,6 +336,7 @@ class HixieProtocol(Sending):
             self._letGo()
 
     def _letGo(self) -> None:
+        self.factory.closing.cancel(self)
         self.transport.loseConnection()
         self.factory.lingering.start(self)
 
