@@ -264,6 +264,20 @@ class HandshakeTimeTests(LoopbackCase):
             self.assertQuiet()
 
     @requirement("L-03")
+    def test_tooLate(self) -> None:
+        """What comes after the time is over is not answered, whatever it is."""
+        for first, rest in ((b"", b"Q\r\n"), (b"", HEAD75), (HEAD75[:20], HEAD75[20:])):
+            wire = self.connect(first)
+            self.clock.advance(10)
+            assert wire.halfClosed
+            wire.take()
+            wire.send(rest)
+            assert wire.take() == b""
+            wire.lose()
+        assert self.recorder.made == []
+        self.assertQuiet()
+
+    @requirement("L-03")
     def test_setting(self) -> None:
         """The time is a setting, and is over with the handshake."""
         self.serve(handshakeTimeout=3)

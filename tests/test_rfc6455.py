@@ -827,6 +827,22 @@ def test_badDeflated(vector: Frames) -> None:
     show(vector, lambda: compressing(Settings()))
 
 
+@pytest.mark.requirement("HY-07")
+def test_badDeflatedAlone() -> None:
+    """
+    Nothing may follow the end of a stream where each message has its own, either.
+    """
+    ended = bytes.fromhex("f3 48 cd c9 c9 07 00")
+    for payload, expected in (
+        (ended + b"\0", b"Hello"),
+        (ended + b"garbage", CloseCode.PROTOCOL_ERROR),
+        (ended + bytes(100), CloseCode.PROTOCOL_ERROR),
+    ):
+        connection = compressing(Settings(), b"permessage-deflate; client_no_context_takeover")
+        data = clientFrame(0xC2, DEFLATED_HELLO) + clientFrame(0xC2, payload)
+        assert outcome(feed(connection, data)) == (b"Hello", expected)
+
+
 @pytest.mark.requirement("HY-07", "L-01")
 @pytest.mark.parametrize("level", [0, 1, 9])
 @pytest.mark.parametrize("size", [1, 100, 3000, 70_000])

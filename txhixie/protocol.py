@@ -323,6 +323,8 @@ class HixieProtocol(Sending):
         if self._ending:
             return
         self._ending = True
+        # A request head that is still to come means nothing any more.
+        self.setRawMode()
         self.factory.handshaking.cancel(self)
         self.factory.closing.cancel(self)
         self._readOn()

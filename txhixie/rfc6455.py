@@ -83,6 +83,8 @@ class _Framing(ServerProtocol):
     _message: BytesIO | None
     _check: codecs.IncrementalDecoder | None
     _fragments: int
+    # Whether the client compresses each message by itself.
+    _inflatesAnew = False
 
     def __init__(self, settings: Settings, **more: Any) -> None:
         # The library refuses a frame by its length as it came, which may be a few bytes more
@@ -114,8 +116,8 @@ class _Framing(ServerProtocol):
             size = len(frame.data) + (self.current_size or 0)
             if size > self.maxMessage:
                 raise PayloadTooBig(size, self.maxMessage)
-            if frame.fin and self.extensions:
-                self._renewInflater()
+            if self.extensions:
+                self._checkInflater(frame.fin)
         super().recv_frame(frame)
         if opcode is _TEXT and frame.fin:
             self.received.append(str(frame.data, "utf-8"))
@@ -147,19 +149,36 @@ class _Framing(ServerProtocol):
             self.received.append(data if self._check is None else str(data, "utf-8"))
             self._forget()
 
-    def _renewInflater(self) -> None:
+    def deflateAgreed(self) -> None:
         """
-        Begin anew after a message whose compressor ended its stream (RFC 7692 section 7.2.3.4):
-        zlib would take all that follows for something else, and keep it.
+        Take over the inflater from the library, which would drop it with each message where the
+        client compresses them one by one, and with it what there is to check.
         """
         (deflate,) = self.extensions
         assert isinstance(deflate, PerMessageDeflate)
-        inflater = getattr(deflate, "decoder", None)
-        if inflater is not None and inflater.eof:
-            # What is left is the end of a block that the library appends to every message.
-            if inflater.unused_data.strip(b"\0") not in (b"", b"\xff\xff"):
+        self._inflatesAnew = deflate.remote_no_context_takeover
+        deflate.remote_no_context_takeover = False
+        self._renewInflater(deflate)
+
+    def _renewInflater(self, deflate: PerMessageDeflate) -> None:
+        deflate.decoder = zlib.decompressobj(wbits=-deflate.remote_max_window_bits)
+
+    def _checkInflater(self, isLast: bool) -> None:
+        """
+        See after each frame whether the client's compressor ended its stream (RFC 7692 section
+        7.2.3.4): zlib would take all that follows for something else, and keep it.
+        """
+        (deflate,) = self.extensions
+        assert isinstance(deflate, PerMessageDeflate)
+        inflater = deflate.decoder
+        if inflater.eof:
+            # What may be left is a byte of the compressor's, and the end of a block that the
+            # library appends to every message.
+            left = inflater.unused_data
+            if len(left) > 5 or left.strip(b"\0") not in (b"", b"\xff\xff"):
                 raise ProtocolError("there is data behind the end of a compressed stream")
-            deflate.decoder = zlib.decompressobj(wbits=-deflate.remote_max_window_bits)
+        if isLast and (inflater.eof or self._inflatesAnew):
+            self._renewInflater(deflate)
 
     def forgetAll(self) -> None:
         """
@@ -305,6 +324,7 @@ class Rfc6455(Connection):
         library.data_to_send()
         agreed = response.headers.get("Sec-WebSocket-Extensions")
         if agreed is not None:
+            library.deflateAgreed()
             self._reply.append((b"Sec-WebSocket-Extensions", agreed.encode("ascii")))
         return library
 

@@ -354,6 +354,15 @@ BAD_DEFLATED = [
     _badDeflated(
         "7.2.2, distance too far back", clientFrame(0xC1, bytes.fromhex("4a c4 22 03 00"))
     ),
+    _badDeflated(
+        "7.2.3.4, data behind the end",
+        clientFrame(0xC2, bytes.fromhex("f3 48 cd c9 c9 07 00") + b"garbage"),
+    ),
+    _badDeflated(
+        "7.2.3.4, data behind the end, in fragments",
+        clientFrame(0x42, bytes.fromhex("f3 48 cd c9 c9 07 00"))
+        + clientFrame(0x00, bytes(1000)) * 25,
+    ),
     Frames(
         "6, ill-formed text",
         clientFrame(0xC1, b"\x00\x01\x00\xfe\xff\xff\x00"),
