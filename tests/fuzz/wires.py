@@ -1,0 +1,259 @@
+"""
+What conversations come by: the server's end of a connection, and the peer's hands on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IHalfCloseableDescriptor, ISystemHandle, ITCPTransport
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tests.loopback import TCPWire, TLSWire, Wire
+from txhixie import HixieProtocol
+
+_ADDRESS = IPv4Address("TCP", "192.168.1.1", 54321)
+
+
+class Reactor(Clock):
+    """
+    A clock, and the part of a reactor that a L{Socket} wants.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        readers: set[object] = set()
+        writers: set[object] = set()
+        self.readers, self.writers = readers, writers
+        self.addReader, self.removeReader = readers.add, readers.discard
+        self.addWriter, self.removeWriter = writers.add, writers.discard
+
+
+class Peer(Protocol):
+    """
+    The peer of a connection.
+    """
+
+    @property
+    def lost(self) -> bool:
+        """
+        Whether the connection is over.
+        """
+
+    @property
+    def output(self) -> bytes:
+        """
+        All that the server wrote and the peer took.
+        """
+
+    def send(self, data: bytes) -> None:
+        """
+        Send a segment; it waits if the server does not read.
+        """
+
+    def stall(self) -> None:
+        """
+        Read no more.
+        """
+
+    def read(self, amount: float) -> None:
+        """
+        Read so many bytes, where they can be counted, or from now on all if C{amount} is 0.
+        """
+
+    def settle(self) -> None:
+        """
+        Let happen what is due now.
+        """
+
+    def lose(self, reason: Exception) -> None:
+        """
+        End TCP.
+        """
+
+
+class WirePeer:
+    """
+    The peer of a L{Wire}, which pushes back by pausing its producer.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.send = wire.send
+        self.lose = wire.lose
+
+    @property
+    def lost(self) -> bool:
+        return self._wire.lost
+
+    @property
+    def output(self) -> bytes:
+        return bytes(self._wire.value())
+
+    def stall(self) -> None:
+        wire = self._wire
+        wire.stuck = True
+        if wire.producer is not None and not wire.disconnecting:
+            wire.producer.pauseProducing()
+
+    def read(self, amount: float) -> None:
+        wire = self._wire
+        if wire.stuck and wire.disconnecting:
+            wire.clock.callLater(0, wire.lose)
+        wire.stuck = False
+        if wire.producer is not None and not wire.disconnecting:
+            wire.producer.resumeProducing()
+
+    def settle(self) -> None:
+        self._wire.clock.advance(0)
+
+
+@implementer(ISystemHandle, ITCPTransport, IHalfCloseableDescriptor)
+class Socket(FileDescriptor):
+    """
+    A transport as Twisted's own, and its socket, which takes as much as there is C{room}.
+    """
+
+    def __init__(self, protocol: HixieProtocol, reactor: Reactor) -> None:
+        super().__init__(reactor)  # type: ignore[arg-type]
+        self.clock = reactor
+        self.connected = 1
+        self.protocol = protocol
+        self.room = float("inf")
+        self.lost = False
+        self.taken = bytearray()
+        self._ended = False
+        protocol.makeConnection(self)
+        self.startReading()
+
+    def send(self, data: bytes) -> int:
+        """
+        Take what the server writes directly.
+        """
+        assert data, "an empty write"
+        taken = self.writeSomeData(data)
+        if not taken:
+            raise BlockingIOError
+        return taken
+
+    def writeSomeData(self, data: bytes) -> int:
+        assert not self._ended, "a write after the end"
+        size = int(min(self.room, len(data)))
+        self.room -= size
+        self.taken += data[:size]
+        return size
+
+    def getHandle(self) -> Socket:
+        return self
+
+    def getPeer(self) -> IPv4Address:
+        return _ADDRESS
+
+    getHost = getPeer
+
+    def getTcpNoDelay(self) -> bool:
+        return False
+
+    def getTcpKeepAlive(self) -> bool:
+        return False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """It makes no difference here."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Neither does this."""
+
+    def setsockopt(self, *option: int) -> None:
+        """Nor this."""
+
+    def _closeWriteConnection(self) -> None:
+        self._ended = True
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """The peer ends both directions at once."""
+
+    def abortConnection(self) -> None:
+        self.clock.callLater(0, self.lose, ConnectionAborted())
+
+    @property
+    def isWriting(self) -> bool:
+        """
+        Whether there is something to do that the room allows.
+        """
+        pending = self.dataBuffer or self._tempDataBuffer
+        return self in self.clock.writers and bool(self.room or not pending)
+
+    def lose(self, reason: Exception) -> None:
+        """
+        End it, as reactors do: once.
+        """
+        if not self.lost:
+            self.lost = True
+            failure = Failure(reason)
+            self.connectionLost(failure)
+            self.protocol.connectionLost(failure)
+
+
+class SocketPeer:
+    """
+    The peer of a L{Socket}.
+    """
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._unread = b""
+        self.lose = socket.lose
+
+    @property
+    def lost(self) -> bool:
+        return self._socket.lost
+
+    @property
+    def output(self) -> bytes:
+        return bytes(self._socket.taken)
+
+    def send(self, data: bytes) -> None:
+        self._unread += data
+        self.settle()
+
+    def stall(self) -> None:
+        self._socket.room = 0
+
+    def read(self, amount: float) -> None:
+        self._socket.room = self._socket.room + amount if amount else float("inf")
+
+    def settle(self) -> None:
+        socket = self._socket
+        reactor = socket.clock
+        reactor.advance(0)
+        while not socket.lost:
+            if socket.isWriting:
+                why = socket.doWrite()
+                if why is not None:
+                    socket.lose(why)
+            elif self._unread and socket in reactor.readers:
+                data, self._unread = self._unread, b""
+                socket.protocol.dataReceived(data)
+            else:
+                break
+            reactor.advance(0)
+
+
+def _wirePeer(kind: type[Wire]) -> Callable[[HixieProtocol, Reactor], Peer]:
+    return lambda protocol, reactor: WirePeer(kind(protocol, reactor))
+
+
+# Makes a connection, and returns its peer: a socket that is written to directly, a TCP transport
+# of another kind, TLS, and one without half-closing.
+KINDS: dict[str, Callable[[HixieProtocol, Reactor], Peer]] = {
+    "socket": lambda protocol, reactor: SocketPeer(Socket(protocol, reactor)),
+    "tcp": _wirePeer(TCPWire),
+    "tls": _wirePeer(TLSWire),
+    "pipe": _wirePeer(Wire),
+}
