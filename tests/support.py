@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from txhixie.connection import Connection, Event, Settings
+from txhixie.connection import Connection, Event
 from txhixie.dialects import choose
 from txhixie.head import HandshakeError, RequestHead
+from txhixie.settings import Settings
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet

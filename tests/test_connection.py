@@ -21,11 +21,11 @@ from txhixie.connection import (
     Connection,
     Failed,
     Opened,
-    Settings,
     State,
     originAllowed,
 )
 from txhixie.dialects import DIALECT_NAMES
+from txhixie.settings import Settings
 
 pytestmark = pytest.mark.parametrize("name", DIALECT_NAMES)
 

@@ -38,11 +38,11 @@ from txhixie.connection import (
     Event,
     Failed,
     Opened,
-    Settings,
     UnsupportedMessage,
 )
 from txhixie.head import HandshakeError
 from txhixie.hixie import challengeResponse, frameText, keyNumber, location
+from txhixie.settings import Settings
 
 NAMES = ("hixie-75", "hixie-76")
 NONCE = IDIOMS["hixie-76"].preamble

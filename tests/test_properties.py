@@ -26,10 +26,11 @@ from tests.support import (
     openConnection,
     parseHead,
 )
-from txhixie.connection import CloseCode, Closed, Event, Failed, Pong, Settings
+from txhixie.connection import CloseCode, Closed, Event, Failed, Pong
 from txhixie.dialects import DIALECT_NAMES, choose
 from txhixie.head import HandshakeError
 from txhixie.hixie import keyNumber
+from txhixie.settings import Settings
 
 LIMIT = 20
 SETTINGS = Settings(maxMessage=LIMIT)

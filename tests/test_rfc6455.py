@@ -54,10 +54,10 @@ from txhixie.connection import (
     Failed,
     Opened,
     Pong,
-    Settings,
     State,
     mayBeSent,
 )
+from txhixie.settings import Settings
 
 NAMES = ("hybi-07", "hybi-08", "rfc6455")
 VERSION, KEY_FIELD = b"Sec-WebSocket-Version", b"Sec-WebSocket-Key"

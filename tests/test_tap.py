@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import sys
+from base64 import b64encode
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from twisted.application.internet import StreamServerEndpointService
@@ -19,11 +21,12 @@ from twisted.python import usage
 from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.loopback import CLOSE, LoopbackCase, ownLines
+from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
 from txhixie import Broadcast, Echo, Settings
 from txhixie.dialects import DIALECT_NAMES
+from txhixie.server import HixieService
 from txhixie.services import SERVICES, Routes
-from txhixie.tap import HixieService, Options, makeService
+from txhixie.tap import Options, makeService
 from txhixie.web import Okay
 
 
@@ -165,6 +168,210 @@ class OptionsTests(SynchronousTestCase):
         assert "[default: 3400]" in text
         for name in (*SERVICES, *DIALECT_NAMES):
             assert name in text
+
+
+# The options whose values are numbers, by their names: what the help says of them.
+NUMBERS = {
+    name: (default, text)
+    for name, _, default, text in Options.optParameters
+    if isinstance(default, (int, float))
+}
+
+
+def changed(*arguments: str) -> dict[str, object]:
+    """@return: the settings that a command line makes other than by default."""
+    made, default = asdict(parse(*arguments)["settings"]), asdict(parse()["settings"])
+    return {name: value for name, value in made.items() if value != default[name]}
+
+
+def refusal(*arguments: str) -> str:
+    """@return: the one line that a wrong command line gets."""
+    with pytest.raises(usage.UsageError) as raised:
+        parse(*arguments)
+    line = str(raised.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_number(option: str) -> None:
+    """Each number has a setting of its own."""
+    ((name, value),) = changed(f"--{option}", "7").items()
+    assert value == 7
+    assert type(value) is type(getattr(Settings(), name))
+    assert NUMBERS[option][0] == getattr(Settings(), name)
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_numberOfSeconds(option: str) -> None:
+    """Seconds may be fractions; nothing else may."""
+    default, text = NUMBERS[option]
+    assert isinstance(default, float) == text.startswith("Seconds")
+    if isinstance(default, float):
+        assert [*changed(f"--{option}", "0.25").values()] == [0.25]
+    else:
+        assert refusal(f"--{option}", "1.5").startswith(f"--{option}: '1.5': ")
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_zero(option: str) -> None:
+    """Zero has a meaning where the help says so, and is refused everywhere else."""
+    if "; 0: " in NUMBERS[option][1]:
+        parse(f"--{option}", "0")
+    else:
+        assert refusal(f"--{option}", "0").startswith(f"--{option}: '0': ")
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+@pytest.mark.parametrize(
+    "value", ["", " ", "x", "-1", "-0.5", "\u0663", "nan", "inf", "-inf", "1e999", "0x10", "7 s"]
+)
+def test_noNumber(option: str, value: str) -> None:
+    """What is no number, or none that can be meant, is refused in one line."""
+    assert refusal(f"--{option}", value).startswith(f"--{option}: {value!r}: ")
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_hugeNumber(option: str) -> None:
+    """So is one of more digits than any has."""
+    assert refusal(f"--{option}", "9" * 5000).startswith(f"--{option}: ")
+
+
+class PolicyOptionTests(SynchronousTestCase):
+    """Options that are neither numbers nor where to listen."""
+
+    def test_slowPolicy(self) -> None:
+        """The policies have names."""
+        assert changed("--slow-policy", "close") == {}
+        for name in ("drop", "latest"):
+            assert changed("--slow-policy", name) == {"slowPolicy": name}
+        for name in ("", "Close", "newest", "close,drop"):
+            assert refusal("--slow-policy", name).startswith("--slow-policy: ")
+
+    def test_heartbeat(self) -> None:
+        """Any text may be a heartbeat."""
+        for text in ("\u2665", "", " ", '{"type": "ping"}'):
+            assert changed("--heartbeat", text) == {"heartbeat": text}
+
+    def test_heartbeatNoText(self) -> None:
+        """Bytes that are none may not: no client could be sent them."""
+        assert refusal("--heartbeat", "\udcff").startswith("--heartbeat: ")
+
+    def test_trustProxy(self) -> None:
+        """Proxies are networks, addresses, or whoever comes by a Unix socket."""
+        names = ("10.0.0.0/8", "2001:db8::1", "unix")
+        arguments = [word for name in names for word in ("--trust-proxy", name)]
+        assert changed(*arguments) == {"trustedProxies": names}
+        for name in ("", "x", "10.0.0.1/8", "10.0.0.0/33", "*", "10.0.0.0/8,unix"):
+            line = refusal("--trust-proxy", "unix", "--trust-proxy", name)
+            assert line.startswith("--trust-proxy: ")
+
+    def test_auth(self) -> None:
+        """Who may log in is told as cred tells it, several times if need be."""
+        options = parse("--auth", "memory:alice:secret", "--auth", "anonymous")
+        assert len(options["credCheckers"]) == 2
+        for description in ("nosuch:x", "memory:alice", ""):
+            assert refusal("--auth", description)
+
+    def test_logs(self) -> None:
+        """Connections and messages are logged if wanted."""
+        assert changed("--log-connections") == {"logConnections": True}
+        assert changed("--log-messages") == {"logMessages": True}
+
+
+class Avatars:
+    """An application that notes who logged in."""
+
+    seen: ClassVar[list[object]] = []
+
+    def buildProtocol(self, request: Any) -> Any:
+        """Let everybody in."""
+        self.seen.append(request.avatar)
+        return Echo().buildProtocol(request)
+
+
+class WiringTests(LoopbackCase):
+    """Options that change who is let in, from the command line to the answer."""
+
+    def make(self, *arguments: str) -> None:
+        """Have the server of a command line; its clients have to go before the test is over."""
+        service = makeService(parse(*arguments))
+        assert isinstance(service, HixieService)
+        self.factory = service.factory
+
+    def ask(self, target: bytes, *fields: bytes, upgrade: bool = True) -> bytes:
+        """@return: the answer to a request, whose client is gone then."""
+        head = HEAD76 if upgrade else b"GET /demo HTTP/1.1\r\nHost: x\r\n\r\n"
+        lines = b"".join(field + b"\r\n" for field in fields)
+        wire = self.connect(head.replace(b"/demo", target)[:-2] + lines + b"\r\n")
+        answer = wire.take()
+        wire.lose()
+        return answer
+
+    def test_auth(self) -> None:
+        """Every WebSocket and the console want a password, the other pages do not."""
+        self.make("--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars")
+        right, wrong = (
+            b"Authorization: Basic " + b64encode(b"alice:" + word) for word in (b"secret", b"x")
+        )
+        challenge = b'\r\nWWW-Authenticate: Basic realm="txhixie"'
+        for target in (b"/", b"/echo", b"/broadcast"):
+            for fields in ((), (wrong,)):
+                answer = self.ask(target, *fields)
+                assert answer.startswith(b"HTTP/1.1 401 ")
+                assert challenge in answer
+            assert self.ask(target, right).startswith(b"HTTP/1.1 101 ")
+        assert Avatars.seen == [b"alice"]
+        for target in (b"/console", b"/console/statistics.json", b"/console/x"):
+            for fields in ((), (wrong,)):
+                answer = self.ask(target, *fields, upgrade=False)
+                assert answer.startswith(b"HTTP/1.1 401 ")
+                assert challenge.lower() in answer.lower()
+        answer = self.ask(b"/console", right, upgrade=False)
+        assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 302 "))
+        assert self.ask(b"/any", upgrade=False).endswith(b"\r\n\r\nokay")
+
+    def test_noAuth(self) -> None:
+        """Without it nobody has to log in."""
+        self.make()
+        assert self.ask(b"/echo").startswith(b"HTTP/1.1 101 ")
+        assert not self.ask(b"/console", upgrade=False).startswith(b"HTTP/1.1 401 ")
+
+    def test_trustProxy(self) -> None:
+        """A trusted proxy tells who the client is, and by what address it knows us."""
+        forwarded = (
+            b"X-Forwarded-For: 203.0.113.9",
+            b"X-Forwarded-Proto: https",
+            b"X-Forwarded-Host: chat.example.org",
+        )
+        # That is where the clients of a Wire are.
+        self.make("--trust-proxy", "192.168.1.1", "--log-connections", "--max-per-address", "1")
+        with capturedLogs() as events:
+            wire = self.connect(HEAD76[:-2] + b"\r\n".join(forwarded) + b"\r\n\r\n" + KEY3)
+        assert b"\r\nSec-WebSocket-Location: wss://chat.example.org/demo\r\n" in wire.take()
+        (line,) = (line for line in ownLines(events) if " opened: " in line)
+        assert line.endswith(" from 203.0.113.9 by 192.168.1.1:54321")
+        assert self.ask(b"/", *forwarded).startswith(b"HTTP/1.1 503 ")
+        assert self.ask(b"/", b"X-Forwarded-For: 203.0.113.8").startswith(b"HTTP/1.1 101 ")
+        wire.lose()
+        assert self.ask(b"/", *forwarded).startswith(b"HTTP/1.1 101 ")
+
+    def test_untrusted(self) -> None:
+        """Nobody else does."""
+        self.make("--trust-proxy", "192.168.1.2", "--trust-proxy", "unix")
+        answer = self.ask(b"/demo", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: evil")
+        assert b"\r\nSec-WebSocket-Location: ws://example.com/demo\r\n" in answer
+
+    def test_limits(self) -> None:
+        """Limits are those of the command line."""
+        self.make("--max-connections", "1", "--max-handshakes", "1")
+        wire = self.connect(HEAD76)
+        assert self.ask(b"/").startswith(b"HTTP/1.1 503 ")
+        silent = self.connect()
+        other = self.connect()
+        assert silent.ended
+        for each in (wire, silent, other):
+            each.lose()
 
 
 class PortTests(SynchronousTestCase):

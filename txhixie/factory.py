@@ -19,7 +19,6 @@ from twisted.web.server import Request, Site
 
 from txhixie.accepting import Accepting
 from txhixie.admission import Admission
-from txhixie.connection import Settings
 from txhixie.counters import EVENTS
 from txhixie.deadlines import Deadlines
 from txhixie.dialects import DIALECT_NAMES
@@ -30,6 +29,7 @@ from txhixie.proxies import TrustedProxies
 from txhixie.ratelimit import LimitedLogger
 from txhixie.rfc6455 import ACCELERATED
 from txhixie.sending import Sending
+from txhixie.settings import Settings
 from txhixie.web import makeSite
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ from txhixie.connection import (
     Discarded,
     Event,
     Failed,
-    Settings,
     State,
     UnsupportedMessage,
     checkOrigin,
     framedOnce,
 )
 from txhixie.head import HandshakeError, RequestHead
+from txhixie.settings import Settings
 
 _OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.protocols.policies import ProtocolWrapper
 
-from txhixie.connection import Settings
+from txhixie.settings import Settings
 
 # How often an idle peer is asked within the time that it has to answer.
 _PROBES = 3

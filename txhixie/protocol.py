@@ -466,7 +466,8 @@ class HixieProtocol(Sending):
 
     def _howItEnded(self, connection: Connection, reason: Failure) -> WebSocketDone | WebSocketLost:
         farewell = self._farewell
-        if connection.clean and (connection.finished or reason.check(ConnectionDone)):
+        clean = connection.clean and (connection.finished or reason.check(ConnectionDone))
+        if clean and not isinstance(farewell, Failed):
             if farewell is None:
                 return WebSocketDone(CloseCode.NO_STATUS)
             return WebSocketDone(farewell.code, farewell.reason)

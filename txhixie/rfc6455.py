@@ -35,12 +35,12 @@ from txhixie.connection import (
     Event,
     Failed,
     Pong,
-    Settings,
     State,
     checkOrigin,
     framedOnce,
 )
 from txhixie.head import HandshakeError, RequestHead
+from txhixie.settings import Settings
 
 try:
     import websockets.speedups

@@ -5,31 +5,24 @@ What C{twistd hixie} runs: its options, and the service made from them.
 from __future__ import annotations
 
 import re
-import signal
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twisted.application.service import IService, MultiService
-from twisted.application.strports import service as listeningService
+from twisted.application.service import IService
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
-from twisted.logger import Logger
 from twisted.python import usage
-from twisted.python.reflect import namedAny, safe_str
+from twisted.python.reflect import namedAny
 
-from txhixie.accepting import ControlledEndpoint
 from txhixie.auth import Authenticated, guarded, portalFor
-from txhixie.connection import SLOW_POLICIES, Settings
 from txhixie.console import Console
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.factory import HixieFactory
 from txhixie.proxies import TrustedProxies
+from txhixie.server import HixieService, oneLine
 from txhixie.services import SERVICES, Routes
+from txhixie.settings import SLOW_POLICIES, Settings
 from txhixie.web import Okay
 
 if TYPE_CHECKING:
@@ -270,7 +263,7 @@ class Options(usage.Options, AuthOptionMixin):
                 serverFromString(reactor, description)
             except Exception as error:
                 raise usage.UsageError(
-                    f"--port: {description!r} is no endpoint: {_oneLine(error)}"
+                    f"--port: {description!r} is no endpoint: {oneLine(error)}"
                 ) from error
         for name, (_, number, _) in _NUMBERS.items():
             try:
@@ -294,10 +287,6 @@ class Options(usage.Options, AuthOptionMixin):
             logMessages=bool(self["log-messages"]),
             **{setting: self[name] for name, (setting, _, _) in _NUMBERS.items()},
         )
-
-
-def _oneLine(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {safe_str(error)}".split())
 
 
 def _notEmpty(option: str, value: str) -> str:
@@ -355,89 +344,11 @@ def _application(name: str) -> Application:
         if isinstance(application, type) or not hasattr(application, "buildProtocol"):
             application = application()
     except Exception as error:
-        raise usage.UsageError(f"--service: {name}: {_oneLine(error)}") from error
+        raise usage.UsageError(f"--service: {name}: {oneLine(error)}") from error
     if not callable(getattr(application, "buildProtocol", None)):
         raise usage.UsageError(f"--service: {name} has no buildProtocol")
     made: Application = application
     return made
-
-
-class _CannotStart(SystemExit, Exception):
-    """
-    Ends the process, all has been said. It is an C{Exception}, too, so that C{twistd} removes its
-    pidfile and a daemon's parent is told.
-    """
-
-
-class HixieService(MultiService):
-    """
-    Listens on some endpoints while it runs; its connections are closed in good order when it
-    stops.
-    """
-
-    _log = Logger()
-
-    def __init__(self, factory: HixieFactory, descriptions: list[str]) -> None:
-        """
-        @param descriptions: endpoint descriptions to listen on.
-        """
-        super().__init__()
-        self.factory = factory
-        for description in descriptions:
-            listening = listeningService(description, factory)
-            listening.endpoint = ControlledEndpoint(listening.endpoint, factory.accepting)
-            listening.setServiceParent(self)
-
-    def privilegedStartService(self) -> None:
-        """
-        Start to listen.
-
-        @raise SystemExit: if that cannot be; the reason is logged in one line.
-        """
-        self._start(super().privilegedStartService)
-
-    def startService(self) -> None:
-        """
-        Start to listen, where nobody did it before with more privileges.
-
-        @raise SystemExit: as L{privilegedStartService}.
-        """
-        from twisted.internet import reactor
-
-        self._start(super().startService)
-        # The reactor ends by itself after the first signal, and only then.
-        IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", self._endAtNextSignal)
-
-    def _endAtNextSignal(self) -> None:
-        """
-        Wait for nobody any more when a second signal comes: it means now.
-        """
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if callable(signal.getsignal(number)):
-                    signal.signal(number, self._endNow)
-
-    def _endNow(self, number: int, frame: object) -> None:
-        from twisted.internet import reactor
-
-        IReactorFromThreads(reactor).callFromThread(self.factory.abortConnections)
-
-    def _start(self, start: Callable[[], None]) -> None:
-        try:
-            start()
-        except (CannotListenError, OSError, OverflowError) as error:
-            self._log.critical("{error}", error=_oneLine(error))
-            raise _CannotStart(1) from error
-
-    def stopService(self) -> Deferred[Any]:
-        """
-        Stop to listen, and say good-bye to all clients.
-
-        @return: fires when the last one is gone.
-        """
-        self.factory.accepting.clear()
-        stopped = maybeDeferred(super().stopService)
-        return DeferredList([stopped, self.factory.closeConnections()])
 
 
 def makeService(options: Options) -> IService:
