@@ -7,8 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    ISSLTransport,
+    ISystemHandle,
+    ITCPTransport,
+)
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, formatEvent
@@ -16,7 +24,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer, providedBy
 
+from tests.support import IDIOMS, buildHead
 from txhixie import HixieFactory, HixieProtocol, Settings
+from txhixie.counters import EVENTS
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -248,8 +258,9 @@ class Wire(StringTransport):
             self.clock.callLater(0, self.lose)
 
     def abortConnection(self) -> None:
-        super().abortConnection()
+        # Before StringTransport's own, which ends as loseConnection does.
         self.clock.callLater(0, self.lose, ConnectionAborted())
+        super().abortConnection()
 
 
 @implementer(ITCPTransport, IHalfCloseableDescriptor)
@@ -286,6 +297,98 @@ class TLSWire(TCPWire):
     def __init__(self, protocol: HixieProtocol, clock: Clock) -> None:
         directlyProvides(self, ISSLTransport, providedBy(self))
         super().__init__(protocol, clock)
+
+
+class Poller(Clock):
+    """
+    A clock that is a reactor to L{Descriptor}s: it writes when it is told to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writers: set[Descriptor] = set()
+        self.readers: set[Descriptor] = set()
+
+    def addWriter(self, descriptor: Descriptor) -> None:
+        self.writers.add(descriptor)
+
+    def removeWriter(self, descriptor: Descriptor) -> None:
+        self.writers.discard(descriptor)
+
+    def addReader(self, descriptor: Descriptor) -> None:
+        self.readers.add(descriptor)
+
+    def removeReader(self, descriptor: Descriptor) -> None:
+        self.readers.discard(descriptor)
+
+    def turn(self) -> None:
+        """
+        Let everybody write who wants to, as a reactor does.
+        """
+        for descriptor in list(self.writers):
+            why = descriptor.doWrite()
+            if why is not None:
+                descriptor.connectionLost(Failure(why))
+                descriptor.protocol.connectionLost(Failure(why))
+
+
+@implementer(ISystemHandle)
+class Descriptor(FileDescriptor):
+    """
+    A socket's transport, and its socket, which takes as much as there is C{room}.
+    """
+
+    def __init__(self, reactor: Poller, protocol: HixieProtocol, secure: bool = False) -> None:
+        super().__init__(reactor)  # type: ignore[arg-type]
+        self.room: float = float("inf")
+        self.broken = False
+        self.writes: list[bytes] = []
+        self.taken = bytearray()
+        self.halfClosed = self.aborted = False
+        self.connected = 1
+        self.protocol = protocol
+        if secure:
+            directlyProvides(self, ISSLTransport, providedBy(self))
+            self.setTcpNoDelay = self.setTcpKeepAlive = lambda on: None
+        protocol.makeConnection(self)
+
+    def writeSomeData(self, data: bytes) -> int | BaseException:
+        if self.broken:
+            return CONNECTION_LOST
+        self.writes.append(bytes(data))
+        size = int(min(self.room, len(data)))
+        self.room -= size
+        self.taken += data[:size]
+        return size
+
+    def getHandle(self) -> Descriptor:
+        return self
+
+    def send(self, data: bytes) -> int:
+        taken = self.writeSomeData(data)
+        if not isinstance(taken, int):
+            raise ConnectionResetError
+        if not taken:
+            raise BlockingIOError
+        return taken
+
+    def _closeWriteConnection(self) -> None:
+        self.halfClosed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", "192.168.1.1", 54321)
+
+    getHost = getPeer
+
+    def take(self) -> bytes:
+        """
+        @return: what the socket took since the last call.
+        """
+        taken, self.taken = self.taken, bytearray()
+        return bytes(taken)
 
 
 _W = TypeVar("_W", bound=Wire)
@@ -343,9 +446,20 @@ class LoopbackCase(SynchronousTestCase):
 
     def open(self, dialect: str = "hixie-76", kind: type[Wire] = TCPWire) -> Wire:
         """@return: a connection with the opening handshake behind it."""
-        wire = self.connect(HANDSHAKES[dialect][0], kind)
+        known = HANDSHAKES.get(dialect)
+        idiom = IDIOMS[dialect]
+        wire = self.connect(known[0] if known else buildHead(dialect) + idiom.preamble, kind)
         wire.take()
         return wire
+
+    def count(self, event: str) -> int:
+        """
+        @param event: one of L{EVENTS}, with a number behind it where only those are meant.
+        @return: how often it happened.
+        """
+        assert event.rstrip(" 0123456789") in EVENTS
+        counted: int = self.factory.statistics()["events"].get(event, 0)
+        return counted
 
     @property
     def calls(self) -> list[str]:

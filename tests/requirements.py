@@ -188,6 +188,4 @@ DEVIATIONS: dict[str, str] = {
     "port 843 first, where a server of its own can answer.",
     "D-12": "A field that the dialect does not read is not counted: two `Sec-WebSocket-Origin` "
     "fields in a Hixie-76 request are ignored like any unknown field.",
-    "L-08": "Neither is limited in number. A peer that does not read is not read from either, and "
-    "a producer that feeds it is paused; connections per client are a firewall's business.",
 }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from twisted.internet import reactor as installed
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
@@ -18,6 +22,7 @@ from tests.loopback import (
     LOST,
     REPLY76,
     LoopbackCase,
+    Poller,
     Recorder,
     Wire,
     echo,
@@ -25,6 +30,7 @@ from tests.loopback import (
     ownLines,
 )
 from txhixie import Echo, HixieFactory, State, WebSocketDone, WebSocketLost, factory
+from txhixie.counters import EVENTS
 from txhixie.dialects import DIALECT_NAMES
 
 requirement = pytest.mark.requirement
@@ -253,6 +259,142 @@ class CloseConnectionsTests(LoopbackCase):
             wire.lose()
         self.pass_(5)
         assert self.successResultOf(gone) is None
+
+
+class EventsTests(LoopbackCase):
+    """What is counted of all that happens."""
+
+    def ways(self) -> dict[str, Callable[[], object]]:
+        """@return: what makes each event happen, once; servers that are made have limits."""
+
+        def slow(policy: str) -> None:
+            self.serve(sendLimit=10, slowPolicy=policy)
+            wire = self.open()
+            wire.protocol.pauseProducing()
+            for _ in range(3):
+                wire.protocol.sendTextMessage("x" * 11)
+                self.clock.advance(0)
+
+        def silent(**settings: Any) -> None:
+            self.serve(**settings)
+            self.open(dialect="rfc6455")
+            self.pass_(20)
+
+        def evicts() -> None:
+            self.serve(maxHandshakes=1)
+            self.connect()
+            self.connect()
+
+        def paused() -> None:
+            self.serve(acceptRate=10)
+            self.factory.accepting.add(FileDescriptor(Poller()))  # type: ignore[arg-type]
+            self.connect()
+
+        def fails() -> None:
+            self.record(textMessageReceived=lambda made, text: 1 / 0)
+            self.open().send(frame("hi"))
+            self.flushLoggedErrors(ZeroDivisionError)
+
+        def waits() -> None:
+            self.connect()
+            self.pass_(10)
+
+        def closesLate() -> None:
+            self.open().protocol.loseConnection()
+            self.pass_(2)
+
+        def floods() -> None:
+            self.serve(logRate=1)
+            self.connect(b"GET /\r\n")
+            self.connect(b"GET /\r\n")
+
+        def cutOff() -> None:
+            self.open()
+            self.factory.abortConnections()
+
+        return {
+            "refused": lambda: self.connect(b"GET /\r\n"),
+            "handshakes timed out": waits,
+            "handshakes evicted": evicts,
+            "not HTTP": lambda: self.connect(b"\x16\x03\x01"),
+            "failed": lambda: self.open().send(b"\x80" * 9),
+            "slow closed": lambda: slow("close"),
+            "messages dropped": lambda: slow("drop"),
+            "pings unanswered": lambda: silent(pingInterval=10, pingTimeout=10),
+            "idle closed": lambda: silent(idleTimeout=20, pingInterval=0),
+            "closing timed out": closesLate,
+            "connections cut off": cutOff,
+            "application errors": fails,
+            "accepting paused": paused,
+            "log events suppressed": floods,
+        }
+
+    def test_every(self) -> None:
+        """Each event is counted as it happens, under its name, and nothing else is."""
+        assert {*self.ways()} == {*EVENTS}
+        for name, happens in self.ways().items():
+            with self.subTest(name):
+                self.serve()
+                happens()
+                assert self.count(name) == 1
+
+    def test_names(self) -> None:
+        """Nothing has happened at first; what never has is told, too."""
+        assert self.factory.statistics()["events"] == dict.fromkeys(EVENTS, 0)
+
+    def test_numbers(self) -> None:
+        """Statuses and close codes are counted each, and in all."""
+        self.connect(b"GET /\r\n")
+        self.connect(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101)
+        self.open().send(b"\x80" * 9)
+        events = self.factory.statistics()["events"]
+        counted = {name: count for name, count in events.items() if count}
+        assert counted == {
+            "refused": 2,
+            "refused 400": 1,
+            "refused 431": 1,
+            "failed": 1,
+            "failed 1002": 1,
+        }
+
+    def test_flood(self) -> None:
+        """Of a flood a few are logged each second, and then how many there were."""
+        self.serve(logRate=2)
+        with capturedLogs() as events:
+            for _ in range(7):
+                self.connect(HEAD76.replace(b"Host: example.com\r\n", b""))
+            self.clock.advance(1)
+        refused, again, more = ownLines(events)
+        assert (
+            refused
+            == again
+            == ("info: refused 192.168.1.1:54321: 400 there is no Host header field")
+        )
+        assert more == "info: 5 more like it: refused {peer}: {status} {text}"
+        assert self.count("refused") == 7
+        assert self.count("log events suppressed") == 5
+
+    def test_floodAtTheEnd(self) -> None:
+        """When the server stops it is told at once."""
+        self.serve(logRate=1)
+        self.factory.doStart()
+        with capturedLogs() as events:
+            for _ in range(3):
+                self.connect(b"GET /\r\n").lose()
+            self.factory.doStop()
+        assert "2 more like it: refused" in "\n".join(ownLines(events))
+        self.assertQuiet()
+
+    def test_unknown(self) -> None:
+        """There are no events of other names."""
+        with pytest.raises(KeyError):
+            self.factory.count("no such event")
+
+    def test_snapshot(self) -> None:
+        """What was told does not change any more."""
+        before = self.factory.statistics()["events"]
+        self.connect(b"GET /\r\n")
+        assert before == dict.fromkeys(EVENTS, 0)
 
 
 class FactoryTests(LoopbackCase):

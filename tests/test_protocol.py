@@ -1540,6 +1540,21 @@ class Rfc6455Tests(LoopbackCase):
         assert plain(BYTES, b"a\xff\x00") == wire.take()
         assert (wire.protocol.messagesReceived, wire.protocol.messagesSent) == (2, 1)
 
+    def test_bytesLogged(self) -> None:
+        """Bytes messages are logged like texts, cut where they are long."""
+        self.serve(logMessages=True)
+        self.record(bytesMessageReceived=lambda made, data: made.transport.sendBytesMessage(data))
+        wire = self.openModern()
+        with capturedLogs() as events:
+            wire.send(masked(BYTES, b"a\xff\n"))
+            wire.protocol.sendBytesMessage(b"x" * 300)
+        name = wire.protocol.id
+        assert ownLines(events) == [
+            rf"info: {name} received b'a\xff\n'",
+            rf"info: {name} sent b'a\xff\n'",
+            f"info: {name} sent b'{'x' * 200}'... and 100 more",
+        ]
+
     def test_bytesAfterClose(self) -> None:
         """Bytes messages are not delivered once the application closed."""
         self.record(bytesMessageReceived=closes)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 from base64 import b64encode
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IServiceMaker, MultiService
+from twisted.internet import reactor
 from twisted.internet.endpoints import _SystemdParser
 from twisted.logger import capturedLogs
 from twisted.plugin import getPlugins
@@ -224,7 +227,7 @@ def test_zero(option: str) -> None:
 
 @pytest.mark.parametrize("option", NUMBERS)
 @pytest.mark.parametrize(
-    "value", ["", " ", "x", "-1", "-0.5", "\u0663", "nan", "inf", "-inf", "1e999", "0x10", "7 s"]
+    "value", ["", " ", "x", "-1", "-0.5", "\u0663x", "nan", "inf", "-inf", "1e999", "0x10", "7 s"]
 )
 def test_noNumber(option: str, value: str) -> None:
     """What is no number, or none that can be meant, is refused in one line."""
@@ -256,6 +259,11 @@ class PolicyOptionTests(SynchronousTestCase):
     def test_heartbeatNoText(self) -> None:
         """Bytes that are none may not: no client could be sent them."""
         assert refusal("--heartbeat", "\udcff").startswith("--heartbeat: ")
+
+    def test_empty(self) -> None:
+        """An origin or subprotocol that matches nobody is refused."""
+        for option in ("--origin", "--subprotocol"):
+            assert refusal(option, "").startswith(option)
 
     def test_trustProxy(self) -> None:
         """Proxies are networks, addresses, or whoever comes by a Unix socket."""
@@ -590,3 +598,30 @@ class StopTests(LoopbackCase):
         self.pass_(10)
         self.clock.advance(0)
         self.successResultOf(stopped)
+
+    def test_secondSignal(self) -> None:
+        """Signals that come while it stops end all connections; those that are ignored stay so."""
+        handlers: dict[int, Any] = {
+            signal.SIGINT: signal.default_int_handler,
+            signal.SIGTERM: signal.SIG_IGN,
+        }
+        calls: list[Any] = []
+        self.patch(signal, "getsignal", handlers.__getitem__)
+        self.patch(signal, "signal", handlers.__setitem__)
+        self.patch(reactor, "callFromThread", calls.append)
+        service: Any = HixieService(self.factory, [])
+        # Other threads have no signals.
+        thread = Thread(target=service._endAtNextSignal)
+        thread.start()
+        thread.join()
+        assert handlers[signal.SIGINT] is signal.default_int_handler
+        service._endAtNextSignal()
+        assert handlers[signal.SIGTERM] is signal.SIG_IGN
+        wire = self.open()
+        handlers[signal.SIGINT](signal.SIGINT, None)
+        assert not wire.disconnected
+        (end,) = calls
+        end()
+        assert wire.disconnected
+        assert self.count("connections cut off") == 1
+        self.assertQuiet()

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from tempfile import TemporaryDirectory
+from threading import Thread
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -471,6 +472,26 @@ def test_terminate(tmp_path: Path) -> None:
             assert word not in daemon.log
 
 
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_secondSignal(second: signal.Signals) -> None:
+    """A second signal ends it at once, whoever is still there, and there is nothing wrong."""
+    with Server("--drain", "60", "--close-timeout", "60") as server, ExitStack() as stack:
+        clients = [stack.enter_context(closing(Client.to(server.port))) for _ in range(3)]
+        for client, dialect in zip(clients, ("hixie-76", "rfc6455", "hixie-76"), strict=True):
+            goingDown(client, dialect, answers=False)
+        clogged(stack.enter_context(closing(Client.to(server.port))))
+        server.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.expect(client.goodbye)
+        server.process.send_signal(second)
+        # twistd ends by the first signal, that it was told to end by.
+        assert server.process.wait(QUICK) == -signal.SIGTERM
+        for client in clients:
+            client.take(1)
+            assert client.ending
+    assert server.log.rstrip().endswith("Server Shut Down.")
+
+
 @pytest.mark.parametrize("dialect", IDIOMS)
 @requirement("CL-04", "CL-07", "CL-08")
 def test_orderlyEnd(server: Server, dialect: str) -> None:
@@ -615,6 +636,69 @@ def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
         one.expect(IDIOMS["hixie-75"].serverText("hello"))
         elsewhere.send(IDIOMS["hixie-75"].clientText("alone"))
         elsewhere.expect(IDIOMS["hixie-75"].serverText("alone"))
+
+
+# What it logs
+
+# What would be a line of the log, if it could begin one.
+FORGED = "2026-01-01T00:00:00+0000 [forged#critical] all is lost"
+BREAKS = ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x1b[2K\x1b[1G", "\x85", "\u2028", "\u202e", "\0")
+
+
+def test_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a client sends begins a line of the log, or drives a terminal."""
+    (tmp_path / "failing.py").write_text(
+        "class Failing:\n"
+        "    def buildProtocol(self, request):\n"
+        "        return self\n"
+        "    def negotiationStarted(self, transport): pass\n"
+        "    def negotiationFinished(self): pass\n"
+        "    def textMessageReceived(self, message):\n"
+        "        raise ValueError(message)\n"
+        "    def connectionLost(self, reason): pass\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    options = ("--service", "failing.Failing", "--log-connections", "--log-messages")
+    limits = ("--origin", "http://example.com", "--log-rate", "0")
+    with Daemon(tmp_path, "--port", LOOPBACK, *options, *limits) as daemon:
+        for broken in BREAKS:
+            forged = f"{broken}{FORGED}{broken}"
+            raw = forged.encode()
+            field = raw.replace(b"\r", b" ").replace(b"\n", b" ")
+            wholeLine = b"GET /" + field.replace(b" ", b"%20") + b" HTTP/1.1"
+            requests = [
+                wholeLine + b"\r\nHost: x\r\n\r\n",
+                field + b"\r\n\r\n",
+                buildHead("hixie-75", requestLine=wholeLine),
+                buildHead("hixie-76", {b"Origin": field}),
+                buildHead("hixie-75", extra=[(b"WebSocket-Protocol", field)]),
+                buildHead("rfc6455", {b"Host": field}),
+                b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: " + field + b"\r\n\r\n",
+            ]
+            for request in requests:
+                with closing(Client.to(daemon.port)) as client:
+                    client.send(request)
+                    client.takeHead()
+            with closing(Client.to(daemon.port)) as client:
+                client.open("rfc6455", "/")
+                client.send(IDIOMS["rfc6455"].clientText(forged))
+                client.expect(frame(0x88, b"\x03\xf3"))
+            with closing(Client.to(daemon.port)) as client:
+                client.open("rfc6455", "/")
+                client.send(frame(0x88, b"\x0f\xa0" + raw, MASK))
+                client.takeHead()
+        daemon.send(signal.SIGTERM)
+        daemon.wait()
+        lines = (tmp_path / "hixie.log").read_bytes().split(b"\n")
+    record = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[(?!forged)")
+    assert [line for line in lines if not record.match(line) and not line.startswith(b"\t")] == [
+        b""
+    ]
+    ours = [line.decode() for line in lines if b" [txhixie." in line]
+    for kind in ("refused", "opened:", "closed:", "received", "in the application of"):
+        assert [line for line in ours if kind in line], kind
+    assert [line for line in ours if not line.isprintable()] == []
+    assert len([line for line in ours if "forged" in line]) >= 2 * len(BREAKS)
 
 
 # Where it listens
@@ -830,28 +914,87 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert stranger.take(1 << 16) == b""
 
 
+# What systemd does between fork and exec: the socket is the first after the standard three.
+HAND_OVER = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as giving:
+    giving.connect(sys.argv[1])
+    _, (listening,), _, _ = socket.recv_fds(giving, 1, 1)
+os.dup2(listening, 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="x")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Activated(Other):
+    """
+    A server that is handed a socket which listens already.
+    """
+
+    def __init__(self, listening: socket.socket, *options: str) -> None:
+        with TemporaryDirectory(prefix="hixie-") as folder, socket.socket(socket.AF_UNIX) as giving:
+            giving.bind(f"{folder}/s")
+            giving.listen()
+            # The connection waits for the child as long as it takes to start.
+            giving.settimeout(10)
+            give = Thread(target=self._give, args=(giving, listening))
+            give.start()
+            try:
+                port = ("--port", "systemd:domain=INET:index=0")
+                twistd = (*TWISTD, "-n", "--pidfile=", "hixie", *port, *options)
+                super().__init__([sys.executable, "-c", HAND_OVER, f"{folder}/s", *twistd])
+            finally:
+                give.join()
+
+    @staticmethod
+    def _give(giving: socket.socket, listening: socket.socket) -> None:
+        taking, _ = giving.accept()
+        with taking:
+            socket.send_fds(taking, [b"x"], [listening.fileno()])
+
+
 def test_systemd() -> None:
     """A socket that is there already, as systemd hands it over, is listened on."""
-    command = [*TWISTD, "-n", "--pidfile=", "hixie", "--port", "systemd:domain=INET:index=0"]
-    # What systemd does between fork and exec: the socket is the first after the standard three.
-    handOver = (
-        "import os, socket, sys\n"
-        "listening = socket.create_server(('127.0.0.1', 0))\n"
-        "os.dup2(listening.fileno(), 3)\n"
-        "os.set_inheritable(3, True)\n"
-        "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES='x')\n"
-        "os.execv(sys.argv[1], sys.argv[1:])\n"
-    )
     with (
-        Other([sys.executable, "-c", handOver, *command]) as server,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        Activated(listening) as server,
         closing(Client.to(server.port)) as client,
         closing(Client.to(server.port)) as web,
     ):
+        assert server.port == listening.getsockname()[1]
         client.open("hixie-76")
         client.talk("hixie-76")
         client.end("hixie-76")
         keepAlive(web)
         assert server.log.count("HixieFactory starting on") == 1
+
+
+def test_systemdRestart() -> None:
+    """Who connects while one server goes and the next has not come waits, and is served by it."""
+    request = buildHead("hixie-76", {b"Host": HOST}) + IDIOMS["hixie-76"].preamble
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
+
+        def come() -> Client:
+            client = stack.enter_context(closing(Client.to(listening.getsockname()[1])))
+            client.send(request)
+            return client
+
+        with Activated(listening, "--drain", "60", "--close-timeout", "60") as server:
+            staying = stack.enter_context(closing(Client.to(server.port)))
+            goingDown(staying, "hixie-76", answers=False)
+            server.process.send_signal(signal.SIGTERM)
+            server.waitForLog(r"Port \d+ Closed")
+            waiting = [come()]
+            server.process.send_signal(signal.SIGTERM)
+            server.process.wait(QUICK)
+        waiting.append(come())
+        with Activated(listening) as server:
+            waiting.append(come())
+            for client in waiting:
+                assert client.takeHead().startswith("HTTP/1.1 101 ")
+                client.expect(ANSWER)
+                client.talk("hixie-76")
+                client.end("hixie-76")
 
 
 # What comes over TCP

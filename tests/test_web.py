@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from typing import Any, NamedTuple
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from tests.loopback import HEAD75, HEAD76, KEY3, REPLY75, LoopbackCase, TCPWire, TLSWire, Wire
+from tests.loopback import (
+    HEAD75,
+    HEAD76,
+    KEY3,
+    REPLY75,
+    LoopbackCase,
+    Recording,
+    TCPWire,
+    TLSWire,
+    Wire,
+)
 from txhixie import HandshakeError
 from txhixie.web import UpgradeRequest
 
@@ -279,6 +292,45 @@ class UpgradeRequestTests(LoopbackCase):
         assert request.getHost() == IPv4Address("TCP", "10.0.0.1", 12345)
         assert request.isSecure() is False
         assert self.request(b"/", kind=TLSWire).isSecure() is True
+
+    def test_notified(self) -> None:
+        """Whoever waits for the end of a request learns of its connection's end, once."""
+        told: list[Failure] = []
+
+        def wait(made: Recording) -> Recording:
+            made.request.notifyFinish().addErrback(told.append)
+            return made
+
+        for data, decide in (
+            (HEAD76 + KEY3, wait),
+            # It never opens.
+            (HEAD76, wait),
+            # It is refused.
+            (HEAD76, lambda made: wait(made) and None),
+            # Nobody has decided yet.
+            (HEAD76, lambda made: wait(made) and Deferred()),
+        ):
+            told.clear()
+            self.record(decide)
+            wire = self.connect(data)
+            assert told == []
+            wire.lose()
+            assert [failure.type for failure in told] == [ConnectionDone]
+
+    def test_notifiedThoughForgotten(self) -> None:
+        """They do although nobody keeps the request itself."""
+        told: list[Failure] = []
+
+        class Forgetful:
+            def buildProtocol(self, request: Request) -> Any:
+                request.notifyFinish().addErrback(told.append)
+                return Recording(request, {})
+
+        self.serve(Forgetful())
+        wire = self.connect(HEAD76 + KEY3)
+        gc.collect()
+        wire.lose()
+        assert len(told) == 1
 
     def test_session(self) -> None:
         """Sessions are those of the site; the cookie of a new one goes out with the answer."""

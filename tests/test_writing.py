@@ -6,15 +6,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IPushProducer, ISSLTransport, ISystemHandle
-from twisted.internet.main import CONNECTION_LOST
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides, implementer, providedBy
 
 from tests.loopback import (
     ANSWER,
@@ -23,101 +17,14 @@ from tests.loopback import (
     KEY3,
     LOST,
     REPLY76,
+    Descriptor,
+    Poller,
     Producer,
     Recorder,
     echo,
     frame,
 )
 from txhixie import HixieFactory, HixieProtocol, Settings, State
-
-
-class Poller(Clock):
-    """
-    A clock that is a reactor to L{Descriptor}s: it writes when it is told to.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writers: set[Descriptor] = set()
-        self.readers: set[Descriptor] = set()
-
-    def addWriter(self, descriptor: Descriptor) -> None:
-        self.writers.add(descriptor)
-
-    def removeWriter(self, descriptor: Descriptor) -> None:
-        self.writers.discard(descriptor)
-
-    def addReader(self, descriptor: Descriptor) -> None:
-        self.readers.add(descriptor)
-
-    def removeReader(self, descriptor: Descriptor) -> None:
-        self.readers.discard(descriptor)
-
-    def turn(self) -> None:
-        """
-        Let everybody write who wants to, as a reactor does.
-        """
-        for descriptor in list(self.writers):
-            why = descriptor.doWrite()
-            if why is not None:
-                descriptor.connectionLost(Failure(why))
-                descriptor.protocol.connectionLost(Failure(why))
-
-
-@implementer(ISystemHandle)
-class Descriptor(FileDescriptor):
-    """
-    A socket's transport, and its socket, which takes as much as there is C{room}.
-    """
-
-    def __init__(self, reactor: Poller, protocol: HixieProtocol, secure: bool = False) -> None:
-        super().__init__(reactor)  # type: ignore[arg-type]
-        self.room: float = float("inf")
-        self.broken = False
-        self.writes: list[bytes] = []
-        self.taken = b""
-        self.halfClosed = False
-        self.connected = 1
-        self.protocol = protocol
-        if secure:
-            directlyProvides(self, ISSLTransport, providedBy(self))
-            self.setTcpNoDelay = self.setTcpKeepAlive = lambda on: None
-        protocol.makeConnection(self)
-
-    def writeSomeData(self, data: bytes) -> int | BaseException:
-        if self.broken:
-            return CONNECTION_LOST
-        self.writes.append(bytes(data))
-        size = int(min(self.room, len(data)))
-        self.room -= size
-        self.taken += bytes(data[:size])
-        return size
-
-    def getHandle(self) -> Descriptor:
-        return self
-
-    def send(self, data: bytes) -> int:
-        taken = self.writeSomeData(data)
-        if not isinstance(taken, int):
-            raise ConnectionResetError
-        if not taken:
-            raise BlockingIOError
-        return taken
-
-    def _closeWriteConnection(self) -> None:
-        self.halfClosed = True
-
-    def getPeer(self) -> IPv4Address:
-        return IPv4Address("TCP", "192.168.1.1", 54321)
-
-    getHost = getPeer
-
-    def take(self) -> bytes:
-        """
-        @return: what the socket took since the last call.
-        """
-        taken, self.taken = self.taken, b""
-        return taken
 
 
 class DirectTests(SynchronousTestCase):
@@ -221,12 +128,10 @@ class DirectTests(SynchronousTestCase):
         descriptor.room = 0
         descriptor.protocol.sendTextMessage("hello")
         descriptor.protocol.loseConnection()
-        aborted: list[bool] = []
-        descriptor.abortConnection = lambda: aborted.append(True)  # type: ignore[attr-defined]
         for _ in range(40):
             self.poller.advance(1)
             self.poller.turn()
-        assert aborted == [True]
+        assert descriptor.aborted
 
     def test_error(self) -> None:
         """A failure to write is a lost connection, once."""

@@ -22,6 +22,9 @@ from zope.interface import implementer
 
 _Port = TypeVar("_Port")
 
+# By so much Twisted's ports raise what they accept in a turn, while there is more.
+_GROWTH = 20
+
 
 def descriptorLimit() -> int | None:
     """
@@ -65,6 +68,7 @@ class Accepting:
         self._capacity: float = float("inf")
         self._atOnce = 100
         self._isPaused = False
+        self._isLimited = rate > 0
         # What the rate allows at once, as of when.
         self._allowance = 0.0
         self._asOf = 0.0
@@ -81,15 +85,18 @@ class Accepting:
                 self._measure()
             self._ports.append(port)
             self._limitAccepts(port)
+            if self._isPaused:
+                port.stopReading()
         return port
 
     def _measure(self) -> None:
         descriptors = self._descriptors()
         if descriptors is not None:
+            self._isLimited = True
             # A part is left for files, and for what a port accepts before it sees that it is to
             # stop.
             reserve = min(128, descriptors // 4)
-            self._capacity = self._connections + descriptors - reserve
+            self._capacity = self._connections + max(1, descriptors - reserve)
             self._atOnce = max(1, min(self._atOnce, reserve // 2))
         if self._rate:
             self._atOnce = max(1, min(self._atOnce, int(self._rate / 10)))
@@ -100,6 +107,15 @@ class Accepting:
         # Twisted's ports tell by this how often they accept before others have their turn.
         if hasattr(port, "numberAccepts"):
             port.numberAccepts = self._atOnce
+
+    def _stopGrowth(self) -> None:
+        """
+        Keep a port that had as many to accept as it may from doing more in its next turn.
+        """
+        for port in self._ports:
+            if hasattr(port, "numberAccepts") and port.numberAccepts + _GROWTH > self._atOnce:
+                # It takes the number that it accepted in this turn then.
+                port.numberAccepts = 0
 
     def clear(self) -> None:
         """
@@ -116,6 +132,8 @@ class Accepting:
         A connection was accepted.
         """
         self._connections += 1
+        if self._isLimited:
+            self._stopGrowth()
         if self._rate and self._ports:
             now = self._clock.seconds()
             earned = (now - self._asOf) * self._rate

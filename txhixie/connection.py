@@ -132,6 +132,7 @@ class Connection(ABC):
 
     @cvar dialect: the name of the dialect, the same in logs, settings and documentation.
     @cvar hasPing: whether it has pings.
+    @cvar hasBytes: whether it carries bytes messages.
     @ivar subprotocol: the subprotocol agreed on, or C{None}.
     @ivar state: how far the connection is.
     @ivar clean: whether it ended as its dialect says it should.
@@ -141,6 +142,7 @@ class Connection(ABC):
 
     dialect: ClassVar[str]
     hasPing: ClassVar[bool] = False
+    hasBytes: ClassVar[bool] = True
     subprotocol: str | None
     state: State
 
@@ -213,6 +215,15 @@ class Connection(ABC):
         @raise UnsupportedMessage: if the dialect has none.
         """
 
+    def checkMessage(self, message: str | bytes) -> None:
+        """
+        Raise for a message what L{sendText} or L{sendBytes} would.
+        """
+        if isinstance(message, str):
+            message.encode("utf-8")
+        elif not self.hasBytes:
+            raise UnsupportedMessage(f"{self.dialect} carries text only")
+
     @abstractmethod
     def sendPing(self, payload: bytes = b"") -> None:
         """
@@ -240,6 +251,12 @@ class Connection(ABC):
         """
         Whether TCP may end now without anybody having missed something.
         """
+
+    def abandon(self) -> None:
+        """
+        Do no more, for TCP is over.
+        """
+        self.state = State.CLOSED
 
     def _send(self, frame: bytes) -> int:
         if self.state is _OPEN:

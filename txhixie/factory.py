@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
@@ -137,6 +137,7 @@ class HixieFactory(ServerFactory):
         # Those not let in, the oldest first: their handshake is not complete, or was refused.
         self._outside: dict[Opening, None] = {}
         self._waitingForAll: list[Deferred[None]] = []
+        self._nextBatch: IDelayedCall | None = None
         self.gathering = False
         self._unsent: list[Sending] = []
 
@@ -208,9 +209,13 @@ class HixieFactory(ServerFactory):
 
     def _closeBatch(self, protocols: list[HixieProtocol], size: int) -> None:
         for protocol in protocols[:size]:
-            protocol.shutDown()
-        if protocols[size:] and self._all:
-            self._reactor.callLater(_BETWEEN_BATCHES, self._closeBatch, protocols[size:], size)
+            if protocol in self._all:
+                protocol.shutDown()
+        self._nextBatch = None
+        if protocols[size:]:
+            self._nextBatch = self._reactor.callLater(
+                _BETWEEN_BATCHES, self._closeBatch, protocols[size:], size
+            )
 
     def abortConnections(self) -> None:
         """
@@ -223,7 +228,10 @@ class HixieFactory(ServerFactory):
             protocol.abort()
 
     def _tellIfAllGone(self) -> None:
-        if not self._all:
+        if not self._all and self._waitingForAll:
+            if self._nextBatch is not None:
+                self._nextBatch.cancel()
+                self._nextBatch = None
             waiting, self._waitingForAll = self._waitingForAll, []
             for gone in waiting:
                 gone.callback(None)
@@ -331,6 +339,12 @@ class HixieFactory(ServerFactory):
         if number is not None:
             name = f"{event} {int(number)}"
             self._events[name] = self._events.get(name, 0) + 1
+
+    def afterNextTurn(self, call: Callable[[], object]) -> None:
+        """
+        Call something after the reactor has seen once more to all that can be read and written.
+        """
+        self._reactor.callLater(0, self._reactor.callLater, 0, call)
 
     def gather(self, receive: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
         """

@@ -21,7 +21,6 @@ from txhixie.connection import (
     Event,
     Failed,
     State,
-    UnsupportedMessage,
     checkOrigin,
     framedOnce,
 )
@@ -149,6 +148,7 @@ class HixieConnection(Connection):
         "_sentClose",
     )
 
+    hasBytes = False
     fieldPrefix: ClassVar[bytes]
     statusLine: ClassVar[bytes]
     # The frame that ends a connection, both ways; empty in a dialect without one.
@@ -225,7 +225,8 @@ class HixieConnection(Connection):
         return self._send(frame)
 
     def sendBytes(self, data: bytes) -> int:
-        raise UnsupportedMessage(f"{self.dialect} carries text only")
+        self.checkMessage(data)
+        return 0
 
     def sendPing(self, payload: bytes = b"") -> None:
         pass

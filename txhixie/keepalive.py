@@ -5,6 +5,7 @@ Having the system watch over peers: it knows of a dead one when nobody says anyt
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from math import ceil
 from typing import Any
 
@@ -14,6 +15,9 @@ from txhixie.settings import Settings
 
 # How often an idle peer is asked within the time that it has to answer.
 _PROBES = 3
+# The longest times that Linux takes: seconds, and milliseconds.
+_MOST_SECONDS = 32767
+_MOST_MILLISECONDS = 2**31 - 1
 
 
 def watchPeer(transport: Any, hasPing: bool, settings: Settings) -> None:
@@ -33,11 +37,13 @@ def watchPeer(transport: Any, hasPing: bool, settings: Settings) -> None:
     if not isinstance(handle, socket.socket) or handle.family == getattr(socket, "AF_UNIX", None):
         return
     interval, timeout = settings.pingInterval, settings.pingTimeout
-    options = {"TCP_USER_TIMEOUT": (interval + timeout) * 1000}
+    options = {"TCP_USER_TIMEOUT": min(ceil((interval + timeout) * 1000), _MOST_MILLISECONDS)}
     if not hasPing:
-        options["TCP_KEEPIDLE"] = interval
-        options["TCP_KEEPINTVL"] = timeout / _PROBES
+        options["TCP_KEEPIDLE"] = min(ceil(interval), _MOST_SECONDS)
+        options["TCP_KEEPINTVL"] = min(ceil(timeout / _PROBES), _MOST_SECONDS)
         options["TCP_KEEPCNT"] = _PROBES
-    for name, value in options.items():
-        if hasattr(socket, name):
-            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), ceil(value))
+    # A socket that is broken by now is noticed elsewhere.
+    with suppress(OSError):
+        for name, value in options.items():
+            if hasattr(socket, name):
+                handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -232,6 +232,9 @@ class Opening(LineReceiver):
         Give up on a client that does not complete its handshake.
         """
         self.factory.count("handshakes timed out")
+        self._giveUp()
+
+    def _giveUp(self) -> None:
         decision = self._decision
         if decision is not None:
             self._refuse(comeAgain("the application took too long"))
@@ -247,7 +250,7 @@ class Opening(LineReceiver):
         Make room for a newer connection: this one's handshake did not get anywhere.
         """
         if not self._ending:
-            self.handshakeTimedOut()
+            self._giveUp()
         self._letGo()
 
     def _answer(self, application: WebSocketProtocol, request: UpgradeRequest) -> None:

@@ -27,7 +27,6 @@ from txhixie.connection import (
     Failed,
     Opened,
     Pong,
-    State,
     mayBeSent,
 )
 from txhixie.keepalive import watchPeer
@@ -136,6 +135,7 @@ class HixieProtocol(Sending):
             raise ValueError(f"{code} is not a close code that may be sent")
         if self._closing or self._connection is None:
             return
+        self._sendNewest()
         self._closing = True
         self._connection.sendClose(code, reason)
         self.factory.closing.start(self)
@@ -250,7 +250,9 @@ class HixieProtocol(Sending):
                     type=frameType,
                 )
             case Closed():
-                self._sayFarewell(event)
+                # What we closed for ourselves counts.
+                if self._farewell is None:
+                    self._sayFarewell(event)
             case Failed():
                 self.factory.count("failed", event.code)
                 self.factory.log.info(
@@ -339,8 +341,9 @@ class HixieProtocol(Sending):
 
     def _letGo(self) -> None:
         self.factory.closing.cancel(self)
-        self.transport.loseConnection()
+        # It may be over within the call.
         self.factory.lingering.start(self)
+        self.transport.loseConnection()
 
     def closeTimedOut(self) -> None:
         """
@@ -402,6 +405,8 @@ class HixieProtocol(Sending):
         """
         Close a connection on which nothing was said since this was called last.
         """
+        if self._closing:
+            return
         messages = self.messagesReceived + self.messagesSent
         if messages != self._messagesSeen:
             self._messagesSeen = messages
@@ -453,7 +458,7 @@ class HixieProtocol(Sending):
         self, application: WebSocketProtocol, connection: Connection, reason: Failure
     ) -> None:
         ending = self._howItEnded(connection, reason)
-        connection.state = State.CLOSED
+        connection.abandon()
         if self.factory.settings.logConnections:
             self._log.info(
                 "{id} closed: {ending}; {received} messages in, {sent} out",

@@ -182,9 +182,11 @@ class _Framing(ServerProtocol):
 
     def forgetAll(self) -> None:
         """
-        Hold on to nothing that was received: nobody will read it.
+        Hold on to nothing that was received: nothing more is read. The parser is a generator that
+        holds this object, and a frame with its exception; closed, they go without a collection.
         """
         self._forget()
+        self.parser.close()
         self.parser_exc = None
 
     def _forget(self) -> None:
@@ -425,6 +427,11 @@ class Rfc6455(Connection):
             self.state = _CLOSED
 
     # The end
+
+    def abandon(self) -> None:
+        super().abandon()
+        self._ended = True
+        self._library.forgetAll()
 
     @property
     def finished(self) -> bool:

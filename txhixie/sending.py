@@ -45,7 +45,10 @@ class Sending(Opening):
     _unsent = False
     _backlog = 0
     _sendLimit = 0
-    # What a slow peer did not get: how many messages, and the newest, if that is still to be sent.
+    # Whether the peer is slow, and whether that is about to be looked into. What it did not get:
+    # how many messages, and the newest, if that is still to be sent.
+    _isSlow = False
+    _isSuspected = False
     _missed = 0
     _newest: str | bytes | None = None
     _logsMessages = False
@@ -139,32 +142,57 @@ class Sending(Opening):
         """
         See what to do with a message when the backlog is over the limit.
 
-        @return: whether it can be sent all the same, for the backlog only waited for the end of
-            what is being received.
+        @return: whether it is to be sent all the same: for the backlog only waited for the end of
+            what is being received, or because the peer had no chance yet to read it.
         """
-        if not self._blocked:
-            self.flush()
-        if self._closing or self._backlog <= self._sendLimit:
+        assert self._connection is not None
+        if self._closing:
             return True
-        policy = self.factory.settings.slowPolicy
-        if policy == "close" or self.state is State.CONNECTING:
+        if self.state is State.CONNECTING:
             self._closeSlow()
             return False
-        if policy == "drop" or self._newest is not None:
+        if not self._blocked:
+            self.flush()
+        if not self._isSlow:
+            if self._backlog > self._sendLimit and not self._isSuspected:
+                self._isSuspected = True
+                self.factory.afterNextTurn(self._judge)
+            return True
+        self._connection.checkMessage(message)
+        isLatest = self.factory.settings.slowPolicy == "latest"
+        if not isLatest or self._newest is not None:
             self._missed += 1
             self.factory.count("messages dropped")
-        if policy == "latest":
+        if isLatest:
             self._newest = message
         return False
 
+    def _judge(self) -> None:
+        """
+        Decide whether the peer is slow, after the transport could write what it was given.
+        """
+        self._isSuspected = False
+        if self._closing or not self._blocked or self._backlog <= self._sendLimit:
+            return
+        self._isSlow = True
+        if self.factory.settings.slowPolicy == "close":
+            self._closeSlow()
+
     def _catchUp(self) -> None:
         """
-        Go on with a peer that reads again after it missed messages.
+        Go on with a peer that reads again.
         """
-        newest, self._newest = self._newest, None
         missed, self._missed = self._missed, 0
+        self._sendNewest()
         if missed:
             self._tellMissed(missed)
+
+    def _sendNewest(self) -> None:
+        """
+        Send the message that was kept for a slow peer, if there is one.
+        """
+        newest, self._newest = self._newest, None
+        self._isSlow = False
         if isinstance(newest, str):
             self.sendTextMessage(newest)
         elif newest is not None:
@@ -205,7 +233,7 @@ class Sending(Opening):
             return
         self._blocked = False
         self.flush()
-        if self._backlog <= self._sendLimit and (self._missed or self._newest is not None):
+        if self._isSlow and self._backlog <= self._sendLimit:
             self._catchUp()
         if self._blocked or self._ending:
             return
@@ -256,6 +284,8 @@ class Sending(Opening):
                 self.transport.write(data)
                 if self._blocked:
                     self._backlog += len(data)
+        elif connection.state is not State.CONNECTING:
+            self._backlog = 0
         if connection.state is not _OPEN and connection.finished:
             self._end()
 

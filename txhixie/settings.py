@@ -37,10 +37,10 @@ class Settings:
         and has not gone to the system. A single message may be larger.
     @ivar slowPolicy: what a slow peer gets of further messages: C{"close"}, its connection is
         closed and the backlog given up; C{"drop"}, none of them; C{"latest"}, the newest only.
-    @ivar maxConnections: connections in all, plain HTTP included; those whose handshake is not
-        complete are not among them.
+    @ivar maxConnections: connections whose request head is complete, plain HTTP included.
     @ivar maxPerAddress: connections of one client address; 0: any number.
-    @ivar maxHandshakes: connections whose handshake is not complete; one more ends the oldest.
+    @ivar maxHandshakes: connections whose request head is not complete, or was refused for their
+        number; one more ends the oldest.
     @ivar acceptRate: connections accepted per second, the others wait; 0: any number.
     @ivar pingInterval: seconds between keepalive pings, in dialects that have them; 0: none.
     @ivar pingTimeout: seconds that a pinged peer has to send anything at all.

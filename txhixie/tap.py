@@ -80,7 +80,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[str], float], str]] = {
     "max-handshakes": (
         "maxHandshakes",
         _number,
-        "Connections whose handshake is not complete. One more ends the oldest (408).",
+        "Connections whose request is not complete. One more ends the oldest (408).",
     ),
     "accept-rate": (
         "acceptRate",
@@ -282,7 +282,7 @@ class Options(usage.Options, AuthOptionMixin):
             subprotocols=tuple(self["subprotocols"]),
             compression=bool(self["compression"]),
             slowPolicy=_slowPolicy(self["slow-policy"]),
-            heartbeat=self["heartbeat"],
+            heartbeat=_heartbeat(self["heartbeat"]),
             logConnections=bool(self["log-connections"]),
             logMessages=bool(self["log-messages"]),
             **{setting: self[name] for name, (setting, _, _) in _NUMBERS.items()},
@@ -322,6 +322,14 @@ def _trustedProxies(names: list[str]) -> tuple[str, ...]:
     except ValueError as error:
         raise usage.UsageError(f"--trust-proxy: {error}") from error
     return tuple(names)
+
+
+def _heartbeat(text: str | None) -> str | None:
+    try:
+        (text or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise usage.UsageError(f"--heartbeat: {text!r} is not text: {error.reason}") from error
+    return text
 
 
 def _slowPolicy(value: str) -> str:

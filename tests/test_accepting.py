@@ -1,0 +1,377 @@
+"""When connections are accepted, and how those get in that have to wait."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import ExitStack, closing
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.tcp import Port as TCPPort
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.loopback import HEAD75, Poller
+from txhixie import Echo, HixieFactory, Settings
+from txhixie.accepting import Accepting, ControlledEndpoint, descriptorLimit
+
+
+@implementer(IListeningPort)
+class Port(FileDescriptor):
+    """A port whose clients only exist in numbers, as many as there is need for."""
+
+    numberAccepts = 100
+
+    def __init__(self, reactor: Poller, accepting: Accepting) -> None:
+        super().__init__(reactor)  # type: ignore[arg-type]
+        self.reads = reactor
+        self.accepting = accepting
+        self.startReading()
+
+    @property
+    def listens(self) -> bool:
+        """Whether it accepts connections."""
+        return self in self.reads.readers  # type: ignore[comparison-overlap]
+
+    def flood(self) -> int:
+        """@return: how many connections it accepts in one turn, if there is no end to them."""
+        if not self.listens:
+            return 0
+        count = self.numberAccepts
+        for _ in range(count):
+            self.accepting.connected()
+        # As Twisted's own ports do.
+        if count == self.numberAccepts:
+            self.numberAccepts += 20
+        else:
+            self.numberAccepts = max(1, count)
+        return count
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 80)
+
+    def startListening(self) -> None:
+        """It does from the beginning."""
+
+    def stopListening(self) -> None:
+        """Nothing to do."""
+
+
+class Plain(FileDescriptor):
+    """A port that says nothing of how often it accepts."""
+
+    def __init__(self, reactor: Poller) -> None:
+        super().__init__(reactor)  # type: ignore[arg-type]
+        self.startReading()
+
+
+class AcceptingCase(SynchronousTestCase):
+    """Has ports, and counts how often they stop."""
+
+    def setUp(self) -> None:
+        self.poller = Poller()
+        self.pauses = 0
+
+    def _paused(self) -> None:
+        self.pauses += 1
+
+    def accept(self, rate: float = 0, descriptors: int | None = None) -> Port:
+        """@return: a port that is under control."""
+        self.accepting = Accepting(self.poller, rate, self._paused, lambda: descriptors)
+        return self.accepting.add(Port(self.poller, self.accepting))
+
+
+class RateTests(AcceptingCase):
+    """So many connections a second."""
+
+    def test_one(self) -> None:
+        """With ten a second the next one waits a tenth."""
+        port = self.accept(10)
+        assert port.numberAccepts == 1
+        self.accepting.connected()
+        assert not port.listens
+        self.poller.advance(0.09)
+        assert not port.listens
+        self.poller.advance(0.02)
+        assert port.listens
+        assert self.pauses == 1
+        assert self.poller.getDelayedCalls() == []
+
+    def test_flood(self) -> None:
+        """A flood gets in as fast as it may, and not faster."""
+        for rate in (0.5, 1, 7, 10, 100, 1000):
+            with self.subTest(rate=rate):
+                port = self.accept(rate)
+                count = 0
+                for _ in range(2000):
+                    count += port.flood()
+                    self.poller.advance(0.01)
+                # Twisted's ports may go on a little when they are told to stop.
+                assert 0.95 * 20 * rate <= count <= 20 * rate + max(1, rate / 5) + 20
+
+    def test_calm(self) -> None:
+        """Who comes slower than that never waits, and a long calm earns nobody more."""
+        port = self.accept(10)
+        for _ in range(100):
+            self.poller.advance(0.11)
+            assert port.listens
+            self.accepting.connected()
+        self.poller.advance(1000)
+        self.accepting.connected()
+        assert not port.listens
+
+    def test_unlimited(self) -> None:
+        """Without a rate nobody waits, and ports keep their own ways."""
+        port = self.accept()
+        assert port.numberAccepts == 100
+        assert sum(port.flood() for _ in range(10)) == sum(range(100, 300, 20))
+        assert self.pauses == 0
+        assert self.poller.getDelayedCalls() == []
+
+    def test_goneMeanwhile(self) -> None:
+        """That others leave is no reason to accept sooner."""
+        port = self.accept(10)
+        self.accepting.connected()
+        self.accepting.disconnected()
+        assert not port.listens
+        self.poller.advance(0.1)
+        assert port.listens
+
+    def test_notListening(self) -> None:
+        """Connections that come by no port of ours have no rate."""
+        self.accepting = Accepting(self.poller, 10, self._paused, lambda: None)
+        self.accepting.connected()
+        assert self.poller.getDelayedCalls() == []
+        assert self.pauses == 0
+
+
+class CapacityTests(AcceptingCase):
+    """No more connections than there are descriptors for."""
+
+    def test_exactly(self) -> None:
+        """A quarter of the descriptors is left for other things, but not more than 128."""
+        for descriptors, capacity, atOnce in (
+            *((4, 3, 1), (100, 75, 12), (512, 384, 64), (1000, 872, 64)),
+            *((100_000, 99_872, 64),),
+        ):
+            with self.subTest(descriptors=descriptors):
+                self.pauses = 0
+                port = self.accept(descriptors=descriptors)
+                assert port.numberAccepts == atOnce
+                for _ in range(capacity - 1):
+                    self.accepting.connected()
+                assert port.listens
+                self.accepting.connected()
+                assert not port.listens
+                # What it still accepts in the same turn is no second pause.
+                self.accepting.connected()
+                self.accepting.disconnected()
+                assert not port.listens
+                assert self.pauses == 1
+                self.accepting.disconnected()
+                assert port.listens
+
+    def test_connectionsBefore(self) -> None:
+        """Connections there are already are not counted against what is left."""
+        self.accepting = Accepting(self.poller, 0, self._paused, lambda: 4)
+        for _ in range(10):
+            self.accepting.connected()
+        port = self.accepting.add(Port(self.poller, self.accepting))
+        for _ in range(3):
+            assert port.listens
+            self.accepting.connected()
+        assert not port.listens
+
+    def test_flood(self) -> None:
+        """However many come, there is always a descriptor for each."""
+        for descriptors in (16, 100, 200, 500, 1000, 5000):
+            with self.subTest(descriptors=descriptors):
+                port = self.accept(descriptors=descriptors)
+                assert sum(port.flood() for _ in range(500)) < descriptors
+
+    def test_withRate(self) -> None:
+        """When the rate would allow more there still has to be room."""
+        port = self.accept(10, 4)
+        for _ in range(3):
+            self.accepting.connected()
+            self.poller.advance(0.5)
+        assert not port.listens
+        self.accepting.disconnected()
+        assert port.listens
+
+    def test_unknown(self) -> None:
+        """Where nobody knows how many there are, none are too many."""
+        port = self.accept(descriptors=None)
+        for _ in range(100_000):
+            self.accepting.connected()
+        assert port.listens
+
+    def test_measuredAnew(self) -> None:
+        """A server that starts again looks again."""
+        left = iter((4, 8))
+        self.accepting = Accepting(self.poller, 0, self._paused, lambda: next(left))
+        self.accepting.add(Port(self.poller, self.accepting))
+        # A second port is no reason to.
+        self.accepting.add(Port(self.poller, self.accepting))
+        self.accepting.clear()
+        port = self.accepting.add(Port(self.poller, self.accepting))
+        for _ in range(5):
+            self.accepting.connected()
+        assert port.listens
+        self.accepting.connected()
+        assert not port.listens
+
+
+class PortsTests(AcceptingCase):
+    """What is under control."""
+
+    def test_several(self) -> None:
+        """All ports stop, and go on, together."""
+        ports = [self.accept(10)]
+        ports.append(self.accepting.add(Port(self.poller, self.accepting)))
+        self.accepting.connected()
+        assert [port.listens for port in ports] == [False, False]
+        self.poller.advance(0.1)
+        assert [port.listens for port in ports] == [True, True]
+        # They do not stay at what they grew to.
+        ports[0].numberAccepts = 50
+        self.accepting.connected()
+        self.poller.advance(0.1)
+        assert [port.numberAccepts for port in ports] == [1, 1]
+
+    def test_plain(self) -> None:
+        """A port that says nothing of how often it accepts stops, too."""
+        self.accepting = Accepting(self.poller, 10, self._paused, lambda: None)
+        port = self.accepting.add(Plain(self.poller))
+        assert not hasattr(port, "numberAccepts")
+        self.accepting.connected()
+        assert not self.poller.readers
+        self.poller.advance(0.1)
+        assert self.poller.readers
+        assert not hasattr(port, "numberAccepts")
+
+    def test_others(self) -> None:
+        """Something that is no descriptor is let be."""
+        self.accepting = Accepting(self.poller, 10, self._paused, lambda: 4)
+        port = object()
+        assert self.accepting.add(port) is port
+        for _ in range(10):
+            self.accepting.connected()
+        assert self.pauses == 0
+
+    def test_clear(self) -> None:
+        """Ports that stop to listen are let go, for good: none of them starts again."""
+        port = self.accept(10)
+        self.accepting.connected()
+        self.accepting.clear()
+        assert self.poller.getDelayedCalls() == []
+        self.accepting.disconnected()
+        self.poller.advance(1)
+        assert not port.listens
+        self.accepting.clear()
+
+    def test_clearReading(self) -> None:
+        """So are those that do not wait."""
+        port = self.accept(10)
+        self.accepting.clear()
+        self.accepting.connected()
+        assert port.listens
+
+    def test_endpoint(self) -> None:
+        """An endpoint's port is put under control when it listens."""
+        self.accepting = Accepting(self.poller, 0, self._paused, lambda: 4)
+        made = Port(self.poller, self.accepting)
+        asked: list[object] = []
+
+        class Endpoint:
+            def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+                asked.append(factory)
+                return succeed(made)
+
+        factory = ServerFactory()
+        endpoint: Any = Endpoint()
+        listening = ControlledEndpoint(endpoint, self.accepting).listen(factory)
+        assert self.successResultOf(listening) is made
+        assert asked == [factory]
+        for _ in range(3):
+            self.accepting.connected()
+        assert not made.listens
+
+
+class DescriptorLimitTests(SynchronousTestCase):
+    """How many descriptors there are."""
+
+    def test_real(self) -> None:
+        """Each that is opened is one less."""
+        before = descriptorLimit()
+        with open(os.devnull):
+            after = descriptorLimit()
+        assert before is None or after == before - 1
+
+    def test_unknown(self) -> None:
+        """It may not be known, or not be limited."""
+        import resource
+
+        self.patch(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+        assert descriptorLimit() is None
+        self.patch(resource, "getrlimit", lambda _: (10**6, 10**6))
+        assert (descriptorLimit() or 0) > 900_000
+
+        def listdir(path: str) -> list[str]:
+            raise FileNotFoundError(path)
+
+        self.patch(os, "listdir", listdir)
+        assert descriptorLimit() is None
+
+    def test_elsewhere(self) -> None:
+        """There are systems without any of it."""
+        modules = dict(sys.modules)
+        modules["resource"] = None  # type: ignore[assignment]
+        self.patch(sys, "modules", modules)
+        assert descriptorLimit() is None
+
+
+class RealPortTests(SynchronousTestCase):
+    """A server on a real port, whose reactor is a L{Poller}."""
+
+    def test_waitingGetIn(self) -> None:
+        """Those who have to wait for the rate get in, all of them, in their turn."""
+        poller = Poller()
+        factory = HixieFactory(Echo(), None, Settings(acceptRate=20), poller)
+        port = TCPPort(0, factory, 100, "127.0.0.1", poller)
+        port.startListening()
+        self.addCleanup(port.connectionLost, Failure(ConnectionDone()))
+        assert factory.accepting.add(port) is port
+        with ExitStack() as stack:
+            clients = [
+                stack.enter_context(closing(socket.create_connection(port.socket.getsockname())))
+                for _ in range(30)
+            ]
+            for client in clients:
+                client.sendall(HEAD75)
+            turns = 0
+            while len(factory.connections) < len(clients):
+                for reader in list(poller.readers):
+                    # One that waits is told so by the system, the port as well as the others.
+                    reader.doRead()
+                poller.advance(0.01)
+                turns += 1
+                assert turns < 1000
+            # The first two at once, then one every twentieth of a second.
+            assert 130 <= turns <= 150
+            for client in clients:
+                assert client.recv(1 << 12).startswith(b"HTTP/1.1 101 ")
+            events = factory.statistics()["events"]
+            assert events["accepting paused"] > 10
+            assert events["refused"] == 0
+            factory.abortConnections()
+            poller.advance(0)
+            assert not factory.connections

@@ -1,0 +1,240 @@
+"""The end of a server with many clients: in batches, and in time."""
+
+from __future__ import annotations
+
+from twisted.internet.error import ConnectionDone
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+
+from tests.loopback import (
+    CLOSE,
+    HEAD75,
+    HEAD76,
+    KEY3,
+    Descriptor,
+    LoopbackCase,
+    Poller,
+    TCPWire,
+    frame,
+    ownLines,
+)
+from txhixie import HixieProtocol
+from txhixie.server import HixieService
+
+PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class BatchTests(LoopbackCase):
+    """Not all clients are told to go at once."""
+
+    def openMany(self, count: int) -> list[TCPWire]:
+        """@return: so many clients, open."""
+        return [self.open("hixie-76") for _ in range(count)]
+
+    def told(self, wires: list[TCPWire]) -> int:
+        """@return: how many clients were told to go since this was called last."""
+        return sum(wire.take() == CLOSE for wire in wires)
+
+    def answer(self, wires: list[TCPWire]) -> None:
+        """Have clients do their part, and go."""
+        for wire in wires:
+            wire.send(CLOSE)
+            wire.lose()
+
+    def test_thousand(self) -> None:
+        """A thousand clients hear of it a hundred at a time, all within a second."""
+        self.serve(drainTimeout=10)
+        wires = self.openMany(1000)
+        gone = self.factory.closeConnections()
+        batches = [self.told(wires)]
+        for _ in range(9):
+            self.clock.advance(0.1)
+            batches.append(self.told(wires))
+        assert batches == [100] * 10
+        self.assertNoResult(gone)
+        self.answer(wires)
+        assert self.successResultOf(gone) is None
+        self.assertQuiet()
+
+    def test_inTime(self) -> None:
+        """However many there are, and however short the time, all are told in most of it."""
+        for drain, count in ((1.0, 1000), (0.25, 300), (0.1, 300)):
+            with self.subTest(drain=drain, count=count):
+                self.serve(drainTimeout=drain, closeTimeout=100, maxConnections=count)
+                wires = self.openMany(count)
+                self.factory.closeConnections()
+                most = told = self.told(wires)
+                self.clock.pump([0.1] * int(drain * 8))
+                told += self.told(wires)
+                assert told == count
+                assert most <= max(100, count * 0.1 / (drain * 0.8) + 1)
+                assert not any(wire.disconnected for wire in wires)
+                self.answer(wires)
+                self.clock.advance(0.1)
+                self.assertQuiet()
+
+    def test_hundred(self) -> None:
+        """So few as a hundred hear of it at once."""
+        wires = self.openMany(100)
+        self.factory.closeConnections()
+        assert self.told(wires) == 100
+
+    def test_goneMeanwhile(self) -> None:
+        """Who goes before its turn is not told anything, nor missed."""
+        wires = self.openMany(250)
+        gone = self.factory.closeConnections()
+        for wire in wires[200:]:
+            wire.lose()
+        self.clock.advance(0.1)
+        self.clock.advance(0.1)
+        assert self.count("refused") == 0
+        assert self.told(wires) == 200
+        self.answer(wires[:200])
+        assert self.successResultOf(gone) is None
+        self.assertQuiet()
+
+    def test_allGoneMeanwhile(self) -> None:
+        """When nobody is left there is nothing to wait for."""
+        wires = self.openMany(250)
+        gone = self.factory.closeConnections()
+        for wire in wires:
+            wire.lose()
+        assert self.successResultOf(gone) is None
+        self.assertQuiet()
+
+    def test_talkMeanwhile(self) -> None:
+        """Those who were not told yet are served as before."""
+        wires = self.openMany(150)
+        self.factory.closeConnections()
+        (last,) = (wire for wire in wires[-1:] if not wire.take())
+        last.send(frame("hi"))
+        assert last.take() == frame("hi")
+
+    def test_notOpen(self) -> None:
+        """Those that are not open do not wait for a batch."""
+        self.openMany(300)
+        wires = [self.connect(data) for data in (b"", b"GET", PLAIN, HEAD76)]
+        self.factory.closeConnections()
+        assert [wire.ended for wire in wires] == [True, True, True, False]
+
+    def test_cutOff(self) -> None:
+        """Who is still there when the time is up is cut off, and counted."""
+        self.serve(drainTimeout=4)
+        wires = self.openMany(5)
+        for wire in wires:
+            wire.stuck = True
+        gone = self.factory.closeConnections()
+        wires[0].lose()
+        self.pass_(3.5)
+        assert self.count("connections cut off") == 0
+        self.pass_(0.5)
+        self.clock.advance(0)
+        assert self.successResultOf(gone) is None
+        assert self.count("connections cut off") == 4
+        self.assertQuiet()
+
+    def test_nobody(self) -> None:
+        """Without connections there is nothing to cut off, nor to say."""
+        with capturedLogs() as events:
+            self.factory.abortConnections()
+        assert ownLines(events) == []
+        assert self.count("connections cut off") == 0
+
+
+class NewcomerTests(LoopbackCase):
+    """Those who come while the server goes down."""
+
+    def test_turnedAway(self) -> None:
+        """They are told to come again, until it is up again."""
+        staying = self.open()
+        self.factory.doStart()
+        gone = self.factory.closeConnections()
+        for number, data in enumerate((HEAD75, HEAD76 + KEY3, PLAIN), 1):
+            wire = self.connect(data)
+            answer = wire.take()
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: " in answer
+            assert b"\r\nConnection: close\r\n" in answer
+            assert wire.ended
+            wire.lose()
+            assert self.count("refused 503") == number
+        staying.send(CLOSE)
+        staying.lose()
+        assert self.successResultOf(gone) is None
+        self.factory.doStop()
+        self.factory.doStart()
+        for data in (HEAD75, HEAD76 + KEY3):
+            assert self.connect(data).take().startswith(b"HTTP/1.1 101 ")
+        assert self.connect(PLAIN).take().startswith(b"HTTP/1.1 200 ")
+        self.factory.doStop()
+
+    def test_serviceAgain(self) -> None:
+        """A service that starts again lets everybody in again."""
+        service = HixieService(self.factory, [])
+        for _ in range(2):
+            service.startService()
+            self.factory.doStart()
+            wire = self.connect(HEAD75)
+            assert wire.take().startswith(b"HTTP/1.1 101 ")
+            stopped = service.stopService()
+            assert self.connect(HEAD75).take().startswith(b"HTTP/1.1 503 ")
+            self.factory.doStop()
+            self.pass_(10)
+            self.successResultOf(stopped)
+
+
+class BacklogTests(LoopbackCase):
+    """What is unread when the server goes down."""
+
+    clock: Poller
+
+    def setUp(self) -> None:
+        self.clock = Poller()
+        self.serve(drainTimeout=8)
+
+    def slow(self) -> Descriptor:
+        """@return: a client that has not read what it was sent."""
+        protocol = self.factory.buildProtocol(None)
+        assert isinstance(protocol, HixieProtocol)
+        descriptor = Descriptor(self.clock, protocol)
+        protocol.dataReceived(HEAD76 + KEY3)
+        descriptor.take()
+        descriptor.room = 0
+        for text in ("first", "second"):
+            protocol.sendTextMessage(text)
+        return descriptor
+
+    def turns(self, seconds: float) -> None:
+        """Let time pass, and all write that can."""
+        for _ in range(int(seconds * 2)):
+            self.clock.advance(0.5)
+            self.clock.turn()
+
+    def test_delivered(self) -> None:
+        """A client that reads in time gets all of it, and the close behind it."""
+        for delay in (0, 1, 3, 7):
+            self.serve(drainTimeout=8)
+            descriptor = self.slow()
+            gone = self.factory.closeConnections()
+            self.turns(delay)
+            descriptor.room = float("inf")
+            while self.clock.writers:
+                self.clock.turn()
+            assert descriptor.take() == frame("first") + frame("second") + CLOSE
+            assert not descriptor.aborted
+            if not gone.called:
+                descriptor.protocol.dataReceived(CLOSE)
+                descriptor.protocol.connectionLost(Failure(ConnectionDone()))
+            assert self.successResultOf(gone) is None
+            self.assertQuiet()
+
+    def test_cutOff(self) -> None:
+        """One that does not is cut off when the time is up."""
+        descriptor = self.slow()
+        self.factory.closeConnections()
+        self.turns(7.5)
+        assert not descriptor.aborted
+        self.turns(0.5)
+        assert descriptor.aborted
+        assert descriptor.take() == b""
+        assert self.count("connections cut off") == 1

@@ -1,0 +1,738 @@
+"""What becomes of messages to a peer that does not read, on every kind of transport."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+
+from tests.loopback import (
+    FINISHED,
+    LOST,
+    STARTED,
+    Descriptor,
+    LoopbackCase,
+    Poller,
+    Producer,
+    Recorder,
+    Recording,
+    TCPWire,
+    ownLines,
+)
+from tests.support import IDIOMS, Deflater, buildHead, frame, heldBytes
+from txhixie import (
+    CloseCode,
+    HixieProtocol,
+    State,
+    UnsupportedMessage,
+    WebSocketLost,
+)
+
+# Above what Twisted's transports hold before they ask to wait.
+LIMIT = 100_000
+OLD, MODERN = ("hixie-75", "hixie-76"), ("hybi-07", "hybi-08", "rfc6455")
+SLOW = "what was sent is not read"
+
+
+class Peer:
+    """
+    A client that may stop to read.
+
+    @ivar protocol: the server's end.
+    """
+
+    protocol: HixieProtocol
+
+    def stop(self) -> None:
+        """Read no more."""
+        raise NotImplementedError
+
+    def read(self, size: float = float("inf")) -> bytes:
+        """@return: what there is to read until nothing comes any more, or so many bytes of it."""
+        raise NotImplementedError
+
+    def send(self, data: bytes) -> None:
+        """Send something."""
+        self.protocol.dataReceived(data)
+
+    def lose(self, reason: Exception) -> None:
+        """The connection is gone."""
+        self.protocol.connectionLost(Failure(reason))
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the server ended the connection without regard to what is unread."""
+        raise NotImplementedError
+
+
+class SocketPeer(Peer):
+    """At the other end of a socket, with nothing between it and the protocol."""
+
+    secure = False
+
+    def __init__(self, poller: Poller, protocol: HixieProtocol) -> None:
+        self.protocol = protocol
+        self._poller = poller
+        self._descriptor = Descriptor(poller, protocol, self.secure)
+
+    def stop(self) -> None:
+        self._descriptor.room = 0
+
+    def read(self, size: float = float("inf")) -> bytes:
+        self._descriptor.room = size
+        self._poller.turn()
+        while self._descriptor in self._poller.writers and self._descriptor.room:
+            self._poller.turn()
+        return self._descriptor.take()
+
+    @property
+    def aborted(self) -> bool:
+        return self._descriptor.aborted
+
+
+class TLSPeer(SocketPeer):
+    """Behind TLS: what is sent goes to the transport, which asks to wait."""
+
+    secure = True
+
+
+class WirePeer(Peer):
+    """Behind a transport that asks to wait as soon as it has anything."""
+
+    class _Wire(TCPWire):
+        reads = True
+
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            if not self.reads and self.producer is not None:
+                self.producer.pauseProducing()
+
+    def __init__(self, poller: Poller, protocol: HixieProtocol) -> None:
+        self.protocol = protocol
+        self._wire = self._Wire(protocol, poller)
+        self._unread = b""
+
+    def stop(self) -> None:
+        self._wire.reads = False
+
+    def read(self, size: float = float("inf")) -> bytes:
+        data = self._unread + self._wire.take()
+        if len(data) <= size:
+            self._wire.reads = True
+            if self._wire.producer is not None:
+                self._wire.producer.resumeProducing()
+            data += self._wire.take()
+        size = int(min(size, len(data)))
+        self._unread = data[size:]
+        return data[:size]
+
+    def send(self, data: bytes) -> None:
+        self._wire.send(data)
+
+    @property
+    def aborted(self) -> bool:
+        return self._wire.disconnected
+
+
+class Telling(Recording):
+    """An application that wants to know of messages that its client missed."""
+
+    def messagesDropped(self, count: int) -> None:
+        """Write it down, as the others are."""
+        self._called("messagesDropped", f"dropped: {count}", count)
+
+
+class Teller(Recorder):
+    """An application of L{Telling}s."""
+
+    def buildProtocol(self, request: Any) -> Any:
+        made = Telling(request, self._hooks)
+        self.made.append(made)
+        return made
+
+
+class SlowCase(LoopbackCase):
+    """Has clients that may stop to read."""
+
+    clock: Poller
+    # Who is being tried, for those that a test fails with.
+    case = ""
+    kinds: tuple[Any, ...] = (SocketPeer, TLSPeer, WirePeer)
+
+    def setUp(self) -> None:
+        self.clock = Poller()
+        self.serve()
+
+    def peers(self, *dialects: str, **settings: Any) -> Iterator[Any]:
+        """
+        Go through all kinds of clients, each with a server of its own.
+
+        @param dialects: what they speak; all there are, if none are given.
+        """
+        for dialect in dialects or IDIOMS:
+            for kind in self.kinds:
+                self.case = f"{dialect} by {kind.__name__}"
+                self.clock = Poller()
+                self.serve(**{"sendLimit": LIMIT, **settings})
+                self.factory.application = self.recorder = Teller()
+                yield self.peer(kind, dialect)
+
+    def peer(self, kind: Any, dialect: str) -> Any:
+        """@return: a client that is open."""
+        peer = kind(self.clock, self.factory.buildProtocol(None))
+        peer.send(buildHead(dialect) + IDIOMS[dialect].preamble)
+        assert peer.read().startswith(b"HTTP/1.1 101 ")
+        return peer
+
+    def fill(self, peer: Peer) -> bytes:
+        """
+        Send to a peer that does not read as much as the limit allows.
+
+        @return: what it would read.
+        """
+        peer.stop()
+        message = self.framed(peer, "x" * (LIMIT - 10))
+        text = "x" * (2 * LIMIT - 10 - len(message))
+        expected = self.framed(peer, text)
+        assert len(expected) == LIMIT
+        peer.protocol.sendTextMessage(text)
+        return expected
+
+    def clog(self, peer: Peer) -> bytes:
+        """
+        Make a peer slow: send it more than the limit allows, and let it have a turn to read.
+
+        @return: what it would read.
+        """
+        filled = self.fill(peer)
+        for text in ("over", "and over"):
+            peer.protocol.sendTextMessage(text)
+        self.clock.advance(0)
+        return filled + self.framed(peer, "over", "and over")
+
+    def framed(self, peer: Peer, *texts: str) -> bytes:
+        """@return: what the server makes of messages."""
+        return b"".join(map(IDIOMS[peer.protocol.dialect].serverText, texts))
+
+    def farewell(self, peer: Peer) -> bytes:
+        """@return: what a slow peer is sent in the end."""
+        if peer.protocol.dialect in MODERN:
+            return frame(0x88, b"\x03\xf0" + SLOW.encode())
+        return IDIOMS[peer.protocol.dialect].serverClose
+
+    def assertReads(self, peer: Peer, expected: bytes) -> None:
+        """This is what there is to read."""
+        self.assertSame(peer.read(), expected)
+
+    def assertSame(self, got: bytes, expected: bytes) -> None:
+        """The same, in a failure that shows only the end of it."""
+        if got != expected:
+            shown = f"{len(got)} bytes {got[-80:]!r}, not {len(expected)} {expected[-80:]!r}"
+            self.fail(f"{self.case}: {shown}")
+
+    def assertFine(self, peer: Peer) -> None:
+        """Nothing happened to a client, and it is still served."""
+        assert peer.protocol.state is State.OPEN, self.case
+        peer.protocol.sendTextMessage("still here")
+        self.assertReads(peer, self.framed(peer, "still here"))
+        assert self.count("slow closed") == 0, self.case
+
+
+class LimitTests(SlowCase):
+    """How much may wait."""
+
+    def test_large(self) -> None:
+        """A single message may have any size, even if nothing of it is read."""
+        for peer in self.peers():
+            peer.stop()
+            text = "x" * (10 * LIMIT)
+            peer.protocol.sendTextMessage(text)
+            assert peer.protocol.state is State.OPEN
+            self.assertReads(peer, self.framed(peer, text))
+            assert self.count("slow closed") == 0
+
+    def test_largeAgain(self) -> None:
+        """What was read is forgotten: the next message may have any size as well."""
+        for peer in self.peers():
+            for size in (10 * LIMIT, 5, 3 * LIMIT):
+                peer.stop()
+                peer.protocol.sendTextMessage("x" * size)
+                self.assertReads(peer, self.framed(peer, "x" * size))
+            self.assertFine(peer)
+
+    def test_largeInPieces(self) -> None:
+        """So it is when a message is read piece by piece."""
+        for peer in self.peers():
+            peer.stop()
+            text = "x" * (5 * LIMIT)
+            peer.protocol.sendTextMessage(text)
+            expected, got = self.framed(peer, text), b""
+            while len(got) < len(expected):
+                got += peer.read(LIMIT // 3)
+            self.assertSame(got, expected)
+            self.assertReads(peer, b"")
+            self.assertFine(peer)
+
+    @pytest.mark.requirement("L-08")
+    def test_exactly(self) -> None:
+        """With a backlog of exactly the limit a message passes; with a byte more, none does."""
+        for peer in self.peers():
+            filled = self.fill(peer)
+            peer.protocol.sendTextMessage("one more")
+            self.clock.advance(0)
+            assert peer.protocol.state is State.OPEN
+            assert self.count("slow closed") == 0
+            self.assertReads(peer, filled + self.framed(peer, "one more"))
+            self.assertFine(peer)
+        for peer in self.peers():
+            self.fill(peer)
+            peer.protocol.sendTextMessage("one more")
+            peer.protocol.sendTextMessage("another")
+            assert self.count("slow closed") == 0
+            self.clock.advance(0)
+            assert self.count("slow closed") == 1
+
+    def test_slowly(self) -> None:
+        """Who reads a little at a time, but keeps up, is not slow."""
+        for peer in self.peers():
+            expected = got = b""
+            for number in range(100):
+                peer.stop()
+                for text in (f"{number} " * 500, "x" * number):
+                    peer.protocol.sendTextMessage(text)
+                    expected += self.framed(peer, text)
+                got += peer.read(5000)
+            got += peer.read()
+            self.assertSame(got, expected)
+            self.assertFine(peer)
+
+    def test_atOnce(self) -> None:
+        """However much is sent in one call, a peer that reads well is not slow."""
+        texts = ["x" * 65_536] * 50
+
+        def send(protocol: HixieProtocol) -> None:
+            for text in texts:
+                protocol.sendTextMessage(text)
+
+        for peer in self.peers():
+            self.factory.gather(send, peer.protocol)
+            assert self.count("slow closed") == 0, self.case
+            self.assertReads(peer, self.framed(peer, *texts))
+            self.assertFine(peer)
+
+    def test_gathered(self) -> None:
+        """Neither is it when the messages are small, and go out when all has been read."""
+        self.kinds = (SocketPeer, WirePeer)
+        texts = ["x" * 1000] * 1000
+
+        def send(protocol: HixieProtocol) -> None:
+            for text in texts:
+                protocol.sendTextMessage(text)
+
+        for peer in self.peers():
+            self.factory.gather(send, peer.protocol)
+            self.assertReads(peer, self.framed(peer, *texts))
+            self.assertFine(peer)
+
+    def test_producer(self) -> None:
+        """A producer is paused long before its client is slow, and goes on after that."""
+        for peer in self.peers(slowPolicy="drop"):
+            producer = Producer()
+            attached: Any = producer
+            peer.protocol.attachProducer(attached)
+            clogged = self.clog(peer)
+            assert producer.calls == ["pause"]
+            for text in "abc":
+                peer.protocol.sendTextMessage(text)
+            self.assertReads(peer, clogged)
+            assert producer.calls[-1] == "resume"
+            assert producer.calls.count("pause") == producer.calls.count("resume")
+            self.assertFine(peer)
+            peer.lose(ConnectionAborted())
+            assert producer.calls[-1] == "stop"
+
+    def test_implements(self) -> None:
+        """A connection is a producer to its transport."""
+        for peer in self.peers("rfc6455"):
+            assert IPushProducer.providedBy(peer.protocol)
+
+
+class CloseTests(SlowCase):
+    """The policy to close."""
+
+    def slow(self, peer: Peer) -> bytes:
+        """
+        Make a peer slow.
+
+        @return: what the transport has for it.
+        """
+        filled = self.fill(peer)
+        with capturedLogs() as events:
+            for text in ("one more", "another", "and another"):
+                peer.protocol.sendTextMessage(text)
+            self.clock.advance(0)
+        line = f"info: {peer.protocol.id} does not read what it is sent"
+        assert ownLines(events) == [line]
+        assert self.count("slow closed") == 1
+        assert self.count("messages dropped") == 0
+        assert peer.protocol.state > State.OPEN
+        return filled
+
+    def test_readsAgain(self) -> None:
+        """Its backlog is given up: it reads what had gone out, the close, and no more."""
+        for peer in self.peers():
+            clogged = self.slow(peer)
+            assert heldBytes(peer.protocol._connection) < LIMIT
+            self.assertReads(peer, clogged + self.farewell(peer))
+            assert not peer.aborted
+
+    def test_neverReads(self) -> None:
+        """One that still does not read is aborted after the time to close."""
+        for peer in self.peers(closeTimeout=3):
+            self.slow(peer)
+            self.pass_(2.5)
+            assert not peer.aborted
+            self.pass_(0.5)
+            assert peer.aborted
+
+    def test_told(self) -> None:
+        """The application is told once that messages were lost, with the code 1008."""
+        for peer in self.peers():
+            self.slow(peer)
+            self.pass_(2)
+            peer.lose(ConnectionAborted())
+            assert self.calls == [STARTED, FINISHED, LOST]
+            assert type(self.ending) is WebSocketLost
+            assert (self.ending.code, self.ending.reason) == (CloseCode.POLICY, SLOW)
+
+    def test_answered(self) -> None:
+        """So it is when the peer then does its part in closing: it missed something."""
+        for peer in self.peers():
+            self.slow(peer)
+            peer.read()
+            if close := IDIOMS[peer.protocol.dialect].clientClose:
+                peer.send(close)
+            peer.lose(ConnectionDone())
+            assert type(self.ending) is WebSocketLost, self.case
+            assert self.ending.code == CloseCode.POLICY
+
+    def test_noMessages(self) -> None:
+        """It is told no more messages."""
+        for peer in self.peers():
+            self.slow(peer)
+            self.clock.advance(0)
+            peer.send(IDIOMS[peer.protocol.dialect].clientText("hi"))
+            peer.read()
+            self.clock.advance(0)
+            assert "text: hi" not in self.calls
+
+    def test_closingAlready(self) -> None:
+        """One that is closed already is not closed for that, and reads all."""
+        for peer in self.peers():
+            filled = self.fill(peer)
+            peer.protocol.sendTextMessage("last")
+            peer.protocol.loseConnection()
+            for text in "abc":
+                peer.protocol.sendTextMessage(text)
+            self.clock.advance(0)
+            expected = filled + self.framed(peer, "last")
+            self.assertReads(peer, expected + IDIOMS[peer.protocol.dialect].serverClose)
+            assert self.count("slow closed") == 0
+
+    def test_fromMessage(self) -> None:
+        """It shows when a segment with messages is dealt with."""
+
+        def answer(made: Recording, message: str) -> None:
+            for _ in range(5):
+                made.transport.sendTextMessage("x" * LIMIT)
+
+        for peer in self.peers():
+            self.factory.application = self.recorder = Recorder(textMessageReceived=answer)
+            peer = self.peer(type(peer), peer.protocol.dialect)
+            peer.stop()
+            peer.send(IDIOMS[peer.protocol.dialect].clientText("hi") * 3)
+            assert self.calls == [STARTED, FINISHED, *["text: hi"] * 3]
+            assert self.count("slow closed") == 0
+            self.clock.advance(0)
+            assert self.count("slow closed") == 1
+            assert peer.read().endswith(self.farewell(peer))
+
+    def test_bytes(self) -> None:
+        """Bytes messages count like texts."""
+        for peer in self.peers(*MODERN):
+            filled = self.fill(peer)
+            peer.protocol.sendBytesMessage(b"one more")
+            peer.protocol.sendBytesMessage(b"another")
+            self.clock.advance(0)
+            assert self.count("slow closed") == 1
+            self.assertReads(peer, filled + self.farewell(peer))
+        for peer in self.peers(*MODERN):
+            for size in (10 * LIMIT, 5):
+                peer.stop()
+                peer.protocol.sendBytesMessage(b"x" * size)
+                self.assertReads(peer, frame(0x82, b"x" * size))
+            self.assertFine(peer)
+
+
+class DropTests(SlowCase):
+    """The policy to drop."""
+
+    def test_dropped(self) -> None:
+        """What is over is dropped and counted; the application is told once, when it is over."""
+        for peer in self.peers(slowPolicy="drop"):
+            clogged = self.clog(peer)
+            for text in "abcd":
+                peer.protocol.sendTextMessage(text)
+            assert self.count("messages dropped") == 4
+            assert peer.protocol.messagesSent == 3
+            assert self.calls == [STARTED, FINISHED]
+            self.assertReads(peer, clogged)
+            assert self.calls == [STARTED, FINISHED, "dropped: 4"]
+            self.assertFine(peer)
+            # The next time is counted anew.
+            self.clog(peer)
+            for text in "ab":
+                peer.protocol.sendTextMessage(text)
+            peer.read()
+            assert self.calls[2:] == ["dropped: 4", "dropped: 2"]
+            assert self.count("messages dropped") == 6
+            self.assertFine(peer)
+            peer.lose(ConnectionAborted())
+            assert self.calls[-1] == LOST
+
+    def test_untold(self) -> None:
+        """An application that does not want to know is not told."""
+        for peer in self.peers(slowPolicy="drop"):
+            self.factory.application = self.recorder = Recorder()
+            peer = self.peer(type(peer), peer.protocol.dialect)
+            self.clog(peer)
+            for text in "abc":
+                peer.protocol.sendTextMessage(text)
+            peer.read()
+            assert self.calls == [STARTED, FINISHED]
+            self.assertFine(peer)
+
+    def test_failing(self) -> None:
+        """An error when it is told ends this connection only, with the code 1011."""
+
+        def fail(*arguments: object) -> None:
+            raise ZeroDivisionError
+
+        for peer in self.peers(slowPolicy="drop"):
+            other = self.peer(type(peer), peer.protocol.dialect)
+            self.factory.application = self.recorder = Teller(messagesDropped=fail)
+            peer = self.peer(type(peer), peer.protocol.dialect)
+            clogged = self.clog(peer)
+            for text in "abc":
+                peer.protocol.sendTextMessage(text)
+            end = IDIOMS[peer.protocol.dialect].serverClose.replace(b"\x03\xe8", b"\x03\xf3")
+            self.assertReads(peer, clogged + end)
+            assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+            assert self.count("application errors") == 1
+            self.assertFine(other)
+
+    def test_never(self) -> None:
+        """One that never reads costs no more, however long it is sent to."""
+        for peer in self.peers(slowPolicy="drop"):
+            self.clog(peer)
+            for number in range(1000):
+                peer.protocol.sendTextMessage(f"{number} " * 1000)
+            assert heldBytes(peer.protocol._connection) < LIMIT
+            assert self.count("messages dropped") == 1000
+            peer.lose(ConnectionAborted())
+            assert self.calls == [STARTED, FINISHED, LOST]
+            assert type(self.ending) is WebSocketLost
+
+    def test_errors(self) -> None:
+        """What cannot be sent is an error of the caller all the same."""
+        for policy in ("drop", "latest"):
+            for peer in self.peers(slowPolicy=policy):
+                clogged = self.clog(peer)
+                with pytest.raises(UnicodeEncodeError):
+                    peer.protocol.sendTextMessage("\ud800")
+                if peer.protocol.dialect in OLD:
+                    with pytest.raises(UnsupportedMessage):
+                        peer.protocol.sendBytesMessage(b"b")
+                self.assertReads(peer, clogged)
+                self.assertFine(peer)
+
+
+class LatestTests(SlowCase):
+    """The policy to send the newest only."""
+
+    def test_newest(self) -> None:
+        """The newest comes behind the backlog, those between are missed, and then all comes."""
+        for peer in self.peers(slowPolicy="latest"):
+            for dropped in (3, 6):
+                clogged = self.clog(peer)
+                for text in "abcd":
+                    peer.protocol.sendTextMessage(text)
+                self.assertReads(peer, clogged + self.framed(peer, "d"))
+                assert self.calls[-1] == "dropped: 3"
+                assert self.count("messages dropped") == dropped
+                self.assertFine(peer)
+            assert self.calls == [STARTED, FINISHED, "dropped: 3", "dropped: 3"]
+
+    def test_nothingMissed(self) -> None:
+        """A single one that had to wait is not missed."""
+        for peer in self.peers(slowPolicy="latest"):
+            clogged = self.clog(peer)
+            peer.protocol.sendTextMessage("a")
+            self.assertReads(peer, clogged + self.framed(peer, "a"))
+            assert self.calls == [STARTED, FINISHED]
+            assert self.count("messages dropped") == 0
+
+    def test_bytes(self) -> None:
+        """Texts and bytes may be each other's newer ones."""
+        for peer in self.peers(*MODERN, slowPolicy="latest"):
+            clogged = self.clog(peer)
+            peer.protocol.sendTextMessage("a")
+            peer.protocol.sendBytesMessage(b"b")
+            self.assertReads(peer, clogged + frame(0x82, b"b"))
+            clogged = self.clog(peer)
+            peer.protocol.sendBytesMessage(b"a")
+            peer.protocol.sendTextMessage("b")
+            self.assertReads(peer, clogged + self.framed(peer, "b"))
+
+    def test_compressed(self) -> None:
+        """What is skipped was never compressed: an inflater goes on with what follows."""
+        for peer in self.peers("rfc6455", slowPolicy="latest", compression=True):
+            offer = [(b"Sec-WebSocket-Extensions", b"permessage-deflate")]
+            peer = type(peer)(self.clock, self.factory.buildProtocol(None))
+            peer.send(buildHead("rfc6455", extra=offer))
+            assert b"\r\nSec-WebSocket-Extensions: permessage-deflate" in peer.read()
+            inflater = Deflater()
+            # It does not compress to less than the limit.
+            noise = "".join(map(chr, Random(7).choices(range(0x100, 0xD000), k=LIMIT)))
+            got: list[str] = []
+            for _ in range(3):
+                peer.stop()
+                for text in (noise, "over"):
+                    peer.protocol.sendTextMessage(text)
+                self.clock.advance(0)
+                for text in ("missed", "missed", "missed", "the newest"):
+                    peer.protocol.sendTextMessage(text)
+                data = peer.read()
+                while data:
+                    payload, data = splitFrame(data)
+                    got.append(inflater.decompress(payload).decode())
+            assert self.count("messages dropped") == 9
+            assert got == [noise, "over", "the newest"] * 3
+
+    def test_thenClose(self) -> None:
+        """The newest is sent before a close, as all that was sent before it."""
+        for peer in self.peers(slowPolicy="latest"):
+            clogged = self.clog(peer)
+            for text in "ab":
+                peer.protocol.sendTextMessage(text)
+            peer.protocol.loseConnection()
+            expected = clogged + self.framed(peer, "b")
+            self.assertReads(peer, expected + IDIOMS[peer.protocol.dialect].serverClose)
+
+    def test_newerWhenTold(self) -> None:
+        """What an application sends when it is told comes behind the newest before that."""
+
+        def again(made: Recording, count: int) -> None:
+            made.transport.sendTextMessage(f"{count} were missed")
+
+        for peer in self.peers(slowPolicy="latest"):
+            self.factory.application = self.recorder = Teller(messagesDropped=again)
+            peer = self.peer(type(peer), peer.protocol.dialect)
+            clogged = self.clog(peer)
+            for text in "ab":
+                peer.protocol.sendTextMessage(text)
+            self.assertReads(peer, clogged + self.framed(peer, "b", "1 were missed"))
+
+    def test_failingWhenTold(self) -> None:
+        """An error then is no reason for the transport to see one."""
+
+        def fail(*arguments: object) -> None:
+            raise ZeroDivisionError
+
+        for peer in self.peers(slowPolicy="latest"):
+            self.factory.application = self.recorder = Teller(messagesDropped=fail)
+            peer = self.peer(type(peer), peer.protocol.dialect)
+            self.clog(peer)
+            for text in "abcd":
+                peer.protocol.sendTextMessage(text)
+            end = IDIOMS[peer.protocol.dialect].serverClose.replace(b"\x03\xe8", b"\x03\xf3")
+            assert peer.read().endswith(end)
+            assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+
+    def test_slowAgain(self) -> None:
+        """A newest that is large may fill the backlog again."""
+        for peer in self.peers(slowPolicy="latest"):
+            clogged = self.clog(peer)
+            large = "y" * 2 * LIMIT
+            for text in ("a", large):
+                peer.protocol.sendTextMessage(text)
+            got = peer.read(len(clogged) + 100_000)
+            peer.protocol.sendTextMessage("b")
+            self.clock.advance(0)
+            for text in "cd":
+                peer.protocol.sendTextMessage(text)
+            got += peer.read()
+            # By then some of it may have been read, so that there was room for one.
+            got = got.replace(self.framed(peer, "c"), b"")
+            self.assertSame(got, clogged + self.framed(peer, large, "b", "d"))
+            self.assertFine(peer)
+
+
+def splitFrame(data: bytes) -> tuple[bytes, bytes]:
+    """@return: the payload of a server's first frame, and what follows the frame."""
+    start, size = 2, data[1]
+    if size > 125:
+        start += 2 if size == 126 else 8
+        size = int.from_bytes(data[2:start], "big")
+    assert len(data) >= start + size
+    return data[start : start + size], data[start + size :]
+
+
+class ConnectingTests(SlowCase):
+    """Messages that are sent before the handshake is complete."""
+
+    def opening(self, peer: Any, *sizes: int) -> bytes:
+        """
+        Have an application send before its client is open.
+
+        @return: what the client reads.
+        """
+
+        def started(made: Recording, transport: Any) -> None:
+            for size in sizes:
+                transport.sendTextMessage("x" * size)
+
+        dialect = peer.protocol.dialect
+        self.factory.application = self.recorder = Recorder(negotiationStarted=started)
+        self.opened = type(peer)(self.clock, self.factory.buildProtocol(None))
+        self.opened.send(buildHead(dialect))
+        got: bytes = self.opened.read()
+        if IDIOMS[dialect].preamble:
+            self.opened.send(IDIOMS[dialect].preamble)
+            got += self.opened.read()
+        return got
+
+    def test_early(self) -> None:
+        """Up to the limit they wait their turn; one may be of any size."""
+        for sizes in ((10 * LIMIT,), (LIMIT // 2, LIMIT // 4, 10 * LIMIT)):
+            for peer in self.peers():
+                text = self.framed(peer, *("x" * size for size in sizes))
+                got = self.opening(peer, *sizes)
+                assert got.endswith(text)
+                assert self.count("slow closed") == 0
+                self.assertFine(self.opened)
+
+    def test_tooMany(self) -> None:
+        """Who is sent more before it opens is closed, after its handshake, by any policy."""
+        for policy in ("close", "drop", "latest"):
+            for peer in self.peers(slowPolicy=policy):
+                got = self.opening(peer, *[LIMIT] * 10)
+                assert got.startswith(b"HTTP/1.1 101 ")
+                assert got.endswith(self.farewell(peer))
+                assert self.count("slow closed") == 1
