@@ -7,6 +7,7 @@ import socket
 import sys
 from contextlib import ExitStack, closing
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
@@ -333,10 +334,8 @@ class DescriptorLimitTests(SynchronousTestCase):
 
     def test_elsewhere(self) -> None:
         """There are systems without any of it."""
-        modules = dict(sys.modules)
-        modules["resource"] = None  # type: ignore[assignment]
-        self.patch(sys, "modules", modules)
-        assert descriptorLimit() is None
+        with patch.dict(sys.modules, {"resource": None}):
+            assert descriptorLimit() is None
 
 
 class RealPortTests(SynchronousTestCase):

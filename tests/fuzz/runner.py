@@ -133,6 +133,7 @@ class Conversation:
         self._scenario = scenario
         self._cut = cut
         self._log = log
+        self._largest = 0
         self._weigh = weigh
         self._settings = scenario.makeSettings()
         self._clock = wires.Reactor()
@@ -192,8 +193,9 @@ class Conversation:
                 return
             peer.send(segment)
             peer.settle()
+            self._largest = max(self._largest, len(segment))
             if self._weigh and at % every == 0:
-                self._checkWeight(len(segment), protocol)
+                self._checkWeight(protocol)
 
     def _act(self, action: Action, peer: wires.Peer) -> None:
         match action:
@@ -221,7 +223,7 @@ class Conversation:
             self._clock.advance(max(0.0, min([*due, end]) - now))
             peer.settle()
 
-    def _checkWeight(self, segment: int, protocol: HixieProtocol) -> None:
+    def _checkWeight(self, protocol: HixieProtocol) -> None:
         own = [value for name, value in vars(protocol).items() if name not in _SHARED]
         library = getattr(protocol._connection, "_library", None)
         for extension in library.extensions if library is not None else ():
@@ -232,8 +234,10 @@ class Conversation:
         data = self._scenario.data
         head = data.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else len(data)
         # A head is kept for applications, with a copy of its lines while it is read. Of the rest
-        # there may be a message half read, and its answers while the peer reads nothing.
-        bound = 3 * min(settings.maxHead, head) + 2 * settings.maxMessage + segment + _OVERHEAD
+        # there may be a message half read, its answers while the peer reads nothing, and a segment
+        # that waits while the application thinks.
+        bound = 3 * min(settings.maxHead, head) + 2 * settings.maxMessage
+        bound += self._largest + _OVERHEAD
         stalled = "stall" in self._scenario.actions
         if held > bound + (3 * len(data) if stalled else 0):
             self._problem("memory", f"{held} bytes are held, of {bound}")

@@ -259,7 +259,7 @@ def test_findsQuadraticWork(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
         if self.bytesReceived < 200:
             seen = bytearray()
         seen += data
-        for _ in range(1 + len(seen) // 10_000):
+        for _ in range(1 + len(seen) // 30_000):
             sum(seen)
 
     _before(monkeypatch, counts)
