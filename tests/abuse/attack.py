@@ -1,0 +1,118 @@
+"""
+What an attack is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from tests.abuse.subject import cpuSeconds
+
+# Attackers leave their core to the well-behaved clients, whose latency is measured.
+_NICENESS = 19
+
+
+@dataclass(frozen=True)
+class Target:
+    """
+    What an attacker knows of the server.
+
+    @ivar pid: its process.
+    @ivar quick: whether the attack is to be a small one.
+    @ivar background: the CPU seconds per second that its other clients take.
+    """
+
+    port: int
+    pid: int
+    quick: bool
+    background: float
+
+    def size(self, full: int, quick: int) -> int:
+        """
+        @return: how large an attack is to be.
+        """
+        return quick if self.quick else full
+
+    def cost(self, run: Callable[[], object]) -> float:
+        """
+        @return: the CPU seconds that C{run} takes the server.
+        """
+        used, started = cpuSeconds(self.pid), monotonic()
+        run()
+        idle = self.background * (monotonic() - started)
+        return cpuSeconds(self.pid) - used - idle
+
+
+def _nothing(log: list[str]) -> str:
+    return ""
+
+
+def _always() -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """
+    @ivar run: attacks, in a process of its own.
+        @return: what the attacker got.
+        @raise AssertionError: if that is wrong.
+    @ivar memory: MiB that the server may grow by.
+    @ivar options: of C{twistd hixie}.
+    @ivar files: how many files the server may have open; 0: as many as may be.
+    @ivar interface: where the server listens.
+    @ivar niceness: how much it leaves its core to others.
+    @ivar whyNot: tells why this cannot be tried here; empty if it can.
+    @ivar verify: looks at what the server logged, and tells about it.
+    """
+
+    run: Callable[[Target], str]
+    memory: float
+    options: tuple[str, ...]
+    files: int = 0
+    interface: str = "127.0.0.1"
+    niceness: int = _NICENESS
+    whyNot: Callable[[], str] = _always
+    verify: Callable[[list[str]], str] = _nothing
+
+    @property
+    def name(self) -> str:
+        """
+        What the attack is called.
+        """
+        return re.sub("(?=[A-Z0-9])(?<![0-9])", "-", self.run.__name__).lower()
+
+    @property
+    def description(self) -> str:
+        """
+        What it does, in one line.
+        """
+        return " ".join((self.run.__doc__ or "").split())
+
+
+# In the order in which they are run.
+ATTACKS: dict[str, Attack] = {}
+
+
+def attack(
+    *options: str,
+    memory: float,
+    files: int = 0,
+    interface: str = "127.0.0.1",
+    niceness: int = _NICENESS,
+    whyNot: Callable[[], str] = _always,
+    verify: Callable[[list[str]], str] = _nothing,
+) -> Callable[[Callable[[Target], str]], Callable[[Target], str]]:
+    """
+    Make a function an L{Attack}; all is described there.
+    """
+
+    def add(run: Callable[[Target], str]) -> Callable[[Target], str]:
+        made = Attack(run, memory, options, files, interface, niceness, whyNot, verify)
+        ATTACKS[made.name] = made
+        return run
+
+    return add

@@ -1,0 +1,73 @@
+"""
+A service that tells what objects the server holds: what is left over after an attack.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from twisted.internet import tcp
+from twisted.web import http
+
+from txhixie import HixieProtocol
+from txhixie.connection import Connection
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+    from twisted.web.server import Request
+    from twisted.web.websocket import WebSocketProtocol, WebSocketTransport
+
+_COUNTED = (HixieProtocol, Connection, tcp.Connection, http.HTTPChannel, http.Request)
+
+
+def count() -> dict[str, int]:
+    """
+    Collect garbage, and hand what is free back to the system, so that the resident memory is
+    what is in use.
+
+    @return: how many objects there are of each class that a connection has.
+    """
+    gc.collect()
+    # The C library of GNU has it.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    kinds = (type(thing) for thing in gc.get_objects())
+    return Counter(kind.__name__ for kind in kinds if issubclass(kind, _COUNTED))
+
+
+class Census:
+    """
+    Sends each client the L{count} as JSON, its own connection included, and closes.
+    """
+
+    def buildProtocol(self, request: Request) -> WebSocketProtocol:
+        """
+        @return: the protocol of a new client.
+        """
+        return _Teller()
+
+
+class _Teller:
+    def negotiationStarted(self, transport: WebSocketTransport) -> None:
+        self._transport = transport
+
+    def negotiationFinished(self) -> None:
+        self._transport.sendTextMessage(json.dumps(count()))
+        self._transport.loseConnection()
+
+    def textMessageReceived(self, message: str) -> None:
+        pass
+
+    def bytesMessageReceived(self, data: bytes | bytearray) -> None:
+        pass
+
+    def pongReceived(self, payload: bytes) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure) -> None:
+        pass

@@ -1,0 +1,340 @@
+"""
+A client of any dialect over a socket, as well-behaved as its user lets it be.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from time import monotonic
+from typing import NamedTuple
+
+from tests.support import IDIOMS, Fields, buildHead, clientFrame
+
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+# Seconds that nothing which is waited for takes.
+PATIENCE = 60.0
+_READ = 1 << 18
+# What is repeated is sent in pieces of about so many bytes.
+_PIECE = 1 << 16
+_CHALLENGE_RESPONSE = 16
+_ENDINGS = {errno.ECONNRESET: "reset", errno.EPIPE: "reset", errno.ETIMEDOUT: "timed out"}
+
+
+class Frame(NamedTuple):
+    """
+    A frame of the server's; in a Hixie dialect with the opcode it would have in the others.
+    """
+
+    opcode: int
+    payload: bytes
+
+
+class Client:
+    """
+    A client whose opening handshake is complete, or was refused.
+
+    @ivar status: the status that the handshake was answered with; 0 if it was not answered.
+    @ivar farewell: the server's close: its code, or C{FF 00}; empty before.
+    @ivar ending: how TCP ended, C{end} or the name of an error; empty before.
+    @ivar reply: sends the answer to a ping.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        dialect: str = "rfc6455",
+        path: str = "/echo",
+        *,
+        host: str = "127.0.0.1",
+        extra: Fields = (),
+        receiveBuffer: int = 0,
+    ) -> None:
+        """
+        @param extra: more header fields.
+        @param receiveBuffer: how much the kernel may receive that is not read, if not as usual.
+        """
+        self.dialect = dialect
+        self.idiom = IDIOMS[dialect]
+        self.status = 0
+        self.farewell = ""
+        self.ending = ""
+        self.reply = self.send
+        self._received = bytearray()
+        self.socket = connected(port, host, receiveBuffer)
+        head = buildHead(dialect, extra=extra, requestLine=f"GET {path} HTTP/1.1".encode())
+        self.send(head + self.idiom.preamble)
+        self._takeAnswer()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def _takeAnswer(self) -> None:
+        while b"\r\n\r\n" not in self._received and self._read():
+            pass
+        head, _, rest = bytes(self._received).partition(b"\r\n\r\n")
+        self._received = bytearray(rest)
+        self.status = int(head[9:12] or b"0")
+        if self.status == 101 and self.dialect == "hixie-76":
+            while len(self._received) < _CHALLENGE_RESPONSE and self._read():
+                pass
+            del self._received[:_CHALLENGE_RESPONSE]
+
+    def send(self, data: bytes) -> None:
+        """
+        Send bytes, and note if that is not possible any more.
+        """
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            self.failed(error)
+
+    def sendText(self, text: str) -> None:
+        """
+        Send a message.
+        """
+        self.send(self.idiom.clientText(text))
+
+    def failed(self, error: OSError) -> None:
+        """
+        Note that TCP ended with an error.
+
+        @raise TimeoutError: if it did not, but nothing came in time.
+        """
+        if isinstance(error, TimeoutError) and not error.errno:
+            raise error
+        self.ending = _ENDINGS.get(error.errno or 0, type(error).__name__)
+
+    def _read(self) -> bool:
+        """
+        @return: whether there may be more to read.
+        """
+        try:
+            data = self.socket.recv(_READ)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.failed(error)
+            return False
+        self._received += data
+        if not data:
+            self.ending = self.ending or "end"
+        return bool(data)
+
+    def receive(self) -> list[Frame]:
+        """
+        Read once, unless there is something to return already. Pings are answered.
+
+        @return: the frames that are complete, pings aside.
+        """
+        frames = self._frames()
+        if not frames:
+            self._read()
+            frames = self._frames()
+        return frames
+
+    def _frames(self) -> list[Frame]:
+        if self.idiom.serverClose[:1] == b"\x88":
+            return self._hybiFrames()
+        return self._hixieFrames()
+
+    def _hixieFrames(self) -> list[Frame]:
+        data = self._received
+        frames: list[Frame] = []
+        position = 0
+        while (start := position) < len(data):
+            if data[start] == 0xFF:
+                if len(data) > start + 1:
+                    self.farewell = "FF 00"
+                    frames.append(Frame(CLOSE, b""))
+                    position = start + 2
+                break
+            assert data[start] == 0, f"the server sends a frame of type {data[start]}"
+            end = data.find(b"\xff", start)
+            if end < 0:
+                break
+            frames.append(Frame(TEXT, bytes(data[start + 1 : end])))
+            position = end + 1
+        del data[:position]
+        return frames
+
+    def _hybiFrames(self) -> list[Frame]:
+        data = self._received
+        frames: list[Frame] = []
+        position = 0
+        while len(data) >= position + 2:
+            first, size = data[position], data[position + 1]
+            start = position + 2
+            if size > 125:
+                start += 2 if size == 126 else 8
+                size = int.from_bytes(data[position + 2 : start], "big")
+                if len(data) < start:
+                    break
+            # It may be compressed; nobody here looks into those.
+            assert first & 0xB0 == 0x80, f"the server sends a frame that begins with {first}"
+            if len(data) < start + size:
+                break
+            position = start + size
+            self._take(Frame(first & 0xF, bytes(data[start:position])), frames)
+        del data[:position]
+        return frames
+
+    def _take(self, frame: Frame, frames: list[Frame]) -> None:
+        if frame.opcode == PING:
+            self.reply(clientFrame(0x80 | PONG, frame.payload))
+            return
+        if frame.opcode == CLOSE:
+            self.farewell = str(int.from_bytes(frame.payload[:2], "big") or 1005)
+        frames.append(frame)
+
+    @property
+    def outcome(self) -> str:
+        """
+        How the server ended it, in a word or two.
+        """
+        return self.farewell or (str(self.status) if self.status != 101 else self.ending) or "open"
+
+    def readToEnd(self, seconds: float = PATIENCE) -> str:
+        """
+        Read, and drop, until TCP ends.
+
+        @return: the L{outcome}.
+        """
+        self.socket.settimeout(seconds)
+        while not self.ending:
+            self.receive()
+        return self.outcome
+
+    def close(self) -> None:
+        """
+        End TCP, without a closing handshake.
+        """
+        self.socket.close()
+
+    def reset(self) -> None:
+        """
+        End TCP with a reset.
+        """
+        reset(self.socket)
+
+
+def connected(port: int, host: str = "127.0.0.1", receiveBuffer: int = 0) -> socket.socket:
+    """
+    @return: a socket that is connected.
+    """
+    made = socket.socket()
+    if receiveBuffer:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receiveBuffer)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.settimeout(PATIENCE)
+    made.connect((host, port))
+    return made
+
+
+def reset(connection: socket.socket) -> None:
+    """
+    End TCP with a reset.
+    """
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def exchange(
+    client: Client,
+    pieces: Iterable[bytes],
+    enough: Callable[[list[Frame]], bool],
+    idle: float = PATIENCE,
+) -> None:
+    """
+    Send pieces as fast as the server takes them, and read what it answers meanwhile, until that
+    is enough or the server ends it.
+
+    @param enough: is given what was received since the last time.
+    @param idle: seconds without any progress after which this goes no further.
+    @raise TimeoutError: if nothing comes any more that would be enough.
+    """
+    remaining = iter(pieces)
+    piece: bytes | memoryview | None = next(remaining, None)
+    client.socket.setblocking(False)
+    poll = select.poll()
+    try:
+        while not client.ending:
+            poll.register(client, select.POLLIN | (select.POLLOUT if piece is not None else 0))
+            ready = poll.poll(1000 * idle)
+            if not ready:
+                raise TimeoutError(f"nothing for {idle:g} s")
+            if ready[0][1] & ~select.POLLOUT and enough(client.receive()):
+                return
+            if piece is not None and ready[0][1] & select.POLLOUT:
+                try:
+                    sent = client.socket.send(piece)
+                except OSError as error:
+                    client.failed(error)
+                    break
+                piece = memoryview(piece)[sent:] or next(remaining, None)
+        while client._read():
+            pass
+        enough(client.receive())
+    finally:
+        client.socket.setblocking(True)
+
+
+def bunches(piece: bytes, count: int) -> Iterator[bytes]:
+    """
+    @return: C{count} times C{piece}, many at a time.
+    """
+    each = max(1, _PIECE // len(piece))
+    whole = piece * each
+    for start in range(0, count, each):
+        yield whole[: (count - start) * len(piece)]
+
+
+def push(client: Client, pieces: Iterable[bytes], idle: float) -> int:
+    """
+    Send pieces and read nothing, until all are sent or the server takes no more.
+
+    @param idle: after how many seconds without progress that is.
+    @return: how many bytes the server, and the kernel for it, took.
+    """
+    taken = 0
+    client.socket.settimeout(idle)
+    with suppress(OSError):
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                sent = client.socket.send(rest)
+                taken += sent
+                rest = rest[sent:]
+    client.socket.settimeout(PATIENCE)
+    return taken
+
+
+def openAll(port: int, count: int, path: str = "/echo", host: str = "127.0.0.1") -> list[Client]:
+    """
+    @return: that many clients, of all dialects by turns.
+    """
+    names = [*IDIOMS]
+    return [Client(port, names[n % len(names)], path, host=host) for n in range(count)]
+
+
+def tally(outcomes: Iterable[str]) -> str:
+    """
+    @return: the outcomes with how often each came, the most frequent first.
+    """
+    counted = Counter(outcomes).most_common()
+    return ", ".join(what if count == 1 else f"{count:,} x {what}" for what, count in counted)
+
+
+def pause(seconds: float) -> None:
+    """
+    Let time pass, as an attack's schedule wants it.
+    """
+    end = monotonic() + seconds
+    while (left := end - monotonic()) > 0:
+        select.select([], [], [], left)
