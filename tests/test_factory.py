@@ -9,6 +9,7 @@ import pytest
 from twisted.internet import reactor as installed
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -29,7 +30,7 @@ from tests.loopback import (
     frame,
     ownLines,
 )
-from txhixie import Echo, HixieFactory, State, WebSocketDone, WebSocketLost, factory
+from txhixie import Echo, HixieFactory, Settings, State, WebSocketDone, WebSocketLost, factory
 from txhixie.counters import EVENTS
 from txhixie.dialects import DIALECT_NAMES
 
@@ -157,8 +158,24 @@ class SendingTests(LoopbackCase):
         assert wire.writes[2:] == [frame("3")]
 
 
+def test_wrongSettings() -> None:
+    """Settings that mean nothing are refused."""
+    for settings in (Settings(slowPolicy="wait"), Settings(trustedProxies=("everybody",))):
+        with pytest.raises(ValueError, match=r"wait|everybody"):
+            HixieFactory(Echo(), settings=settings, reactor=Clock())
+
+
 class CloseConnectionsTests(LoopbackCase):
     """The end of a server."""
+
+    def test_twiceInBatches(self) -> None:
+        """Asking again changes nothing; both are told."""
+        wires = [self.open("hixie-75") for _ in range(150)]
+        gone = [self.factory.closeConnections(), self.factory.closeConnections()]
+        for wire in wires:
+            wire.lose()
+        assert [self.successResultOf(each) for each in gone] == [None, None]
+        self.assertQuiet()
 
     def test_none(self) -> None:
         """Without connections it is over at once."""

@@ -29,7 +29,7 @@ from txhixie.proxies import TrustedProxies
 from txhixie.ratelimit import LimitedLogger
 from txhixie.rfc6455 import ACCELERATED
 from txhixie.sending import Sending
-from txhixie.settings import Settings
+from txhixie.settings import SLOW_POLICIES, Settings
 from txhixie.web import makeSite
 
 if TYPE_CHECKING:
@@ -86,12 +86,15 @@ class HixieFactory(ServerFactory):
             every path says C{okay}.
         @param settings: limits and policies.
         @param reactor: what tells the time; by default the reactor that is installed.
-        @raise ValueError: if L{Settings.trustedProxies} has something that is no network.
+        @raise ValueError: if L{Settings.trustedProxies} has something that is no network, or
+            L{Settings.slowPolicy} is none of those there are.
         """
         if reactor is None:
             from twisted.internet import reactor as installed
 
             reactor = IReactorTime(installed)
+        if settings.slowPolicy not in SLOW_POLICIES:
+            raise ValueError(f"{settings.slowPolicy!r} is none of {', '.join(SLOW_POLICIES)}")
         self.application = application
         self.settings = settings
         self._events = dict.fromkeys(EVENTS, 0)
@@ -197,6 +200,7 @@ class HixieFactory(ServerFactory):
         gone: Deferred[None] = Deferred()
         self._waitingForAll.append(gone)
         self.admission.close()
+        self._cancelBatch()
         cutOff = self._reactor.callLater(self.settings.drainTimeout, self.abortConnections)
         gone.addCallback(lambda _: cutOff.cancel() if cutOff.active() else None)
         for protocol in self._all.difference(self._open.values()):
@@ -217,6 +221,11 @@ class HixieFactory(ServerFactory):
                 _BETWEEN_BATCHES, self._closeBatch, protocols[size:], size
             )
 
+    def _cancelBatch(self) -> None:
+        if self._nextBatch is not None:
+            self._nextBatch.cancel()
+            self._nextBatch = None
+
     def abortConnections(self) -> None:
         """
         End all connections now.
@@ -229,9 +238,7 @@ class HixieFactory(ServerFactory):
 
     def _tellIfAllGone(self) -> None:
         if not self._all and self._waitingForAll:
-            if self._nextBatch is not None:
-                self._nextBatch.cancel()
-                self._nextBatch = None
+            self._cancelBatch()
             waiting, self._waitingForAll = self._waitingForAll, []
             for gone in waiting:
                 gone.callback(None)
