@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -299,22 +299,17 @@ class Connection(ABC):
         return data
 
 
-def framedOnce(frame: Callable[[str], bytes]) -> Callable[[str], bytes]:
+class LastFrame:
     """
-    Remember the last text that was framed, and its frame: a broadcast frames once for all the
-    receivers of a dialect.
+    The last text that was framed, and its frame: a broadcast frames once for all the receivers of
+    a dialect.
     """
-    lastText: str | None = None
-    lastFrame = b""
 
-    def framed(text: str) -> bytes:
-        nonlocal lastText, lastFrame
-        if text is not lastText:
-            lastFrame = frame(text)
-            lastText = text
-        return lastFrame
+    __slots__ = ("frame", "text")
 
-    return framed
+    def __init__(self) -> None:
+        self.text: str | None = None
+        self.frame = b""
 
 
 @lru_cache(maxsize=16)

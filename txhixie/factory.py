@@ -24,7 +24,7 @@ from txhixie.deadlines import Deadlines
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.head import HandshakeError
 from txhixie.opening import Opening
-from txhixie.protocol import HixieProtocol
+from txhixie.protocol import HixieProtocol, LoggedProtocol
 from txhixie.proxies import TrustedProxies
 from txhixie.ratelimit import LimitedLogger
 from txhixie.rfc6455 import ACCELERATED
@@ -95,6 +95,8 @@ class HixieFactory(ServerFactory):
             reactor = IReactorTime(installed)
         if settings.slowPolicy not in SLOW_POLICIES:
             raise ValueError(f"{settings.slowPolicy!r} is none of {', '.join(SLOW_POLICIES)}")
+        if settings.logMessages:
+            self.protocol = LoggedProtocol
         self.application = application
         self.settings = settings
         self._events = dict.fromkeys(EVENTS, 0)

@@ -145,8 +145,6 @@ class HixieProtocol(Sending):
     # The open connection
 
     def connectionMade(self) -> None:
-        if self.factory.settings.logMessages:
-            self._logsMessages = True
         super().connectionMade()
         self.factory.connected(self)
 
@@ -165,13 +163,15 @@ class HixieProtocol(Sending):
         most: bytes of an open connection that is being read. LineReceiver holds nothing back
         then, and every step less shows in what a small message costs.
         """
-        factory = self.factory
-        if not self._open or self.paused or factory.gathering or not data:
+        factory, connection = self.factory, self._connection
+        if not self._open or self._ending or self.paused or factory.gathering:
             super().dataReceived(data)
             return
+        assert connection is not None
         factory.gathering = True
         try:
-            self.rawDataReceived(data)
+            self.bytesReceived += len(data)
+            self._deliver(connection.receiveData(data))
         finally:
             factory.flushGathered()
 
@@ -209,14 +209,10 @@ class HixieProtocol(Sending):
             if type(event) is str:
                 if not self._closing:
                     self.messagesReceived += 1
-                    if self._logsMessages:
-                        self._logMessage("received", event)
                     application.textMessageReceived(event)
             elif type(event) is bytes:
                 if not self._closing:
                     self.messagesReceived += 1
-                    if self._logsMessages:
-                        self._logMessage("received", event)
                     application.bytesMessageReceived(event)
             else:
                 self._happened(event, application)
@@ -303,16 +299,6 @@ class HixieProtocol(Sending):
         self.factory.count("application errors")
         self.factory.log.failure("in the application of {id}", failure, id=self.id)
         self.loseConnection(CloseCode.INTERNAL_ERROR)
-
-    def _logMessage(self, direction: str, message: str | bytes) -> None:
-        rest = len(message) - _SHOWN
-        self._log.info(
-            "{id} {direction} {content!r}{more}",
-            id=self.id,
-            direction=direction,
-            content=message[:_SHOWN],
-            more=f"... and {rest} more" if rest > 0 else "",
-        )
 
     # The end
 
@@ -479,3 +465,40 @@ class HixieProtocol(Sending):
         if farewell is None:
             return WebSocketLost(CloseCode.ABNORMAL, str(reason.value).rstrip("."))
         return WebSocketLost(farewell.code, farewell.reason)
+
+
+class LoggedProtocol(HixieProtocol):
+    """
+    A connection that logs every message.
+    """
+
+    def sendTextMessage(self, text: str) -> None:
+        sent = self.messagesSent
+        super().sendTextMessage(text)
+        if self.messagesSent != sent:
+            self._logMessage("sent", text)
+
+    def sendBytesMessage(self, data: bytes) -> None:
+        sent = self.messagesSent
+        super().sendBytesMessage(data)
+        if self.messagesSent != sent:
+            self._logMessage("sent", data)
+
+    def _tell(self, events: Iterator[Event]) -> None:
+        super()._tell(self._logged(events))
+
+    def _logged(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            if isinstance(event, str | bytes) and not self._closing:
+                self._logMessage("received", event)
+            yield event
+
+    def _logMessage(self, direction: str, message: str | bytes) -> None:
+        rest = len(message) - _SHOWN
+        self._log.info(
+            "{id} {direction} {content!r}{more}",
+            id=self.id,
+            direction=direction,
+            content=message[:_SHOWN],
+            more=f"... and {rest} more" if rest > 0 else "",
+        )

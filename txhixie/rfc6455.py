@@ -34,10 +34,10 @@ from txhixie.connection import (
     Connection,
     Event,
     Failed,
+    LastFrame,
     Pong,
     State,
     checkOrigin,
-    framedOnce,
 )
 from txhixie.head import HandshakeError, RequestHead
 from txhixie.settings import Settings
@@ -205,9 +205,7 @@ def acceptKey(key: bytes) -> bytes:
     return b64encode(sha1(key + _KEY_SUFFIX, usedforsecurity=False).digest())
 
 
-@framedOnce
-def _frameText(text: str) -> bytes:
-    return Frame(_TEXT, _encode(text)).serialize(mask=False)
+_last = LastFrame()
 
 
 def _encode(text: str) -> bytes:
@@ -344,7 +342,11 @@ class Rfc6455(Connection):
             if self.state > _OPEN:
                 return 0
             return self._send(self._deflate(Frame(_TEXT, _encode(text))))
-        return self._send(_frameText(text))
+        last = _last
+        if text is not last.text:
+            last.frame = Frame(_TEXT, _encode(text)).serialize(mask=False)
+            last.text = text
+        return self._send(last.frame)
 
     def sendBytes(self, data: bytes) -> int:
         if self.state > _OPEN:

@@ -51,7 +51,6 @@ class Sending(Opening):
     _isSuspected = False
     _missed = 0
     _newest: str | bytes | None = None
-    _logsMessages = False
     # A close was sent or is going to be: nothing more is told to the application, or sent by it.
     _closing = False
 
@@ -87,8 +86,6 @@ class Sending(Opening):
             if not self._unsent:
                 self._unsent = True
                 self.factory.flushSoon(self)
-            if self._logsMessages:
-                self._logMessage("sent", text)
 
     def sendBytesMessage(self, data: bytes) -> None:
         """
@@ -104,8 +101,6 @@ class Sending(Opening):
             self.messagesSent += 1
             self._backlog += size
             self._flushSoon()
-            if self._logsMessages:
-                self._logMessage("sent", data)
 
     def ping(self, payload: bytes = b"") -> None:
         """
@@ -323,9 +318,6 @@ class Sending(Opening):
             if rest:
                 self.bytesSent += len(rest)
                 self.transport.write(rest)
-
-    def _logMessage(self, direction: str, message: str | bytes) -> None:
-        raise NotImplementedError
 
     def _end(self) -> None:
         raise NotImplementedError
