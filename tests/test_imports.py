@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "opening": {"admission", "connection", "dialects", "head", "proxies", "ratelimit", "web"},
     "sending": {"connection", "opening"},
     "protocol": {"admission", "connection", "keepalive", "ratelimit", "sending"},
+    "messagelog": {"connection", "protocol"},
     "factory": {
         "accepting",
         "admission",
@@ -40,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         "deadlines",
         "dialects",
         "head",
+        "messagelog",
         "opening",
         "protocol",
         "proxies",

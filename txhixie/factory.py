@@ -23,8 +23,9 @@ from txhixie.counters import EVENTS
 from txhixie.deadlines import Deadlines
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.head import HandshakeError
+from txhixie.messagelog import LoggedProtocol
 from txhixie.opening import Opening
-from txhixie.protocol import HixieProtocol, LoggedProtocol
+from txhixie.protocol import HixieProtocol
 from txhixie.proxies import TrustedProxies
 from txhixie.ratelimit import LimitedLogger
 from txhixie.rfc6455 import ACCELERATED
@@ -112,6 +113,25 @@ class HixieFactory(ServerFactory):
             reactor,
         )
         self.trusted = TrustedProxies.parse(settings.trustedProxies)
+        self._makeTimers(reactor)
+        self.admission = Admission(settings.maxConnections, settings.maxPerAddress)
+        self.accepting = Accepting(reactor, settings.acceptRate, self._acceptingPaused)
+        self._reactor = reactor
+        self._started = reactor.seconds()
+        # What the connections counted that are no more.
+        self._gone = dict.fromkeys(_COUNTERS, 0)
+        self._open: dict[str, HixieProtocol] = {}
+        self.connections: Mapping[str, HixieProtocol] = MappingProxyType(self._open)
+        self._all: set[HixieProtocol] = set()
+        # Those not let in, the oldest first: their handshake is not complete, or was refused.
+        self._outside: dict[Opening, None] = {}
+        self._waitingForAll: list[Deferred[None]] = []
+        self._nextBatch: IDelayedCall | None = None
+        self.gathering = False
+        self._unsent: list[Sending] = []
+
+    def _makeTimers(self, reactor: IReactorTime) -> None:
+        settings = self.settings
         self.handshaking: Deadlines[Opening] = Deadlines(
             reactor, settings.handshakeTimeout, Opening.handshakeTimedOut
         )
@@ -130,21 +150,6 @@ class HixieFactory(ServerFactory):
         self.idle: Deadlines[HixieProtocol] = Deadlines(
             reactor, settings.idleTimeout, HixieProtocol.idleTimedOut
         )
-        self.admission = Admission(settings.maxConnections, settings.maxPerAddress)
-        self.accepting = Accepting(reactor, settings.acceptRate, self._acceptingPaused)
-        self._reactor = reactor
-        self._started = reactor.seconds()
-        # What the connections counted that are no more.
-        self._gone = dict.fromkeys(_COUNTERS, 0)
-        self._open: dict[str, HixieProtocol] = {}
-        self.connections: Mapping[str, HixieProtocol] = MappingProxyType(self._open)
-        self._all: set[HixieProtocol] = set()
-        # Those not let in, the oldest first: their handshake is not complete, or was refused.
-        self._outside: dict[Opening, None] = {}
-        self._waitingForAll: list[Deferred[None]] = []
-        self._nextBatch: IDelayedCall | None = None
-        self.gathering = False
-        self._unsent: list[Sending] = []
 
     # What applications call
 

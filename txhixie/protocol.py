@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from txhixie.web import UpgradeRequest
 
 
-# As much of a message as is logged.
-_SHOWN = 200
-
-
 class WebSocketDone(ConnectionDone):
     """
     A connection ended as its dialect says it should.
@@ -465,40 +461,3 @@ class HixieProtocol(Sending):
         if farewell is None:
             return WebSocketLost(CloseCode.ABNORMAL, str(reason.value).rstrip("."))
         return WebSocketLost(farewell.code, farewell.reason)
-
-
-class LoggedProtocol(HixieProtocol):
-    """
-    A connection that logs every message.
-    """
-
-    def sendTextMessage(self, text: str) -> None:
-        sent = self.messagesSent
-        super().sendTextMessage(text)
-        if self.messagesSent != sent:
-            self._logMessage("sent", text)
-
-    def sendBytesMessage(self, data: bytes) -> None:
-        sent = self.messagesSent
-        super().sendBytesMessage(data)
-        if self.messagesSent != sent:
-            self._logMessage("sent", data)
-
-    def _tell(self, events: Iterator[Event]) -> None:
-        super()._tell(self._logged(events))
-
-    def _logged(self, events: Iterator[Event]) -> Iterator[Event]:
-        for event in events:
-            if isinstance(event, str | bytes) and not self._closing:
-                self._logMessage("received", event)
-            yield event
-
-    def _logMessage(self, direction: str, message: str | bytes) -> None:
-        rest = len(message) - _SHOWN
-        self._log.info(
-            "{id} {direction} {content!r}{more}",
-            id=self.id,
-            direction=direction,
-            content=message[:_SHOWN],
-            more=f"... and {rest} more" if rest > 0 else "",
-        )
