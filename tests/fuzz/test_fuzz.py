@@ -183,13 +183,16 @@ def test_findsErrors(log: Log, monkeypatch: pytest.MonkeyPatch, plant: Receive, 
 
 
 def _before(monkeypatch: pytest.MonkeyPatch, plant: Receive) -> None:
-    receive = HixieProtocol.rawDataReceived
+    # What comes with the head goes one way, what comes later another.
+    for name in ("rawDataReceived", "dataReceived"):
+        receive = getattr(HixieProtocol, name)
 
-    def planted(self: HixieProtocol, data: bytes) -> None:
-        plant(self, data)
-        receive(self, data)
+        def planted(self: HixieProtocol, data: bytes, receive: Receive = receive) -> None:
+            if self._connection is not None:
+                plant(self, data)
+            receive(self, data)
 
-    monkeypatch.setattr(HixieProtocol, "rawDataReceived", planted)
+        monkeypatch.setattr(HixieProtocol, name, planted)
 
 
 def test_findsTimers(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +283,7 @@ def test_findsMalformedFrames(log: Log, monkeypatch: pytest.MonkeyPatch) -> None
     """
     malformed frames,
     """
-    monkeypatch.setattr("txhixie.rfc6455._frameText", lambda text: b"\xa1\x01A")
+    monkeypatch.setattr(Rfc6455, "sendText", lambda self, text: self._send(b"\xa1\x01A"))
     assert found(log, scenario("rfc6455", clientFrame(0x81, b"A"))) == "malformed output"
 
 
