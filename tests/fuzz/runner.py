@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import random
 import re
-import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from time import process_time as processTime
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
@@ -145,12 +145,12 @@ class Conversation:
         Go through all of it, to the end of the connection.
         """
         outcome = self.outcome
-        began = time.process_time()
+        began = processTime()
         try:
             self._hold()
         except Exception:
             self._problem("exception", traceback.format_exc())
-        outcome.seconds = time.process_time() - began
+        outcome.seconds = processTime() - began
         for error in self._log.take():
             self._problem("logged", error)
         for made in self._recorder.made:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from tests.fuzz import runner
 from tests.fuzz.fuzzer import Fuzzer
@@ -253,22 +254,28 @@ def test_findsLeaks(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_findsQuadraticWork(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    work that grows faster than the data,
+    work that grows faster than the data, by a clock on which nothing else counts,
     """
-    seen = bytearray()
+    clock = Clock()
+    monkeypatch.setattr("tests.fuzz.runner.processTime", clock.seconds)
 
-    def counts(self: HixieProtocol, data: bytes) -> None:
-        nonlocal seen
-        if self.bytesReceived < 200:
-            seen = bytearray()
-        seen += data
-        for _ in range(1 + len(seen) // 30_000):
-            sum(seen)
+    def looksAtAllAgain(self: HixieProtocol, data: bytes) -> None:
+        clock.advance(self.bytesReceived * 1e-8)
 
-    _before(monkeypatch, counts)
+    _before(monkeypatch, looksAtAllAgain)
     flood = Judge(log).judgeFlood(scenario("hixie-75", b"\0x\xff"))
     assert flood is not None
     assert flood.kind == "quadratic"
+
+
+def test_findsSlowWork(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    work that takes too long for so little data,
+    """
+    clock = Clock()
+    monkeypatch.setattr("tests.fuzz.runner.processTime", clock.seconds)
+    _before(monkeypatch, lambda self, data: clock.advance(1))
+    assert found(log, scenario("hixie-76", b"\0A\xff")) == "slow"
 
 
 def test_findsWrongAnswer(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
