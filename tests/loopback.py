@@ -5,6 +5,7 @@ A server without a network: the test is the client, and tells the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from socket import SHUT_WR
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from twisted.internet.abstract import FileDescriptor
@@ -371,6 +372,10 @@ class Descriptor(FileDescriptor):
         if not taken:
             raise BlockingIOError
         return taken
+
+    def shutdown(self, how: int) -> None:
+        assert how == SHUT_WR
+        self.halfClosed = True
 
     def _closeWriteConnection(self) -> None:
         self.halfClosed = True

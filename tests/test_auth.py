@@ -34,7 +34,7 @@ from txhixie import HandshakeError, auth
 from txhixie.auth import Authenticated, guarded, portalFor
 from txhixie.console import Console
 from txhixie.proxies import Forwarded
-from txhixie.web import Okay, UpgradeRequest, upgradeRequest
+from txhixie.web import Okay, UpgradeRequest
 
 CHALLENGE = b'WWW-Authenticate: Basic realm="txhixie", charset="UTF-8"\r\n'
 ALICE = b"Basic " + b64encode(b"alice:sesame")
@@ -442,7 +442,7 @@ class LogoutTests(AuthenticatedCase):
     def request(self, head: bytes = handshake(ALICE)) -> UpgradeRequest:
         """@return: a handshake as applications are shown it."""
         wire = self.connect()
-        return upgradeRequest(
+        return UpgradeRequest(
             parseHead(head), self.factory.site, wire, Forwarded(), lambda request: None
         )
 

@@ -43,7 +43,7 @@ class DeadlinesTests(SynchronousTestCase):
         assert len(self.clock.getDelayedCalls()) == 1
 
     def test_cancel(self) -> None:
-        """A cancelled one is not told of, and the last one takes the timer with it."""
+        """A cancelled one is not told of."""
         self.deadlines.start("a")
         self.at(1)
         self.deadlines.start("b")
@@ -51,10 +51,29 @@ class DeadlinesTests(SynchronousTestCase):
         self.at(2.75)
         assert self.expired == []
         self.deadlines.cancel("b")
-        assert self.clock.getDelayedCalls() == []
         self.deadlines.cancel("b")
         self.at(10)
         assert self.expired == []
+        assert self.clock.getDelayedCalls() == []
+
+    def test_rest(self) -> None:
+        """The timer stays for those to come, until it is let go of when nobody waits."""
+        self.deadlines.start("a")
+        self.deadlines.cancel("a")
+        self.at(1)
+        self.deadlines.start("b")
+        self.deadlines.rest()
+        (timer,) = self.clock.getDelayedCalls()
+        assert timer.getTime() == 2
+        self.at(2.75)
+        assert self.expired == []
+        self.at(3)
+        assert self.expired == [("b", 3)]
+        self.deadlines.start("c")
+        self.deadlines.cancel("c")
+        self.deadlines.rest()
+        assert self.clock.getDelayedCalls() == []
+        self.deadlines.rest()
 
     def test_startAgain(self) -> None:
         """A second start gives the full time again."""

@@ -293,6 +293,26 @@ class UpgradeRequestTests(LoopbackCase):
         assert request.isSecure() is False
         assert self.request(b"/", kind=TLSWire).isSecure() is True
 
+    def test_afterTheEnd(self) -> None:
+        """One that was kept can be read when its connection is gone, but for our own address."""
+
+        class Gone(TCPWire):
+            def getHost(self) -> IPv4Address:
+                raise AttributeError("socket")
+
+        request = self.request(b"/a", b"Cookie: a=1\r\n", Gone)
+        assert request.getCookie(b"a") == b"1"
+        assert request.getClientAddress() == IPv4Address("TCP", "192.168.1.1", 54321)
+        assert request.getHost() == IPv4Address("TCP", "0.0.0.0", 0)
+
+    def test_unknown(self) -> None:
+        """It has no attributes but those of a request."""
+        request = self.request(b"/")
+        for _ in range(2):
+            assert not hasattr(request, "nothing")
+        with pytest.raises(AttributeError, match="nothing"):
+            request.nothing  # type: ignore[attr-defined]  # noqa: B018
+
     def test_notified(self) -> None:
         """Whoever waits for the end of a request learns of its connection's end, once."""
         told: list[Failure] = []

@@ -50,6 +50,12 @@ class Deadlines(Generic[_T]):
         Stop waiting for C{item}, if it is waited for.
         """
         self._due.pop(item, None)
+
+    def rest(self) -> None:
+        """
+        Let go of the timer, if nothing is waited for. To do so with each L{cancel} would cost a
+        timer for every single wait, where there are few at a time.
+        """
         if not self._due and self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -150,6 +150,14 @@ class HixieFactory(ServerFactory):
         self.idle: Deadlines[HixieProtocol] = Deadlines(
             reactor, settings.idleTimeout, HixieProtocol.idleTimedOut
         )
+        self._deadlines: tuple[Deadlines[Any], ...] = (
+            self.handshaking,
+            self.closing,
+            self.lingering,
+            self.quiet,
+            self.unanswered,
+            self.idle,
+        )
 
     # What applications call
 
@@ -329,8 +337,7 @@ class HixieFactory(ServerFactory):
         """
         A connection is gone.
         """
-        self.handshaking.cancel(protocol)
-        for deadlines in (self.quiet, self.unanswered, self.idle, self.closing, self.lingering):
+        for deadlines in self._deadlines:
             deadlines.cancel(protocol)
         self._open.pop(protocol.id, None)
         self._all.discard(protocol)
@@ -340,7 +347,10 @@ class HixieFactory(ServerFactory):
         self.accepting.disconnected()
         for counter in _COUNTERS:
             self._gone[counter] += getattr(protocol, counter)
-        self._tellIfAllGone()
+        if not self._all:
+            for deadlines in self._deadlines:
+                deadlines.rest()
+            self._tellIfAllGone()
 
     def count(self, event: str, number: int | None = None) -> None:
         """

@@ -14,7 +14,7 @@ from http import HTTPStatus
 # RFC 9110 section 5.6.2: what a field name and a method may consist of.
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # TAB is white space in HTTP, and a Java client puts DEL into its keys: both stay.
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f]")
+_NOT_CONTROL = bytes(byte for byte in range(256) if byte == 0x09 or byte >= 0x20)
 # What a WebSocket may be asked for by: draft 76 section 5.1; no absolute form, no fragment.
 _TARGET = re.compile(rb"/[!\"$-~]*")
 
@@ -117,7 +117,8 @@ class RequestHead:
                 continue
             fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
         raw = b"\r\n".join([*lines, b"", b""])
-        if not flaw and _CONTROL.search(b"".join(lines)):
+        # To strike out what may be there is several times faster than to look for the rest.
+        if not flaw and b"".join(lines).translate(None, _NOT_CONTROL):
             flaw = "there is a control character in the head"
         return cls(method, target, version, fields, raw, flaw)
 

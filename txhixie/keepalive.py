@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -36,14 +37,21 @@ def watchPeer(transport: Any, hasPing: bool, settings: Settings) -> None:
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
     if not isinstance(handle, socket.socket) or handle.family == getattr(socket, "AF_UNIX", None):
         return
-    interval, timeout = settings.pingInterval, settings.pingTimeout
-    options = {"TCP_USER_TIMEOUT": min(ceil((interval + timeout) * 1000), _MOST_MILLISECONDS)}
-    if not hasPing:
-        options["TCP_KEEPIDLE"] = min(ceil(interval), _MOST_SECONDS)
-        options["TCP_KEEPINTVL"] = min(ceil(timeout / _PROBES), _MOST_SECONDS)
-        options["TCP_KEEPCNT"] = _PROBES
     # A socket that is broken by now is noticed elsewhere.
     with suppress(OSError):
-        for name, value in options.items():
+        for name, value in _options(settings.pingInterval, settings.pingTimeout, hasPing):
             if hasattr(socket, name):
                 handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+@lru_cache(maxsize=16)
+def _options(interval: float, timeout: float, hasPing: bool) -> tuple[tuple[str, int], ...]:
+    unacknowledged = min(ceil((interval + timeout) * 1000), _MOST_MILLISECONDS)
+    if hasPing:
+        return (("TCP_USER_TIMEOUT", unacknowledged),)
+    return (
+        ("TCP_USER_TIMEOUT", unacknowledged),
+        ("TCP_KEEPIDLE", min(ceil(interval), _MOST_SECONDS)),
+        ("TCP_KEEPINTVL", min(ceil(timeout / _PROBES), _MOST_SECONDS)),
+        ("TCP_KEEPCNT", _PROBES),
+    )

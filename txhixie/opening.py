@@ -20,7 +20,7 @@ from txhixie.dialects import choose
 from txhixie.head import HandshakeError, RequestHead
 from txhixie.proxies import Forwarded, forwarded
 from txhixie.ratelimit import printable
-from txhixie.web import UpgradeRequest, serveHTTP, upgradeRequest
+from txhixie.web import UpgradeRequest, serveHTTP
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
@@ -74,7 +74,7 @@ class Opening(LineReceiver):
 
     def _makeRequest(self, head: RequestHead, told: Forwarded) -> UpgradeRequest:
         site = self.factory.site
-        request = upgradeRequest(told.applied(head), site, self.transport, told, self._keep)
+        request = UpgradeRequest(told.applied(head), site, self.transport, told, self._keep)
         self._request = weakref.ref(request)
         return request
 

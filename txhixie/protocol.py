@@ -4,7 +4,9 @@ The protocol of one connection: what it is to its application, and how it ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from socket import SHUT_WR
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -149,7 +151,7 @@ class HixieProtocol(Sending):
         self._application = application
         self.id = self.factory.newId()
         self._call(application.negotiationStarted, self)
-        cookies = [(b"Set-Cookie", cookie) for cookie in request.cookies]
+        cookies = [(b"Set-Cookie", cookie) for cookie in request.answerCookies]
         self._deliver(self._connection.accept(cookies))
         self._readOn()
 
@@ -312,14 +314,27 @@ class HixieProtocol(Sending):
         self.factory.handshaking.cancel(self)
         self.factory.closing.cancel(self)
         self._readOn()
-        self._writeRest()
-        if IHalfCloseableDescriptor.providedBy(self.transport) and not ISSLTransport.providedBy(
-            self.transport
-        ):
-            self.transport.loseWriteConnection()
+        if self._endWriting():
             self.factory.closing.start(self)
         else:
             self._letGo()
+
+    def _endWriting(self) -> bool:
+        """
+        End the stream that we send, where one direction can end without the other.
+        """
+        if self._socket is not None and self._connection is not None and not self._isProducer:
+            # The transport holds nothing back: the way through the reactor can be saved here, too.
+            with suppress(OSError):
+                self._socket.shutdown(SHUT_WR)
+            return True
+        self._writeRest()
+        if ISSLTransport.providedBy(self.transport):
+            return False
+        if not IHalfCloseableDescriptor.providedBy(self.transport):
+            return False
+        self.transport.loseWriteConnection()
+        return True
 
     def _letGo(self) -> None:
         self.factory.closing.cancel(self)

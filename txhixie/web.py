@@ -6,6 +6,7 @@ on the same port.
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
@@ -109,11 +110,9 @@ class _UpgradeChannel:
     As much of an HTTP channel as a request needs that is never answered through it.
     """
 
-    def __init__(
-        self, transport: ITCPTransport, told: Forwarded, keep: Callable[[UpgradeRequest], object]
-    ) -> None:
+    def __init__(self, transport: ITCPTransport, told: Forwarded, site: Site) -> None:
         self.transport = transport
-        self.keep = keep
+        self.site = site
         self._told = told
 
     def getPeer(self) -> IAddress:
@@ -124,7 +123,11 @@ class _UpgradeChannel:
         return (IPv6Address if ":" in client else IPv4Address)("TCP", client, 0)
 
     def getHost(self) -> IAddress:
-        return self.transport.getHost()
+        try:
+            return self.transport.getHost()
+        except (AttributeError, OSError):
+            # The connection is gone, and with it what the system knew of it.
+            return IPv4Address("TCP", "0.0.0.0", 0)
 
     def isSecure(self) -> bool:
         secure = self._told.secure
@@ -138,49 +141,66 @@ class UpgradeRequest(Request):
     adds to it in C{buildProtocol} go out with the handshake's answer. Its C{notifyFinish} tells
     when the connection is gone.
 
+    It is a fifth of what a handshake costs, and most applications look at the path or at nothing
+    at all. So the rest is there from when one looks at any of it.
+
     @ivar avatar: whoever the client logged in as, if it had to.
     """
 
     avatar: object = None
 
-    def notifyFinish(self) -> Deferred[None]:
+    def __init__(
+        self,
+        head: RequestHead,
+        site: Site,
+        transport: ITCPTransport,
+        told: Forwarded,
+        keep: Callable[[UpgradeRequest], object],
+    ) -> None:
         """
-        @return: fails when the connection is gone.
+        @param head: an opening handshake.
+        @param site: the site that plain HTTP requests go to; it holds the sessions.
+        @param told: what a proxy said about the client.
+        @param keep: called with the request when somebody waits for its end: its
+            C{connectionLost} is to be called then.
         """
-        cast(_UpgradeChannel, self.channel).keep(self)
-        return super().notifyFinish()
-
-    def process(self) -> None:
-        """
-        Set what a site would have set; there is nothing to answer.
-        """
+        # Not yet that of the base class. What it sets as attributes of the class is set here.
+        self._head: RequestHead | None = head
+        self._keep = keep
+        self.channel = cast(Any, _UpgradeChannel(transport, told, site))
+        self.site = site
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        self.path, _, query = head.target.partition(b"?")
+        self.args = http.parse_qs(query, True) if query else {}
+        self.content = BytesIO()
         self.prepath = []
         self.sitepath: list[bytes] = []
         self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
 
+    def __getattr__(self, name: str) -> Any:
+        head = vars(self).get("_head")
+        if head is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._head = None
+        super().__init__(self.channel, parsePOSTFormSubmission=False)
+        for field, values in head.fields.items():
+            self.requestHeaders.setRawHeaders(field, values)
+        self.parseCookies()
+        return getattr(self, name)
 
-def upgradeRequest(
-    head: RequestHead,
-    site: Site,
-    transport: ITCPTransport,
-    told: Forwarded,
-    keep: Callable[[UpgradeRequest], object],
-) -> UpgradeRequest:
-    """
-    @param head: an opening handshake.
-    @param site: the site that plain HTTP requests go to; it holds the sessions.
-    @param told: what a proxy said about the client.
-    @param keep: called with the request when somebody waits for its end: its C{connectionLost} is
-        to be called then.
-    """
-    request = UpgradeRequest(_UpgradeChannel(transport, told, keep), parsePOSTFormSubmission=False)
-    request.site = site
-    for name, values in head.fields.items():
-        request.requestHeaders.setRawHeaders(name, values)
-    request.parseCookies()
-    request.gotLength(0)
-    request.requestReceived(head.method, head.target, head.version)
-    return request
+    @property
+    def answerCookies(self) -> list[bytes]:
+        """
+        The values of the C{Set-Cookie} fields that an application has added.
+        """
+        return [] if self._head is not None else self.cookies
+
+    def notifyFinish(self) -> Deferred[None]:
+        """
+        @return: fails when the connection is gone.
+        """
+        self._keep(self)
+        return super().notifyFinish()
 
 
 def makeSite(

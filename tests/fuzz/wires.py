@@ -5,11 +5,12 @@ What conversations come by: the server's end of a connection, and the peer's han
 from __future__ import annotations
 
 from collections.abc import Callable
+from socket import SHUT_WR
 from typing import Protocol
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionAborted
+from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISystemHandle, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -138,12 +139,25 @@ class Socket(FileDescriptor):
         """
         assert data, "an empty write"
         taken = self.writeSomeData(data)
+        assert isinstance(taken, int), "a direct write after the end"
         if not taken:
             raise BlockingIOError
         return taken
 
-    def writeSomeData(self, data: bytes) -> int:
-        assert not self._ended, "a write after the end"
+    def shutdown(self, how: int) -> None:
+        """
+        End the stream directly.
+        """
+        assert how == SHUT_WR
+        pending = self.dataBuffer or self._tempDataBuffer
+        assert not pending, "an end before what is written"
+        self._ended = True
+
+    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
+        if self._ended:
+            # Twisted writes nothing at all to have a connection end.
+            assert not data, "a write after the end"
+            return ConnectionLost()
         size = int(min(self.room, len(data)))
         self.room -= size
         self.taken += data[:size]
