@@ -27,6 +27,8 @@ from txhixie.connection import (
 from txhixie.dialects import DIALECT_NAMES
 from txhixie.settings import Settings
 
+DEFLATE = (b"Sec-WebSocket-Extensions", b"permessage-deflate")
+
 pytestmark = pytest.mark.parametrize("name", DIALECT_NAMES)
 
 
@@ -82,6 +84,43 @@ def test_messages(idiom: Idiom, connection: Connection) -> None:
         assert connection.sendText(text)
     assert b"".join(map(idiom.serverText, texts)) == connection.dataToSend()
     assert texts == feed(connection, b"".join(map(idiom.clientText, texts)))
+
+
+@pytest.mark.parametrize("compression", [False, True])
+def test_severalTexts(name: str, idiom: Idiom, compression: bool) -> None:
+    """
+    Several texts sent together go out as they do one by one, to each connection, at any time.
+    """
+    texts, others = ("one", "", "dr\u00edf"), ("two", "two")
+    sent = []
+    for send in (
+        lambda connection, texts: connection.sendTexts(texts),
+        lambda connection, texts: sum(map(connection.sendText, texts)),
+    ):
+        head = buildHead(name, extra=[DEFLATE] if compression and "hixie" not in name else [])
+        settings = Settings(compression=compression)
+        first, second = (connect(head, settings) for _ in range(2))
+        sizes = [send(connection, texts) for connection in (first, second)]
+        for connection in (first, second):
+            connection.accept()
+            feed(connection, idiom.preamble)
+            sizes += [send(connection, others), send(connection, texts)]
+        first.sendClose()
+        assert send(first, texts) == 0
+        sent.append((sizes, first.dataToSend(), second.dataToSend()))
+    assert sent[0] == sent[1]
+
+
+def test_severalBadTexts(idiom: Idiom, connection: Connection) -> None:
+    """
+    What cannot be sent alone cannot be sent with others.
+    """
+    for bad, error in (("\ud800", UnicodeEncodeError), (b"bytes", TypeError)):
+        with pytest.raises(error):
+            connection.sendTexts((bad,))  # type: ignore[arg-type]
+    assert connection.dataToSend() == b""
+    connection.sendText("one")
+    assert connection.dataToSend() == idiom.serverText("one")
 
 
 @pytest.mark.requirement("B-51", "KEY3-4")

@@ -492,6 +492,25 @@ class SendingTests(LoopbackCase):
             wire.send(frame("hi"))
             assert frame("hi") == wire.take()
 
+    def test_several(self) -> None:
+        """Several messages sent together are so many messages, in one write."""
+        for logMessages in (False, True):
+            self.serve(logMessages=logMessages)
+            wires = [self.open(dialect) for dialect in HANDSHAKES]
+            texts = ("a", "", "b")
+            for wire in wires:
+                wire.take()
+                wire.writes.clear()
+                self.factory.gather(wire.protocol.sendTextMessages, texts)
+                assert wire.writes == [b"".join(map(frame, texts))]
+                assert wire.protocol.messagesSent == 3
+                wire.protocol.loseConnection()
+                wire.take()
+                wire.protocol.sendTextMessages(texts)
+                assert wire.take() == b""
+                assert wire.protocol.messagesSent == 3
+        self.connect(HEAD76[:20]).protocol.sendTextMessages(("hi",))
+
     def test_ping(self) -> None:
         """A ping is nothing in dialects that have none."""
         for dialect in HANDSHAKES:
@@ -1470,6 +1489,60 @@ class GatheringTests(LoopbackCase):
         expected = b"".join(frame(f"{name}: {text}") for text in "abc")
         for wire in wires:
             assert [expected] == wire.writes
+
+    def test_whenReceived(self) -> None:
+        """What waits for the end of what is received comes then, before anything is written."""
+        order: list[str] = []
+
+        def wait(recording: Recording, message: str) -> None:
+            order.append(message)
+            recording.transport.whenReceived(lambda: later(recording, message))
+
+        def later(recording: Recording, message: str) -> None:
+            order.append(f"after {message}")
+            recording.transport.sendTextMessage(message)
+            if message == "1":
+                # There is nothing to wait for then.
+                recording.transport.whenReceived(lambda: order.append("after that"))
+
+        self.record(textMessageReceived=wait)
+        wire = self.open()
+        wire.send(frame("1") + frame("2"))
+        assert order == ["1", "2", "after 1", "after 2", "after that"]
+        assert wire.writes[1:] == [frame("1") + frame("2")]
+        wire.protocol.whenReceived(lambda: wire.protocol.sendTextMessage("3"))
+        assert wire.writes[2:] == [frame("3")]
+
+    def test_whenReceivedBeforeClose(self) -> None:
+        """Who closes, or is closed, is still sent what waits."""
+
+        def wait(recording: Recording, message: str) -> None:
+            recording.transport.whenReceived(lambda: recording.transport.sendTextMessage(message))
+            if message == "enough":
+                recording.transport.loseConnection()
+
+        self.record(textMessageReceived=wait)
+        for end, last in (
+            (CLOSE, b""),
+            (b"\xff" + b"\xff" * 20, b""),
+            (frame("enough"), frame("enough")),
+        ):
+            wire = self.open()
+            wire.send(frame("1") + end)
+            assert wire.writes[1:] == [frame("1") + last + CLOSE]
+
+    def test_whenReceivedFails(self) -> None:
+        """An error there is logged, and no trouble of what else is sent."""
+
+        def wait(recording: Recording, message: str) -> None:
+            recording.transport.sendTextMessage(message)
+            recording.transport.whenReceived(lambda: 1 / 0)
+
+        self.record(textMessageReceived=wait)
+        wire = self.open()
+        wire.send(frame("1") + frame("2"))
+        assert wire.writes[1:] == [frame("1") + frame("2")]
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 2
 
     def test_orderOfClose(self) -> None:
         """The close of another connection goes out after what was sent to it before."""

@@ -279,6 +279,18 @@ class LimitTests(SlowCase):
             self.assertReads(peer, b"")
             self.assertFine(peer)
 
+    def test_several(self) -> None:
+        """Messages sent together are counted, and those over the limit are looked at one by one."""
+        for peer in self.peers(slowPolicy="drop"):
+            filled = self.fill(peer)
+            peer.protocol.sendTextMessages(("one", "two"))
+            peer.protocol.sendTextMessages(("three", "four"))
+            self.clock.advance(0)
+            peer.protocol.sendTextMessages(("five", "six"))
+            assert self.count("messages dropped") == 2
+            self.assertReads(peer, filled + self.framed(peer, "one", "two", "three", "four"))
+            assert peer.protocol.messagesSent == 5
+
     @pytest.mark.requirement("L-08")
     def test_exactly(self) -> None:
         """With a backlog of exactly the limit a message passes; with a byte more, none does."""

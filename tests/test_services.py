@@ -290,6 +290,20 @@ class OnThePortTests(LoopbackCase):
         assert wires[0].take() == news + said + closed
         assert wires[1].take() == HANDSHAKES["hixie-76"][1] + news + said + CLOSE
 
+    def test_lastWords(self) -> None:
+        """Messages that come with the close are told, also to those who sent them."""
+        self.serve(Broadcast())
+        wires = [self.open(), self.open()]
+        for wire in wires:
+            wire.take()
+        name = wires[0].protocol.id
+        wires[0].send(frame("1") + frame("2") + CLOSE)
+        said = frame(f"{name}: 1") + frame(f"{name}: 2")
+        assert wires[0].take() == said + CLOSE
+        assert wires[1].take() == said
+        wires[0].lose()
+        assert wires[1].take() == frame(f"Connection Closed: {name}")
+
     def test_lostAsItIsWrittenTo(self) -> None:
         """A member whose transport ends as it is written to is told of, to all in one order."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -206,6 +206,16 @@ class Connection(ABC):
         @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
         """
 
+    def sendTexts(self, texts: tuple[str, ...]) -> int:
+        """
+        Send several text messages.
+
+        @return: the bytes that their frames have; 0 as L{sendText}.
+        @raise TypeError: as L{sendText}.
+        @raise UnicodeEncodeError: likewise; some of them may be sent then.
+        """
+        return sum(map(self.sendText, texts))
+
     @abstractmethod
     def sendBytes(self, data: bytes) -> int:
         """
@@ -302,14 +312,26 @@ class Connection(ABC):
 class LastFrame:
     """
     The last text that was framed, and its frame: a broadcast frames once for all the receivers of
-    a dialect.
+    a dialect. The same of the last texts that were framed together.
     """
 
-    __slots__ = ("frame", "text")
+    __slots__ = ("_frames", "_texts", "frame", "text")
 
     def __init__(self) -> None:
         self.text: str | None = None
         self.frame = b""
+        self._texts: tuple[str, ...] = ()
+        self._frames = b""
+
+    def framesOf(self, texts: tuple[str, ...], frameText: Callable[[str], bytes]) -> bytes:
+        """
+        @param frameText: what makes a frame, if they are others than last time.
+        @return: the frames of C{texts}.
+        """
+        if texts is not self._texts:
+            self._frames = b"".join(map(frameText, texts))
+            self._texts = texts
+        return self._frames
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
@@ -129,6 +130,7 @@ class HixieFactory(ServerFactory):
         self._nextBatch: IDelayedCall | None = None
         self.gathering = False
         self._unsent: list[Sending] = []
+        self._whenReceived: list[Callable[[], object]] = []
 
     def _makeTimers(self, reactor: IReactorTime) -> None:
         settings = self.settings
@@ -384,10 +386,31 @@ class HixieFactory(ServerFactory):
         finally:
             self.flushGathered()
 
+    def whenReceived(self, call: Callable[[], object]) -> None:
+        """
+        Call something when all that is being received has been dealt with; at once if nothing is.
+        """
+        if self.gathering:
+            self._whenReceived.append(call)
+        else:
+            self.gather(call)
+
+    def catchUp(self) -> None:
+        """
+        Do now what L{whenReceived} put off.
+        """
+        while self._whenReceived:
+            try:
+                self._whenReceived.pop(0)()
+            except Exception:
+                self.log.failure("after receiving", Failure())
+
     def flushGathered(self) -> None:
         """
         End what L{gather} began.
         """
+        if self._whenReceived:
+            self.catchUp()
         self.gathering = False
         unsent, self._unsent = self._unsent, []
         for protocol in unsent:

@@ -228,6 +228,9 @@ class HixieConnection(Connection):
             return len(frame)
         return self._send(frame)
 
+    def sendTexts(self, texts: tuple[str, ...]) -> int:
+        return self._send(_last.framesOf(texts, frameText))
+
     def sendBytes(self, data: bytes) -> int:
         self.checkMessage(data)
         return 0

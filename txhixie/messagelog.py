@@ -28,6 +28,10 @@ class LoggedProtocol(HixieProtocol):
         if self.messagesSent != sent:
             self._logMessage("sent", text)
 
+    def sendTextMessages(self, texts: tuple[str, ...]) -> None:
+        for text in texts:
+            self.sendTextMessage(text)
+
     def sendBytesMessage(self, data: bytes) -> None:
         sent = self.messagesSent
         super().sendBytesMessage(data)

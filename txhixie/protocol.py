@@ -133,12 +133,20 @@ class HixieProtocol(Sending):
             raise ValueError(f"{code} is not a close code that may be sent")
         if self._closing or self._connection is None:
             return
+        self.factory.catchUp()
         self._sendNewest()
         self._closing = True
         self._connection.sendClose(code, reason)
         self.factory.closing.start(self)
         self._readOn()
         self._flushSoon()
+
+    def whenReceived(self, call: Callable[[], object]) -> None:
+        """
+        Call something when all that is being received has been dealt with, before what is sent
+        meanwhile is written; at once, if nothing is being received.
+        """
+        self.factory.whenReceived(call)
 
     # The open connection
 
@@ -262,6 +270,7 @@ class HixieProtocol(Sending):
         Answer the peer's close, or say what is wrong, as the last thing that is sent.
         """
         assert self._connection is not None
+        self.factory.catchUp()
         self._farewell = farewell
         self._closing = True
         self._connection.sendClose(farewell.code, farewell.reason)

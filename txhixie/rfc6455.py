@@ -214,6 +214,10 @@ def _encode(text: str) -> bytes:
     return text.encode("utf-8")
 
 
+def _frameText(text: str) -> bytes:
+    return Frame(_TEXT, _encode(text)).serialize(mask=False)
+
+
 class Rfc6455(Connection):
     """
     Version 13: RFC 6455, and hybi-13 to -17 before it.
@@ -344,9 +348,18 @@ class Rfc6455(Connection):
             return self._send(self._deflate(Frame(_TEXT, _encode(text))))
         last = _last
         if text is not last.text:
-            last.frame = Frame(_TEXT, _encode(text)).serialize(mask=False)
+            last.frame = _frameText(text)
             last.text = text
-        return self._send(last.frame)
+        frame = last.frame
+        if self.state is _OPEN:
+            self._outgoing.append(frame)
+            return len(frame)
+        return self._send(frame)
+
+    def sendTexts(self, texts: tuple[str, ...]) -> int:
+        if self._deflated:
+            return super().sendTexts(texts)
+        return self._send(_last.framesOf(texts, _frameText))
 
     def sendBytes(self, data: bytes) -> int:
         if self.state > _OPEN:

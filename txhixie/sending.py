@@ -87,6 +87,25 @@ class Sending(Opening):
                 self._unsent = True
                 self.factory.flushSoon(self)
 
+    def sendTextMessages(self, texts: tuple[str, ...]) -> None:
+        """
+        Send several text messages in one go, like so many calls of L{sendTextMessage}. Given the
+        same tuple, all connections of a dialect share the frames: for those who tell many peers
+        much at once.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        if self._backlog > self._sendLimit:
+            for text in texts:
+                self.sendTextMessage(text)
+            return
+        size = connection.sendTexts(texts)
+        if size:
+            self.messagesSent += len(texts)
+            self._backlog += size
+            self._flushSoon()
+
     def sendBytesMessage(self, data: bytes) -> None:
         """
         Send a bytes message, like L{sendTextMessage}.
