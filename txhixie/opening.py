@@ -191,7 +191,8 @@ class Opening(LineReceiver):
         """
         @return: whether somebody still waits for the decision.
         """
-        self._decision = None
+        if self._decision is not None:
+            self._decision = None
         return not self._ending and not self._lost
 
     def _accept(self, application: WebSocketProtocol | None, request: UpgradeRequest) -> None:

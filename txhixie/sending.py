@@ -63,6 +63,8 @@ class Sending(Opening):
         ):
             self._socket = cast("socket", transport.getHandle())
         self._sendLimit = self.factory.settings.sendLimit
+        # Looked at for every message: what an instance has is found faster than what its class has.
+        self.paused = self._ending = self._lost = self._blocked = self._closing = False
         super().connectionMade()
 
     # Twisted's WebSocketTransport, in part
@@ -290,10 +292,18 @@ class Sending(Opening):
             return
         data = connection.dataToSend()
         if data:
-            self.bytesSent += len(data)
+            size = len(data)
+            self.bytesSent += size
             self._backlog = 0
             if self._socket is not None:
-                self._writeDirectly(self._socket, data)
+                # Its transport holds nothing back. To write at once saves the way through the
+                # reactor, which costs more than all the rest of a small message.
+                try:
+                    written = self._socket.send(data)
+                except OSError:
+                    written = 0
+                if written != size:
+                    self._writeLater(data[written:])
             else:
                 self.transport.write(data)
                 if self._blocked:
@@ -303,26 +313,18 @@ class Sending(Opening):
         if connection.state is not _OPEN and connection.finished:
             self._end()
 
-    def _writeDirectly(self, handle: socket, data: bytes) -> None:
+    def _writeLater(self, rest: bytes) -> None:
         """
-        Write to a socket whose transport holds nothing back: at once, for the way through the
-        reactor costs more than all the rest of a small message. What the socket does not take
-        goes the ordinary way, and so does a failure, which then comes as connectionLost.
+        Write what the socket did not take, the ordinary way. So a failure takes it, too, which then
+        comes as connectionLost.
         """
-        size = len(data)
-        try:
-            written = handle.send(data)
-        except OSError:
-            written = 0
-        if written == size:
-            return
-        self._backlog = size - written
+        self._backlog = len(rest)
         # As a pull producer we are asked for more as soon as the transport has written all; it
         # asks at once, too, when there is nothing to go on with yet.
         if not self._isProducer:
             self._isProducer = True
             IConsumer(self.transport).registerProducer(self, False)
-        self.transport.write(data[written:])
+        self.transport.write(rest)
         self.pauseProducing()
 
     def _writeRest(self) -> None:
