@@ -23,7 +23,8 @@ ALLOWED: dict[str, set[str]] = {
     "accepting": set(),
     "connection": {"head", "settings"},
     "hixie": {"head", "connection", "settings"},
-    "rfc6455": {"head", "connection", "settings"},
+    "framing": {"head", "connection", "settings"},
+    "rfc6455": {"head", "connection", "framing", "settings"},
     "dialects": {"head", "connection", "hixie", "rfc6455"},
     "admission": {"head"},
     "auth": {"head"},
@@ -32,7 +33,9 @@ ALLOWED: dict[str, set[str]] = {
     "keepalive": {"settings"},
     "opening": {"admission", "connection", "dialects", "head", "proxies", "ratelimit", "web"},
     "sending": {"connection", "opening"},
-    "protocol": {"admission", "connection", "keepalive", "ratelimit", "sending"},
+    "ending": {"connection", "sending"},
+    "protocol": {"admission", "connection", "ending", "keepalive", "ratelimit"},
+    "gathering": {"ratelimit"},
     "messagelog": {"connection", "protocol"},
     "factory": {
         "accepting",
@@ -40,14 +43,15 @@ ALLOWED: dict[str, set[str]] = {
         "counters",
         "deadlines",
         "dialects",
+        "ending",
+        "framing",
+        "gathering",
         "head",
         "messagelog",
         "opening",
         "protocol",
         "proxies",
         "ratelimit",
-        "rfc6455",
-        "sending",
         "settings",
         "web",
     },
@@ -65,9 +69,18 @@ ALLOWED: dict[str, set[str]] = {
         "settings",
         "web",
     },
-    "__init__": {"auth", "connection", "factory", "head", "protocol", "services", "settings"},
+    "__init__": {
+        "auth",
+        "connection",
+        "ending",
+        "factory",
+        "head",
+        "protocol",
+        "services",
+        "settings",
+    },
 }
-PURE = ("head", "settings", "connection", "hixie", "rfc6455", "dialects", "proxies")
+PURE = ("head", "settings", "connection", "hixie", "framing", "rfc6455", "dialects", "proxies")
 
 # Every file by the module or subpackage it belongs to.
 SOURCES = [

@@ -45,7 +45,7 @@ from tests.vectors.rfc6455 import (
     Frames,
     Outcome,
 )
-from txhixie import rfc6455
+from txhixie import framing, rfc6455
 from txhixie.connection import (
     CloseCode,
     Closed,
@@ -148,9 +148,9 @@ def test_accelerated(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The library's C part is in use here, and it is known where it is not.
     """
-    assert rfc6455.ACCELERATED
+    assert framing.ACCELERATED
     monkeypatch.setitem(sys.modules, "websockets.speedups", None)
-    assert runpy.run_path(rfc6455.__file__)["ACCELERATED"] is False
+    assert runpy.run_path(framing.__file__)["ACCELERATED"] is False
 
 
 # The opening handshake

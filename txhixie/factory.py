@@ -8,13 +8,12 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
@@ -23,21 +22,20 @@ from txhixie.admission import Admission
 from txhixie.counters import EVENTS
 from txhixie.deadlines import Deadlines
 from txhixie.dialects import DIALECT_NAMES
+from txhixie.ending import Ending
+from txhixie.framing import ACCELERATED
+from txhixie.gathering import Gathering
 from txhixie.head import HandshakeError
 from txhixie.messagelog import LoggedProtocol
 from txhixie.opening import Opening
 from txhixie.protocol import HixieProtocol
 from txhixie.proxies import TrustedProxies
 from txhixie.ratelimit import LimitedLogger
-from txhixie.rfc6455 import ACCELERATED
-from txhixie.sending import Sending
 from txhixie.settings import SLOW_POLICIES, Settings
 from txhixie.web import makeSite
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
-
-_P = ParamSpec("_P")
 
 # Clients are told to go in batches of so many at least, so many seconds apart, within this part
 # of the time they have.
@@ -63,12 +61,11 @@ class Application(Protocol):
         """
 
 
-class HixieFactory(ServerFactory):
+class HixieFactory(Gathering, ServerFactory):
     """
     Serves an application to WebSocket clients of every dialect, and a site to everybody else.
 
     @ivar connections: the open connections by their id.
-    @ivar gathering: whether what is sent waits for the end of what is being received.
     """
 
     protocol = HixieProtocol  # type: ignore[assignment]
@@ -91,6 +88,7 @@ class HixieFactory(ServerFactory):
         @raise ValueError: if L{Settings.trustedProxies} has something that is no network, or
             L{Settings.slowPolicy} is none of those there are.
         """
+        super().__init__()
         if reactor is None:
             from twisted.internet import reactor as installed
 
@@ -128,30 +126,23 @@ class HixieFactory(ServerFactory):
         self._outside: dict[Opening, None] = {}
         self._waitingForAll: list[Deferred[None]] = []
         self._nextBatch: IDelayedCall | None = None
-        self.gathering = False
-        self._unsent: list[Sending] = []
-        self._whenReceived: list[Callable[[], object]] = []
 
     def _makeTimers(self, reactor: IReactorTime) -> None:
         settings = self.settings
         self.handshaking: Deadlines[Opening] = Deadlines(
             reactor, settings.handshakeTimeout, Opening.handshakeTimedOut
         )
-        self.closing: Deadlines[HixieProtocol] = Deadlines(
-            reactor, settings.closeTimeout, HixieProtocol.closeTimedOut
+        self.closing: Deadlines[Ending] = Deadlines(
+            reactor, settings.closeTimeout, Ending.closeTimedOut
         )
-        self.lingering: Deadlines[HixieProtocol] = Deadlines(
-            reactor, settings.lingerTimeout, HixieProtocol.lingerTimedOut
+        self.lingering: Deadlines[Ending] = Deadlines(
+            reactor, settings.lingerTimeout, Ending.lingerTimedOut
         )
-        self.quiet: Deadlines[HixieProtocol] = Deadlines(
-            reactor, settings.pingInterval, HixieProtocol.keepAlive
+        self.quiet: Deadlines[Ending] = Deadlines(reactor, settings.pingInterval, Ending.keepAlive)
+        self.unanswered: Deadlines[Ending] = Deadlines(
+            reactor, settings.pingTimeout, Ending.pingTimedOut
         )
-        self.unanswered: Deadlines[HixieProtocol] = Deadlines(
-            reactor, settings.pingTimeout, HixieProtocol.pingTimedOut
-        )
-        self.idle: Deadlines[HixieProtocol] = Deadlines(
-            reactor, settings.idleTimeout, HixieProtocol.idleTimedOut
-        )
+        self.idle: Deadlines[Ending] = Deadlines(reactor, settings.idleTimeout, Ending.idleTimedOut)
         self._deadlines: tuple[Deadlines[Any], ...] = (
             self.handshaking,
             self.closing,
@@ -371,56 +362,3 @@ class HixieFactory(ServerFactory):
         Call something after the reactor has seen once more to all that can be read and written.
         """
         self._reactor.callLater(0, self._reactor.callLater, 0, call)
-
-    def gather(self, receive: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
-        """
-        Call C{receive}; what any connection sends meanwhile goes out after it, in one write
-        each.
-        """
-        if self.gathering:
-            receive(*args, **kwargs)
-            return
-        self.gathering = True
-        try:
-            receive(*args, **kwargs)
-        finally:
-            self.flushGathered()
-
-    def whenReceived(self, call: Callable[[], object]) -> None:
-        """
-        Call something when all that is being received has been dealt with; at once if nothing is.
-        """
-        if self.gathering:
-            self._whenReceived.append(call)
-        else:
-            self.gather(call)
-
-    def catchUp(self) -> None:
-        """
-        Do now what L{whenReceived} put off.
-        """
-        while self._whenReceived:
-            try:
-                self._whenReceived.pop(0)()
-            except Exception:
-                self.log.failure("after receiving", Failure())
-
-    def flushGathered(self) -> None:
-        """
-        End what L{gather} began.
-        """
-        if self._whenReceived:
-            self.catchUp()
-        self.gathering = False
-        unsent, self._unsent = self._unsent, []
-        for protocol in unsent:
-            protocol.flush()
-
-    def flushSoon(self, protocol: Sending) -> None:
-        """
-        Have a protocol flush now, or after what is gathered.
-        """
-        if self.gathering:
-            self._unsent.append(protocol)
-        else:
-            protocol.flush()

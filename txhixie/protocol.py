@@ -1,20 +1,13 @@
 """
-The protocol of one connection: what it is to its application, and how it ends.
+The protocol of one connection: what it is to its application.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from socket import SHUT_WR
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import (
-    IConsumer,
-    IHalfCloseableDescriptor,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,11 +22,10 @@ from txhixie.connection import (
     Failed,
     Opened,
     Pong,
-    mayBeSent,
 )
+from txhixie.ending import Ending
 from txhixie.keepalive import watchPeer
 from txhixie.ratelimit import printable
-from txhixie.sending import Sending
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
@@ -41,35 +33,7 @@ if TYPE_CHECKING:
     from txhixie.web import UpgradeRequest
 
 
-class WebSocketDone(ConnectionDone):
-    """
-    A connection ended as its dialect says it should.
-
-    @ivar code: the close code; L{CloseCode.NO_STATUS} in dialects without one.
-    @ivar reason: the reason the closing side gave.
-    """
-
-    def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(f"{code} {reason}".rstrip())
-        self.code = code
-        self.reason = reason
-
-
-class WebSocketLost(ConnectionLost):
-    """
-    A connection ended in any other way.
-
-    @ivar code: the close code that names the fault; L{CloseCode.ABNORMAL} where TCP just ended.
-    @ivar reason: the fault in words, where it is known.
-    """
-
-    def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(f"{code} {reason}".rstrip())
-        self.code = code
-        self.reason = reason
-
-
-class HixieProtocol(Sending):
+class HixieProtocol(Ending):
     """
     One connection. To its application it is Twisted's C{WebSocketTransport}.
 
@@ -80,21 +44,11 @@ class HixieProtocol(Sending):
     @ivar messagesSent: messages sent or waiting to be.
     """
 
-    id = ""
-    bytesReceived = 0
-    messagesReceived = 0
-
     _log = Logger()
 
     _application: WebSocketProtocol | None = None
     # The opening handshake is complete.
     _open = False
-    # How the connection ends: what the peer said, that we said so, that TCP is ending, is over.
-    _farewell: Closed | Failed | None = None
-    # What had been received when the last keepalive ping went out.
-    _receivedAtPing = -1
-    # How many messages there had been when the time without any began.
-    _messagesSeen = 0
 
     # What the connection is, for applications and logs
 
@@ -120,26 +74,6 @@ class HixieProtocol(Sending):
         return None if self._connection is None else self._connection.subprotocol
 
     # Twisted's WebSocketTransport
-
-    def loseConnection(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """
-        Close with the dialect's closing handshake, after all that was sent.
-
-        @param code: the close code, in dialects that have them.
-        @param reason: the reason, likewise; what exceeds 123 bytes of UTF-8 is cut off.
-        @raise ValueError: if C{code} is not one that may be sent (RFC 6455 section 7.4).
-        """
-        if not mayBeSent(code):
-            raise ValueError(f"{code} is not a close code that may be sent")
-        if self._closing or self._connection is None:
-            return
-        self.factory.catchUp()
-        self._sendNewest()
-        self._closing = True
-        self._connection.sendClose(code, reason)
-        self.factory.closing.start(self)
-        self._readOn()
-        self._flushSoon()
 
     def whenReceived(self, call: Callable[[], object]) -> None:
         """
@@ -265,27 +199,6 @@ class HixieProtocol(Sending):
                 )
                 self._sayFarewell(event)
 
-    def _sayFarewell(self, farewell: Closed | Failed) -> None:
-        """
-        Answer the peer's close, or say what is wrong, as the last thing that is sent.
-        """
-        assert self._connection is not None
-        self.factory.catchUp()
-        self._farewell = farewell
-        self._closing = True
-        self._connection.sendClose(farewell.code, farewell.reason)
-
-    def _closeSlow(self) -> None:
-        assert self._connection is not None
-        self.factory.count("slow closed")
-        self.factory.log.info("{id} does not read what it is sent", id=self.id)
-        # The backlog is given up, but for what the transport has.
-        self._connection.dataToSend()
-        self._sayFarewell(Failed(CloseCode.POLICY, "what was sent is not read"))
-        self.factory.closing.start(self)
-        self._readOn()
-        self._flushSoon()
-
     def _tellMissed(self, count: int) -> None:
         self.factory.log.info("{id} missed {count} messages", id=self.id, count=count)
         # Not one of Twisted's: an application that wants to know has it.
@@ -306,127 +219,6 @@ class HixieProtocol(Sending):
         self.factory.count("application errors")
         self.factory.log.failure("in the application of {id}", failure, id=self.id)
         self.loseConnection(CloseCode.INTERNAL_ERROR)
-
-    # The end
-
-    def _end(self) -> None:
-        """
-        End TCP in good order: all that was written goes out, then the end of the stream. What
-        the peer still sends is read and dropped, for closing on unread bytes is a reset, which
-        would take back what the peer has not read yet.
-        """
-        if self._ending:
-            return
-        self._ending = True
-        # A request head that is still to come means nothing any more.
-        self.setRawMode()
-        self.factory.handshaking.cancel(self)
-        self.factory.closing.cancel(self)
-        self._readOn()
-        if self._endWriting():
-            self.factory.closing.start(self)
-        else:
-            self._letGo()
-
-    def _endWriting(self) -> bool:
-        """
-        End the stream that we send, where one direction can end without the other.
-        """
-        if self._socket is not None and self._connection is not None and not self._isProducer:
-            # The transport holds nothing back: the way through the reactor can be saved here, too.
-            with suppress(OSError):
-                self._socket.shutdown(SHUT_WR)
-            return True
-        self._writeRest()
-        if ISSLTransport.providedBy(self.transport):
-            return False
-        if not IHalfCloseableDescriptor.providedBy(self.transport):
-            return False
-        self.transport.loseWriteConnection()
-        return True
-
-    def _letGo(self) -> None:
-        self.factory.closing.cancel(self)
-        # It may be over within the call.
-        self.factory.lingering.start(self)
-        self.transport.loseConnection()
-
-    def closeTimedOut(self) -> None:
-        """
-        Take the next step towards the end with a peer that does not do its part.
-        """
-        if self._blocked and isinstance(self._farewell, Failed):
-            self._countLateClose()
-            self.abort()
-            return
-        if not self._ending:
-            self._countLateClose()
-            self._end()
-            if not self.factory.admission.isClosed:
-                return
-        self._letGo()
-
-    def lingerTimedOut(self) -> None:
-        """
-        Drop a peer that does not read what was sent before the close.
-        """
-        self._countLateClose()
-        self.abort()
-
-    def _countLateClose(self) -> None:
-        self.factory.count("closing timed out")
-        self.factory.log.debug("{peer} did not close in time", peer=self._peerName())
-
-    def keepAlive(self) -> None:
-        """
-        Ping a peer, or send it the heartbeat, and see whether it sends anything in time.
-        """
-        if self._closing or self._connection is None:
-            return
-        self._receivedAtPing = self.bytesReceived
-        if self.hasPing:
-            self.ping()
-        elif self.factory.settings.heartbeat is not None:
-            # Not one of the application's messages.
-            self._connection.sendText(self.factory.settings.heartbeat)
-            self._flushSoon()
-        self.factory.unanswered.start(self)
-
-    def pingTimedOut(self) -> None:
-        """
-        Drop a peer that has not sent a byte since it was pinged. One that is not read from, as
-        it does not read either, is not blamed.
-        """
-        if self._closing:
-            return
-        if self.bytesReceived != self._receivedAtPing or self.paused:
-            self.factory.quiet.start(self)
-            return
-        self.factory.count("pings unanswered")
-        self._farewell = Failed(CloseCode.ABNORMAL, "no answer to a ping")
-        self.factory.log.info("{id} does not answer a ping", id=self.id)
-        self.abort()
-
-    def idleTimedOut(self) -> None:
-        """
-        Close a connection on which nothing was said since this was called last.
-        """
-        if self._closing:
-            return
-        messages = self.messagesReceived + self.messagesSent
-        if messages != self._messagesSeen:
-            self._messagesSeen = messages
-            self.factory.idle.start(self)
-        else:
-            self.factory.count("idle closed")
-            self.factory.log.info("{id} is closed because nothing was said", id=self.id)
-            self.loseConnection(CloseCode.GOING_AWAY, "nothing was said for too long")
-
-    def abort(self) -> None:
-        """
-        End the connection now.
-        """
-        self.transport.abortConnection()
 
     def shutDown(self) -> None:
         """
@@ -474,14 +266,3 @@ class HixieProtocol(Sending):
                 sent=self.messagesSent,
             )
         self._call(application.connectionLost, Failure(ending))
-
-    def _howItEnded(self, connection: Connection, reason: Failure) -> WebSocketDone | WebSocketLost:
-        farewell = self._farewell
-        clean = connection.clean and (connection.finished or reason.check(ConnectionDone))
-        if clean and not isinstance(farewell, Failed):
-            if farewell is None:
-                return WebSocketDone(CloseCode.NO_STATUS)
-            return WebSocketDone(farewell.code, farewell.reason)
-        if farewell is None:
-            return WebSocketLost(CloseCode.ABNORMAL, str(reason.value).rstrip("."))
-        return WebSocketLost(farewell.code, farewell.reason)

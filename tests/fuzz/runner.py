@@ -225,8 +225,8 @@ class Conversation:
 
     def _checkWeight(self, protocol: HixieProtocol) -> None:
         own = [value for name, value in vars(protocol).items() if name not in _SHARED]
-        library = getattr(protocol._connection, "_library", None)
-        for extension in library.extensions if library is not None else ():
+        framing = getattr(protocol._connection, "_framing", None)
+        for extension in framing.extensions if framing is not None else ():
             # What zlib keeps is not seen from outside.
             own.append(getattr(getattr(extension, "decoder", None), "unused_data", b""))
         held = heldBytes(*own)
