@@ -251,11 +251,12 @@ def test_memory(name: str, idiom: Idiom, size: int) -> None:
 
 
 @pytest.mark.requirement("B-42", "F-09", "L-01")
-def test_byteByByte(idiom: Idiom, connection: Connection) -> None:
+def test_byteByByte(name: str, idiom: Idiom) -> None:
     """
-    A message of the default limit in segments of one byte finishes in linear time.
+    A message of the very limit in segments of one byte finishes in linear time.
     """
-    text = "x" * Settings().maxMessage
+    connection = openConnection(name, Settings(maxMessage=1 << 17))
+    text = "x" * (1 << 17)
     data = idiom.clientText(text)
     assert [text] == feed(connection, *(data[at : at + 1] for at in range(len(data))))
 
