@@ -31,10 +31,11 @@ ALLOWED: dict[str, set[str]] = {
     "proxies": {"head"},
     "web": {"head", "proxies"},
     "keepalive": {"settings"},
+    "pacing": set(),
     "opening": {"admission", "connection", "dialects", "head", "proxies", "ratelimit", "web"},
-    "sending": {"connection", "opening"},
+    "sending": {"connection", "opening", "pacing"},
     "ending": {"connection", "sending"},
-    "protocol": {"admission", "connection", "ending", "keepalive", "ratelimit"},
+    "protocol": {"admission", "connection", "ending", "keepalive", "pacing", "ratelimit"},
     "gathering": {"ratelimit"},
     "messagelog": {"connection", "protocol"},
     "factory": {

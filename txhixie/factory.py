@@ -66,6 +66,7 @@ class HixieFactory(Gathering, ServerFactory):
     Serves an application to WebSocket clients of every dialect, and a site to everybody else.
 
     @ivar connections: the open connections by their id.
+    @ivar seconds: tells the time.
     """
 
     protocol = HixieProtocol  # type: ignore[assignment]
@@ -116,6 +117,7 @@ class HixieFactory(Gathering, ServerFactory):
         self.admission = Admission(settings.maxConnections, settings.maxPerAddress)
         self.accepting = Accepting(reactor, settings.acceptRate, self._acceptingPaused)
         self._reactor = reactor
+        self.seconds = reactor.seconds
         self._started = reactor.seconds()
         # What the connections counted that are no more.
         self._gone = dict.fromkeys(_COUNTERS, 0)

@@ -25,6 +25,7 @@ from txhixie.connection import (
 )
 from txhixie.ending import Ending
 from txhixie.keepalive import watchPeer
+from txhixie.pacing import MUCH, adaptRead
 from txhixie.ratelimit import printable
 
 if TYPE_CHECKING:
@@ -108,12 +109,16 @@ class HixieProtocol(Ending):
             super().dataReceived(data)
             return
         assert connection is not None
+        size = len(data)
+        began = factory.seconds() if size >= MUCH else None
         factory.gathering = True
         try:
-            self.bytesReceived += len(data)
+            self.bytesReceived += size
             self._deliver(connection.receiveData(data))
         finally:
             factory.flushGathered()
+        if began is not None:
+            adaptRead(self.transport, size, factory.seconds() - began)
 
     def rawDataReceived(self, data: bytes) -> None:
         """

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from txhixie.connection import State
 from txhixie.opening import Opening
+from txhixie.pacing import FIRST
 
 if TYPE_CHECKING:
     from socket import socket
@@ -62,6 +63,7 @@ class Sending(Opening):
             and not ISSLTransport.providedBy(transport)
         ):
             self._socket = cast("socket", transport.getHandle())
+            transport.bufferSize = FIRST
         self._sendLimit = self.factory.settings.sendLimit
         # Looked at for every message: what an instance has is found faster than what its class has.
         self.paused = self._ending = self._lost = self._blocked = self._closing = False
