@@ -72,6 +72,7 @@ def subjects() -> dict[str, Subject]:
 
 _MAIN = "txhixie-76 txhixie-13 bare autobahn twisted.web websockets websockets+uvloop picows ws"
 _MOST = f"txhixie-75 {_MAIN} driver bare-c"
+_GROWING = "txhixie-75 txhixie-76 txhixie-13 bare ws"
 _ALL = f"txhixie-07 txhixie-08 {_MOST}"
 
 
@@ -80,7 +81,8 @@ class Load:
     """
     What the servers are put under.
 
-    @ivar mode: that of the generator; or C{memory}, which is none of its.
+    @ivar mode: that of the generator; or C{memory}, which is none of its; or C{growth}, an echo
+        with several numbers of connections in turn.
     @ivar servers: the names of the servers measured, separated by spaces.
     @ivar rate: messages a second on each connection, in mode C{rate}.
     """
@@ -103,6 +105,7 @@ class Load:
         what = f"{shortSize if size >> 10 else f'{size} B'}, depth {self.depth}"
         return {
             "echo": f"echo {what}, {count} connections",
+            "growth": f"growth, {count} connections",
             "broadcast": f"broadcast {what}, {count} clients",
             "rate": f"{count} connections, {self.rate:g} messages/s each",
             "handshakes": f"handshakes, {count} at once",
@@ -113,14 +116,13 @@ class Load:
 def loads(quick: bool) -> list[Load]:
     """
     @return: all loads, or those of a quick run. Such as follow one another and differ in depth
-        only run on the same connections.
+        only run on the same connections, and those of C{growth} in turn.
     """
     clients, idle, everyDialect = (200, 1000, _MOST) if quick else (1000, 8000, _ALL)
     weighed = "txhixie-76 txhixie-13 autobahn" if quick else f"txhixie-75 {_MAIN}"
     found = [
         Load("echo-64", "echo", 64, 16, 1, everyDialect),
         Load("echo-1000", "echo", 1000, 16, 1, _MOST),
-        Load("echo-8000", "echo", 8000, 16, 1, _MAIN),
         Load("pipeline", "echo", 8, 16, 256, _MOST),
         Load("echo-1k", "echo", 8, 1024, 4, _MAIN),
         Load("echo-64k", "echo", 8, 65536, 4, _MOST),
@@ -130,9 +132,10 @@ def loads(quick: bool) -> list[Load]:
         Load("broadcast-100", "broadcast", 100, 64, 1, _MAIN),
         Load("broadcast", "broadcast", clients, 64, 1, f"{_MAIN} bare-c"),
         Load("broadcast-16", "broadcast", clients, 64, 16, f"{_MAIN} bare-c"),
+        *(Load(f"growth-{count}", "growth", count, 16, 1, _GROWING) for count in (64, 1000, 8000)),
         Load("memory", "memory", idle, 16, 1, weighed),
     ]
-    skipped = ("echo-8000", "echo-1k", "echo-1m", "broadcast-100") if quick else ()
+    skipped = ("echo-1k", "echo-1m", "broadcast-100", "growth-8000") if quick else ()
     return [load for load in found if load.name not in skipped]
 
 

@@ -59,6 +59,14 @@ class Results:
             self.note(f"{what}: {error}")
 
 
+def _likeness(load: Load) -> Load:
+    """
+    @return: what loads have in common that run together.
+    """
+    connections = 0 if load.mode == "growth" else load.connections
+    return replace(load, name="", depth=0, connections=connections)
+
+
 class Measurement:
     """
     Runs loads against servers.
@@ -82,10 +90,12 @@ class Measurement:
         Measure all loads.
         """
         try:
-            for _, group in groupby(loads, lambda load: replace(load, name="", depth=0)):
+            for _, group in groupby(loads, _likeness):
                 together = list(group)
                 if together[0].mode == "memory":
                     self._weigh(together[0])
+                elif together[0].mode == "growth":
+                    self._grow(together)
                 else:
                     self._runTogether(together)
         finally:
@@ -122,7 +132,7 @@ class Measurement:
         isBroadcast = load.mode == "broadcast"
         return Generator(
             server,
-            "echo" if load.mode == "memory" else load.mode,
+            "echo" if load.mode in ("memory", "growth") else load.mode,
             path="/broadcast" if isBroadcast else "/echo",
             dialect=subject.dialect,
             connections=connections,
@@ -171,6 +181,32 @@ class Measurement:
                     f"{load.title}, round {number + 1} of {self._rounds}: {name} "
                     f"{sample.perCpuSecond:,.0f} per CPU second, {sample.perSecond:,.0f}/s"
                 )
+
+    def _grow(self, loads: list[Load]) -> None:
+        """
+        Run loads in turn that differ in their number of connections. Each has its own servers.
+        """
+        servers: dict[str, dict[str, Server]] = {}
+        generators: dict[str, dict[str, Generator]] = {}
+        try:
+            for load in loads:
+                started = servers[load.name] = {}
+                opened = generators[load.name] = {}
+                for subject in self._start(load, "echo", started):
+                    say(f"{load.title}: {subject.name} gets its connections")
+                    with self.results.noting(f"{load.title}: {subject.name}"):
+                        server = started[subject.name]
+                        opened[subject.name] = self._open(load, subject, server, load.connections)
+            settle(server for started in servers.values() for server in started.values())
+            for number in range(self._rounds):
+                for load in loads:
+                    self._runRound(load, number, generators[load.name])
+        finally:
+            for started in servers.values():
+                self._stop(started)
+            for opened in generators.values():
+                for generator in opened.values():
+                    generator.close()
 
     def _weigh(self, load: Load) -> None:
         """

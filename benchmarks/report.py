@@ -31,8 +31,8 @@ How many times as many messages per CPU second as the peer, compared round by ro
 brackets per second of wall time. Bold is what txhixie sets out to reach, with the least that does.
 """
 _GROWTH = f"""\
-The CPU time of an echo of 16 B at depth 1, and in terms of that with the fewest connections, which
-txhixie's is to keep within {GROWTH_PROMISE:g} of.
+The CPU time of an echo of 16 B at depth 1, and how many times that with the fewest connections,
+compared round by round. txhixie's is to stay within {GROWTH_PROMISE:g} times.
 """
 _MEMORY = """\
 Resident memory with that many connections, less that without, for each of them.
@@ -140,7 +140,7 @@ class Report:
             + [self._ratio(load, name, peer) if peer in samples else "" for peer in peers]
             for load, samples in self._samples.items()
             for name in self._ours
-            if name in samples and load.mode != "rate"
+            if name in samples and load.mode not in ("rate", "growth")
         ]
         header = ("load", "txhixie speaks", *map(self._label, peers))
         return _section("Compared with others", _RATIOS, header, rows)
@@ -157,20 +157,21 @@ class Report:
         return f"{cell} [{wall:.2f}]"
 
     def _growth(self) -> Iterator[str]:
-        scaled = [load for load in self._samples if (load.mode, load.size) == ("echo", 16)]
-        scaled = [load for load in scaled if load.depth == 1]
+        scaled = [load for load in self._samples if load.mode == "growth"]
         rows = []
         for name in [*self._ours, *self._peers]:
-            costs = [
-                median(1e6 / sample.perCpuSecond for sample in self._samples[load].get(name, []))
-                for load in scaled
-                if name in self._samples[load]
-            ]
-            if len(costs) > 1:
-                cells = [f"{cost:.1f} µs ({cost / costs[0]:.2f})" for cost in costs]
-                rows.append([self._label(name), *cells, *[""] * (len(scaled) - len(cells))])
+            measured = [self._samples[load].get(name, []) for load in scaled]
+            if measured and all(measured):
+                costs = [[1e6 / sample.perCpuSecond for sample in line] for line in measured]
+                cells = [self._grown(name, costs[0], cost) for cost in costs]
+                rows.append([self._label(name), *cells])
         header = ("", *(f"{load.connections:,} connections" for load in scaled))
         return _section("As connections grow", _GROWTH, header, rows)
+
+    def _grown(self, name: str, few: list[float], many: list[float]) -> str:
+        growth = median(more / less for less, more in zip(few, many, strict=False))
+        missed = " **missed**" if name in self._ours and growth > GROWTH_PROMISE else ""
+        return f"{_spread(many, lambda cost: f'{cost:.1f}')} µs, {growth:.2f} times{missed}"
 
     def _memory(self) -> Iterator[str]:
         rows = []
@@ -208,7 +209,7 @@ class Report:
                 cell = _spread([sample.perCpuSecond for sample in samples]) if samples else ""
                 wall = [sample.perSecond for sample in samples]
                 row.append(f"{cell} [{_short(median(wall))}]" if samples else "")
-            if load.mode not in ("rate", "memory"):
+            if load.mode not in ("rate", "growth", "memory"):
                 rows.append(row)
         header = ("load", *map(self._label, names))
         return _section("Messages, deliveries, handshakes", _FIGURES, header, rows)
@@ -245,9 +246,13 @@ class Report:
         figure, ((scaled, sized, clients), (memory, latency, legend)) = pyplot.subplots(
             2, 3, figsize=(16, 9)
         )
-        curves = self._curves(lambda load: (load.size, load.depth) == (16, 1), "connections")
+        curves = self._curves(
+            lambda load: (load.size, load.depth) == (16, 1), "connections", "echo", "growth"
+        )
         self._draw(scaled, "messages per CPU second, by connections", curves)
-        curves = self._curves(lambda load: load.connections <= 64 and load.depth <= 4, "size")
+        curves = self._curves(
+            lambda load: load.connections <= 64 and load.depth <= 4, "size", "echo"
+        )
         self._draw(sized, "messages per CPU second, by bytes", curves)
         curves = self._curves(lambda load: load.depth == 1, "connections", "broadcast")
         self._draw(clients, "deliveries per CPU second, by clients", curves)
@@ -280,10 +285,10 @@ class Report:
         figure.savefig(file, metadata={"Date": None})
 
     def _curves(
-        self, isShown: Callable[[Load], bool], by: str, mode: str = "echo"
+        self, isShown: Callable[[Load], bool], by: str, *modes: str
     ) -> dict[str, dict[Any, float]]:
         curves: dict[str, dict[Any, float]] = {}
-        loads = [load for load in self._samples if load.mode == mode and isShown(load)]
+        loads = [load for load in self._samples if load.mode in modes and isShown(load)]
         for load in sorted(loads, key=attrgetter(by)):
             for name, samples in self._samples[load].items():
                 figure = median(sample.perCpuSecond for sample in samples)
