@@ -146,7 +146,7 @@ class Framing(ServerProtocol):
 
     def receive(self, data: bytes) -> list[Event]:
         """
-        @return: what C{data} means; what there is to answer is fetched with L{data_to_send}.
+        @return: what C{data} means; what there is to answer is fetched with C{data_to_send}.
         """
         self.receive_data(data)
         # They hold the frames that our received events were made of.
