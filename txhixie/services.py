@@ -128,8 +128,8 @@ class Broadcast:
     Tells everybody everything: C{New Connection: ID}, C{ID: message}, C{Connection Closed: ID}.
 
     What happens while a message is delivered waits until all have it, so that there is one order
-    for all. Messages that come in one go are delivered in one go, which is several times faster
-    with many members: each is looked at once, and not once for every message.
+    for all. Messages that come in one go are delivered in one go: each member is looked at once,
+    and not once for every message, which tells where there are many.
     """
 
     _log = Logger()

@@ -141,8 +141,8 @@ class UpgradeRequest(Request):
     adds to it in C{buildProtocol} go out with the handshake's answer. Its C{notifyFinish} tells
     when the connection is gone.
 
-    It is a fifth of what a handshake costs, and most applications look at the path or at nothing
-    at all. So the rest is there from when one looks at any of it.
+    To make all of it costs much of a handshake, and most applications look at the path or at
+    nothing at all. So the rest is there from when one looks at any of it.
 
     @ivar avatar: whoever the client logged in as, if it had to.
     """
