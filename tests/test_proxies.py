@@ -76,7 +76,9 @@ def test_hostBits(text: str, network: str) -> None:
     """A network with host bits set is refused, with what it might have meant."""
     with pytest.raises(ValueError, match="host bits set") as raised:
         parseNetwork(text)
-    assert str(raised.value) == f"{text!r} has host bits set: the network would be {network}"
+    # Python 3.13 writes an IPv4-mapped network with dots.
+    expected = ip_network(network)
+    assert str(raised.value) == f"{text!r} has host bits set: the network would be {expected}"
 
 
 @given(st.ip_addresses(), st.integers(0, 128))
