@@ -12,10 +12,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from importlib.metadata import version
-from ipaddress import IPv4Address
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from tempfile import TemporaryDirectory
@@ -26,6 +24,7 @@ from typing import Self
 
 import pytest
 
+from tests.certificates import selfSigned
 from tests.interop.server import PROJECT, Child, Server
 from tests.loopback import ANSWER
 from tests.support import IDIOMS, buildHead, frame
@@ -760,43 +759,6 @@ def test_unix() -> None:
                 assert (client.received, client.ending) == (client.goodbye, "EOF")
             server.process.wait(QUICK)
         assert not path.exists()
-
-
-def selfSigned(folder: Path) -> tuple[Path, Path]:
-    """
-    @return: the files of a new key and of its certificate, for 127.0.0.1.
-    """
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "txhixie test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, SHA256())
-    )
-    keyFile, certificateFile = folder / "key.pem", folder / "cert.pem"
-    keyFile.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
-    certificateFile.write_bytes(certificate.public_bytes(Encoding.PEM))
-    return keyFile, certificateFile
 
 
 @requirement("LOC-1")
