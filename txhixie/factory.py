@@ -11,11 +11,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+)
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
+from zope.interface import implementer
 
 from txhixie.accepting import Accepting
 from txhixie.admission import Admission
@@ -61,6 +66,7 @@ class Application(Protocol):
         """
 
 
+@implementer(IProtocolNegotiationFactory)
 class HixieFactory(Gathering, ServerFactory):
     """
     Serves an application to WebSocket clients of every dialect, and a site to everybody else.
@@ -254,6 +260,13 @@ class HixieFactory(Gathering, ServerFactory):
                 gone.callback(None)
 
     # What the reactor calls
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        @return: what TLS agrees on with clients that offer ALPN (RFC 7301): no WebSocket dialect
+            of ours runs over HTTP/2.
+        """
+        return [b"http/1.1"]
 
     def startFactory(self) -> None:
         """

@@ -5,6 +5,7 @@ The opening handshake of one connection: lines while the request head arrives, r
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
@@ -97,8 +98,10 @@ class Opening(LineReceiver):
         """
         self.MAX_LENGTH = self.factory.settings.maxHead
         if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
+            # TLS claims to run over TCP, also over a Unix socket.
+            with suppress(AttributeError):
+                self.transport.setTcpNoDelay(True)
+                self.transport.setTcpKeepAlive(True)
 
     def dataReceived(self, data: bytes) -> None:
         """

@@ -50,6 +50,8 @@ class HixieProtocol(Ending):
     _application: WebSocketProtocol | None = None
     # The opening handshake is complete.
     _open = False
+    # LineReceiver holds bytes that came while reading was paused.
+    _hasParked = False
 
     # What the connection is, for applications and logs
 
@@ -105,7 +107,10 @@ class HixieProtocol(Ending):
         then, and every step less shows in what a small message costs.
         """
         factory, connection = self.factory, self._connection
-        if not self._open or self._ending or self.paused or factory.gathering:
+        if not self._open or self._ending or self.paused or self._hasParked or factory.gathering:
+            # TLS delivers all records of one read, also those after a pause. What LineReceiver
+            # keeps of them must not be overtaken by what comes later.
+            self._hasParked = self.paused
             super().dataReceived(data)
             return
         assert connection is not None

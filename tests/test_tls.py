@@ -1,0 +1,162 @@
+"""TLS without a network: Twisted's TLS is the server, Python's own the client."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+from twisted.internet.ssl import CertificateOptions, PrivateCertificate
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from tests.certificates import selfSigned
+from tests.loopback import Recorder, echo
+from tests.support import IDIOMS, buildHead
+from txhixie import HixieFactory
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> CertificateOptions:
+    """The server's key and certificate."""
+    key, certificate = selfSigned(tmp_path_factory.mktemp("certificate"))
+    pair = PrivateCertificate.loadPEM(key.read_text() + certificate.read_text())
+    options: CertificateOptions = pair.options()
+    return options
+
+
+class _Wire(StringTransport):
+    """
+    The TCP below the server's TLS.
+
+    @ivar isFull: whether it asks to wait with everything it is given.
+    """
+
+    isFull = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.isFull and self.producer is not None:
+            self.producer.pauseProducing()
+
+    def drain(self) -> None:
+        """Ask for more again."""
+        self.isFull = False
+        if self.producer is not None:
+            self.producer.resumeProducing()
+
+
+class TLSClient:
+    """
+    A client of a server that has no network.
+
+    @ivar wire: the server's end of TCP.
+    @ivar tls: the client's end of TLS.
+    """
+
+    def __init__(
+        self,
+        certificate: CertificateOptions,
+        factory: HixieFactory,
+        clock: Clock,
+        *protocols: str,
+    ) -> None:
+        """
+        @param protocols: what it offers by ALPN.
+        """
+        wrapped = TLSMemoryBIOFactory(certificate, False, factory, clock)
+        wrapped.doStart()
+        self.server = wrapped.buildProtocol(None)
+        assert self.server is not None
+        self.wire = _Wire()
+        self.server.makeConnection(self.wire)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._in, self._out)
+        self._clock = clock
+        self._shakeHands()
+
+    def _shakeHands(self) -> None:
+        for _ in range(10):
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.exchange()
+            else:
+                self.exchange()
+                return
+        raise AssertionError("the TLS handshake does not end")
+
+    def exchange(self) -> None:
+        """Give the server in one go all that the client has to say, and take its answer."""
+        data = self._out.read()
+        if data:
+            self.server.dataReceived(data)
+        self._clock.advance(0)
+        self._in.write(self.wire.value())
+        self.wire.clear()
+
+    def send(self, *records: bytes) -> None:
+        """Send TLS records, all at once."""
+        for record in records:
+            self.tls.write(record)
+        self.exchange()
+
+    def receive(self) -> bytes:
+        """@return: what came since the last call."""
+        self.exchange()
+        received = b""
+        while True:
+            try:
+                received += self.tls.read(65536)
+            except ssl.SSLWantReadError:
+                return received
+
+
+@pytest.mark.parametrize(
+    ("offered", "agreed"),
+    [
+        ([], None),
+        (["http/1.1"], "http/1.1"),
+        (["h2", "http/1.1"], "http/1.1"),
+    ],
+)
+def test_alpn(certificate: CertificateOptions, offered: list[str], agreed: str | None) -> None:
+    """A client that offers HTTP/1.1 by ALPN gets it; one that does not is served all the same."""
+    clock = Clock()
+    client = TLSClient(certificate, HixieFactory(Recorder(), reactor=clock), clock, *offered)
+    assert client.tls.selected_alpn_protocol() == agreed
+    client.send(buildHead("hixie-76") + IDIOMS["hixie-76"].preamble)
+    assert client.receive().startswith(b"HTTP/1.1 101 ")
+
+
+def test_alpnWithoutHTTP(certificate: CertificateOptions) -> None:
+    """A client that offers only what is not spoken here is refused (RFC 7301 section 3.2)."""
+    clock = Clock()
+    with pytest.raises(ssl.SSLError):
+        TLSClient(certificate, HixieFactory(Recorder(), reactor=clock), clock, "h2")
+
+
+@pytest.mark.parametrize("dialect", IDIOMS)
+def test_recordsAfterPause(certificate: CertificateOptions, dialect: str) -> None:
+    """TLS delivers all records of one read, also after a pause: they wait, in their order."""
+    clock = Clock()
+    recorder = Recorder(textMessageReceived=lambda made, text: echo(made, text * 10))
+    client = TLSClient(certificate, HixieFactory(recorder, reactor=clock), clock)
+    idiom = IDIOMS[dialect]
+    client.send(buildHead(dialect) + idiom.preamble)
+    client.receive()
+    texts = [letter * 12_000 for letter in "abc"]
+    client.wire.isFull = True
+    client.send(*map(idiom.clientText, texts))
+    assert len(recorder.made[0].calls) == 3
+    client.wire.drain()
+    client.send(idiom.clientText("end"))
+    assert recorder.made[0].calls[2:] == [f"text: {text}" for text in [*texts, "end"]]
+    assert client.receive() == b"".join(
+        map(idiom.serverText, [text * 10 for text in (*texts, "end")])
+    )
