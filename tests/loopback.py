@@ -27,13 +27,13 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 from tests.support import IDIOMS, buildHead
 from txhixie import HixieFactory, HixieProtocol, Settings
-from txhixie.counters import EVENTS
+from txhixie.websocket.counters import EVENTS
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
     from twisted.web.server import Request, Site
 
-    from txhixie.factory import Application
+    from txhixie.server.factory import Application
 
 HEAD75 = (
     b"GET /demo?x=1 HTTP/1.1\r\n"

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from txhixie.connection import Connection, Event
-from txhixie.dialects import choose
-from txhixie.head import HandshakeError, RequestHead
+from txhixie.dialects.choosing import choose
+from txhixie.dialects.connection import Connection, Event
+from txhixie.dialects.head import HandshakeError, RequestHead
 from txhixie.settings import Settings
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from tests.loopback import HEAD75, Poller
 from txhixie import Echo, HixieFactory, Settings
-from txhixie.accepting import Accepting, ControlledEndpoint, descriptorLimit
+from txhixie.server.accepting import Accepting, ControlledEndpoint, descriptorLimit
 
 
 @implementer(IListeningPort)

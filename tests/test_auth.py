@@ -30,11 +30,12 @@ from zope.interface import Interface, implementer
 
 from tests.loopback import HEAD75, REPLY75, LoopbackCase, Recorder, Recording, TCPWire
 from tests.support import parseHead
-from txhixie import HandshakeError, auth
-from txhixie.auth import Authenticated, guarded, portalFor
+from txhixie import HandshakeError
 from txhixie.console import Console
-from txhixie.proxies import Forwarded
-from txhixie.web import Okay, UpgradeRequest
+from txhixie.web import auth
+from txhixie.web.auth import Authenticated, guarded, portalFor
+from txhixie.web.proxies import Forwarded
+from txhixie.web.request import Okay, UpgradeRequest
 
 CHALLENGE = b'WWW-Authenticate: Basic realm="txhixie", charset="UTF-8"\r\n'
 ALICE = b"Basic " + b64encode(b"alice:sesame")

@@ -1,4 +1,4 @@
-"""The contract of L{txhixie.connection.Connection}, for every dialect."""
+"""The contract of L{txhixie.dialects.connection.Connection}, for every dialect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tests.support import (
     openConnection,
     refusal,
 )
-from txhixie.connection import (
+from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie.dialects.connection import (
     CloseCode,
     Closed,
     Connection,
@@ -24,7 +25,6 @@ from txhixie.connection import (
     State,
     originAllowed,
 )
-from txhixie.dialects import DIALECT_NAMES
 from txhixie.settings import Settings
 
 DEFLATE = (b"Sec-WebSocket-Extensions", b"permessage-deflate")

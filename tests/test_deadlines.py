@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txhixie.deadlines import Deadlines
+from txhixie.websocket.deadlines import Deadlines
 
 
 class DeadlinesTests(SynchronousTestCase):

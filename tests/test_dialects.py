@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from tests.support import IDIOMS, buildHead, case, connect, parseHead, refusal
-from txhixie.dialects import DIALECT_NAMES, DIALECTS, choose
+from txhixie.dialects.choosing import DIALECT_NAMES, DIALECTS, choose
 from txhixie.settings import Settings
 
 Changes = Mapping[bytes, bytes | None]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from txhixie import Settings
-from txhixie.counters import EVENTS
 from txhixie.tap import Options, numberOptions
+from txhixie.websocket.counters import EVENTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 

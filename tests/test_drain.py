@@ -19,7 +19,7 @@ from tests.loopback import (
     ownLines,
 )
 from txhixie import HixieProtocol
-from txhixie.server import HixieService
+from txhixie.server.service import HixieService
 
 PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

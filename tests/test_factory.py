@@ -30,9 +30,10 @@ from tests.loopback import (
     frame,
     ownLines,
 )
-from txhixie import Echo, HixieFactory, Settings, State, WebSocketDone, WebSocketLost, factory
-from txhixie.counters import EVENTS
-from txhixie.dialects import DIALECT_NAMES
+from txhixie import Echo, HixieFactory, Settings, State, WebSocketDone, WebSocketLost
+from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie.server import factory
+from txhixie.websocket.counters import EVENTS
 
 requirement = pytest.mark.requirement
 

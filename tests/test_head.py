@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support import buildHead, case, parseHead
-from txhixie.head import HandshakeError, RequestHead
+from txhixie.dialects.head import HandshakeError, RequestHead
 
 
 @pytest.mark.requirement("D-03")

@@ -31,7 +31,7 @@ from tests.vectors.hixie import (
     Handshake,
     Outcome,
 )
-from txhixie.connection import (
+from txhixie.dialects.connection import (
     CloseCode,
     Closed,
     Discarded,
@@ -40,8 +40,8 @@ from txhixie.connection import (
     Opened,
     UnsupportedMessage,
 )
-from txhixie.head import HandshakeError
-from txhixie.hixie import challengeResponse, frameText, keyNumber, location
+from txhixie.dialects.head import HandshakeError
+from txhixie.dialects.hixie import challengeResponse, frameText, keyNumber, location
 from txhixie.settings import Settings
 
 NAMES = ("hixie-75", "hixie-76")

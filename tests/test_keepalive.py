@@ -33,7 +33,7 @@ from tests.loopback import (
 from tests.support import IDIOMS, buildHead
 from tests.support import frame as modernFrame
 from txhixie import CloseCode, Echo, HixieFactory, Settings, WebSocketDone, WebSocketLost
-from txhixie.keepalive import watchPeer
+from txhixie.websocket.keepalive import watchPeer
 
 # The dialects by whether they have pings.
 OLD, MODERN = ("hixie-75", "hixie-76"), ("hybi-07", "hybi-08", "rfc6455")

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.loopback import Descriptor, LoopbackCase, Poller, Recording, frame
 from tests.support import buildHead
 from txhixie import HixieProtocol
-from txhixie.pacing import adaptRead
+from txhixie.websocket.pacing import adaptRead
 
 
 class AdaptTests(SynchronousTestCase):

@@ -26,10 +26,10 @@ from tests.support import (
     openConnection,
     parseHead,
 )
-from txhixie.connection import CloseCode, Closed, Event, Failed, Pong
-from txhixie.dialects import DIALECT_NAMES, choose
-from txhixie.head import HandshakeError
-from txhixie.hixie import keyNumber
+from txhixie.dialects.choosing import DIALECT_NAMES, choose
+from txhixie.dialects.connection import CloseCode, Closed, Event, Failed, Pong
+from txhixie.dialects.head import HandshakeError
+from txhixie.dialects.hixie import keyNumber
 from txhixie.settings import Settings
 
 LIMIT = 20

@@ -12,7 +12,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txhixie.ratelimit import LimitedLogger, printable
+from txhixie.websocket.ratelimit import LimitedLogger, printable
 
 
 class LimitedLoggerTests(SynchronousTestCase):

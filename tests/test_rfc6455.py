@@ -45,8 +45,8 @@ from tests.vectors.rfc6455 import (
     Frames,
     Outcome,
 )
-from txhixie import framing, rfc6455
-from txhixie.connection import (
+from txhixie.dialects import framing, rfc6455
+from txhixie.dialects.connection import (
     CloseCode,
     Closed,
     Connection,

@@ -11,13 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.loopback import CLOSE, HANDSHAKES, LoopbackCase, Wire, frame
 from txhixie import Broadcast, Echo
-from txhixie.services import SERVICES, Routes
+from txhixie.applications.broadcast import SERVICES, Routes
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol, WebSocketTransport
 
-    from txhixie.factory import Application
+    from txhixie.server.factory import Application
 
 
 class Client:

@@ -26,11 +26,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
 from txhixie import Broadcast, Echo, Settings
-from txhixie.dialects import DIALECT_NAMES
-from txhixie.server import HixieService
-from txhixie.services import SERVICES, Routes
+from txhixie.applications.broadcast import SERVICES, Routes
+from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie.server.service import HixieService
 from txhixie.tap import Options, makeService
-from txhixie.web import Okay
+from txhixie.web.request import Okay
 
 
 class Application:

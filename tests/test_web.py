@@ -26,7 +26,7 @@ from tests.loopback import (
     Wire,
 )
 from txhixie import HandshakeError
-from txhixie.web import UpgradeRequest
+from txhixie.web.request import UpgradeRequest
 
 requirement = pytest.mark.requirement
 

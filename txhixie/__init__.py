@@ -2,14 +2,14 @@
 WebSockets for Twisted, in every dialect a browser ever shipped, on one port.
 """
 
-from txhixie.auth import Authenticated
-from txhixie.connection import CloseCode, State, UnsupportedMessage
-from txhixie.ending import WebSocketDone, WebSocketLost
-from txhixie.factory import HixieFactory
-from txhixie.head import HandshakeError
-from txhixie.protocol import HixieProtocol
-from txhixie.services import Broadcast, Echo
+from txhixie.applications.broadcast import Broadcast, Echo
+from txhixie.dialects.connection import CloseCode, State, UnsupportedMessage
+from txhixie.dialects.head import HandshakeError
+from txhixie.server.ending import WebSocketDone, WebSocketLost
+from txhixie.server.factory import HixieFactory
+from txhixie.server.protocol import HixieProtocol
 from txhixie.settings import Settings
+from txhixie.web.auth import Authenticated
 
 __all__ = [
     "Authenticated",

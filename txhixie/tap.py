@@ -15,18 +15,18 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 from twisted.python.reflect import namedAny
 
-from txhixie.auth import Authenticated, guarded, portalFor
+from txhixie.applications.broadcast import SERVICES, Routes
 from txhixie.console import Console
-from txhixie.dialects import DIALECT_NAMES
-from txhixie.factory import HixieFactory
-from txhixie.proxies import TrustedProxies
-from txhixie.server import HixieService, oneLine
-from txhixie.services import SERVICES, Routes
+from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie.server.factory import HixieFactory
+from txhixie.server.service import HixieService, oneLine
 from txhixie.settings import SLOW_POLICIES, Settings
-from txhixie.web import Okay
+from txhixie.web.auth import Authenticated, guarded, portalFor
+from txhixie.web.proxies import TrustedProxies
+from txhixie.web.request import Okay
 
 if TYPE_CHECKING:
-    from txhixie.factory import Application
+    from txhixie.server.factory import Application
 
 _DEFAULTS = Settings()
 _LOCATION = re.compile(r"wss?://(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::([0-9]{1,5}))?")

@@ -15,7 +15,7 @@ from twisted.internet import tcp
 from twisted.web import http
 
 from txhixie import HixieProtocol
-from txhixie.connection import Connection
+from txhixie.dialects.connection import Connection
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

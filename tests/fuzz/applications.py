@@ -14,8 +14,8 @@ from twisted.internet.task import Clock
 
 from tests.loopback import FINISHED, STARTED, Producer, Recorder, Recording, echo
 from txhixie import HandshakeError
-from txhixie.auth import Authenticated, portalFor
-from txhixie.factory import Application
+from txhixie.server.factory import Application
+from txhixie.web.auth import Authenticated, portalFor
 
 
 class Planned(Exception):

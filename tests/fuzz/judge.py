@@ -15,8 +15,8 @@ from tests.fuzz.runner import Conversation, Cutter, Log, Outcome, cutter
 from tests.fuzz.scenario import Scenario
 from tests.loopback import FINISHED
 from tests.support import IDIOMS, buildHead, parseHead
-from txhixie.connection import Closed, Event, Failed, Pong
-from txhixie.dialects import choose
+from txhixie.dialects.choosing import choose
+from txhixie.dialects.connection import Closed, Event, Failed, Pong
 
 # Seconds that a conversation may take, with this much for each byte.
 _SECONDS, _SECONDS_A_BYTE = 0.5, 200e-6

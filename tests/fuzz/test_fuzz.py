@@ -25,10 +25,10 @@ from tests.fuzz.scenario import Action, Scenario, Step
 from tests.support import IDIOMS, buildHead, clientFrame
 from tests.vectors import hixie, rfc6455
 from txhixie import HixieFactory, HixieProtocol
-from txhixie.connection import CloseCode, Event
-from txhixie.deadlines import Deadlines
-from txhixie.hixie import Hixie76, HixieConnection
-from txhixie.rfc6455 import Rfc6455
+from txhixie.dialects.connection import CloseCode, Event
+from txhixie.dialects.hixie import Hixie76, HixieConnection
+from txhixie.dialects.rfc6455 import Rfc6455
+from txhixie.websocket.deadlines import Deadlines
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -282,7 +282,7 @@ def test_findsWrongAnswer(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     a wrong answer to the challenge,
     """
-    monkeypatch.setattr("txhixie.hixie.challengeResponse", lambda *parts: bytes(16))
+    monkeypatch.setattr("txhixie.dialects.hixie.challengeResponse", lambda *parts: bytes(16))
     assert found(log, HELLO) == "malformed output"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from txhixie.connection import CloseCode, Closed, Discarded
+from txhixie.dialects.connection import CloseCode, Closed, Discarded
 
 
 class Challenge(NamedTuple):

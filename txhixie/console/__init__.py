@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, cast
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
 
-from txhixie.web import keepOutOfLog
+from txhixie.web.request import keepOutOfLog
 
 if TYPE_CHECKING:
     from collections.abc import Reversible
 
     from twisted.web.server import Request
 
-    from txhixie.factory import HixieFactory
-    from txhixie.protocol import HixieProtocol
+    from txhixie.server.factory import HixieFactory
+    from txhixie.server.protocol import HixieProtocol
 
 # What the page may load, and from where. Browsers that do not know the field ignore it.
 _POLICY = (

@@ -20,8 +20,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SEND_EOF
 from websockets.server import ServerProtocol
 
-from txhixie.connection import CloseCode, Closed, Event, Failed, Pong
-from txhixie.head import HandshakeError
+from txhixie.dialects.connection import CloseCode, Closed, Event, Failed, Pong
+from txhixie.dialects.head import HandshakeError
 from txhixie.settings import Settings
 
 try:

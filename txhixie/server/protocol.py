@@ -12,8 +12,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txhixie.admission import comeAgain
-from txhixie.connection import (
+from txhixie.dialects.connection import (
     CloseCode,
     Closed,
     Connection,
@@ -23,15 +22,16 @@ from txhixie.connection import (
     Opened,
     Pong,
 )
-from txhixie.ending import Ending
-from txhixie.keepalive import watchPeer
-from txhixie.pacing import MUCH, adaptRead
-from txhixie.ratelimit import printable
+from txhixie.server.admission import comeAgain
+from txhixie.server.ending import Ending
+from txhixie.websocket.keepalive import watchPeer
+from txhixie.websocket.pacing import MUCH, adaptRead
+from txhixie.websocket.ratelimit import printable
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
 
-    from txhixie.web import UpgradeRequest
+    from txhixie.web.request import UpgradeRequest
 
 
 class HixieProtocol(Ending):

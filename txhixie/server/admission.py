@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from txhixie.head import HandshakeError
+from txhixie.dialects.head import HandshakeError
 
 # Seconds after which a client that is turned away may come again: not all at the same time.
 _RETRY_AFTER = (5, 15)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha1
 from typing import ClassVar
 
-from txhixie.connection import (
+from txhixie.dialects.connection import (
     CloseCode,
     Connection,
     Event,
@@ -19,8 +19,8 @@ from txhixie.connection import (
     State,
     checkOrigin,
 )
-from txhixie.framing import END, OPENED, Framing, framePing, frameText
-from txhixie.head import HandshakeError, RequestHead
+from txhixie.dialects.framing import END, OPENED, Framing, framePing, frameText
+from txhixie.dialects.head import HandshakeError, RequestHead
 from txhixie.settings import Settings
 
 _CONNECTING, _OPEN, _CLOSING, _CLOSED = State

@@ -13,7 +13,7 @@ from enum import IntEnum
 from hashlib import md5
 from typing import ClassVar
 
-from txhixie.connection import (
+from txhixie.dialects.connection import (
     CloseCode,
     Closed,
     Connection,
@@ -24,7 +24,7 @@ from txhixie.connection import (
     State,
     checkOrigin,
 )
-from txhixie.head import HandshakeError, RequestHead
+from txhixie.dialects.head import HandshakeError, RequestHead
 from txhixie.settings import Settings
 
 _OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED

@@ -15,7 +15,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import ClassVar, TypeAlias
 
-from txhixie.head import HandshakeError, RequestHead
+from txhixie.dialects.head import HandshakeError, RequestHead
 from txhixie.settings import Settings
 
 

@@ -22,22 +22,22 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
-from txhixie.accepting import Accepting
-from txhixie.admission import Admission
-from txhixie.counters import EVENTS
-from txhixie.deadlines import Deadlines
-from txhixie.dialects import DIALECT_NAMES
-from txhixie.ending import Ending
-from txhixie.framing import ACCELERATED
-from txhixie.gathering import Gathering
-from txhixie.head import HandshakeError
-from txhixie.messagelog import LoggedProtocol
-from txhixie.opening import Opening
-from txhixie.protocol import HixieProtocol
-from txhixie.proxies import TrustedProxies
-from txhixie.ratelimit import LimitedLogger
+from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie.dialects.framing import ACCELERATED
+from txhixie.dialects.head import HandshakeError
+from txhixie.server.accepting import Accepting
+from txhixie.server.admission import Admission
+from txhixie.server.ending import Ending
+from txhixie.server.messagelog import LoggedProtocol
+from txhixie.server.opening import Opening
+from txhixie.server.protocol import HixieProtocol
 from txhixie.settings import SLOW_POLICIES, Settings
-from txhixie.web import makeSite
+from txhixie.web.proxies import TrustedProxies
+from txhixie.web.request import makeSite
+from txhixie.websocket.counters import EVENTS
+from txhixie.websocket.deadlines import Deadlines
+from txhixie.websocket.ratelimit import LimitedLogger
+from txhixie.websocket.turn import Gathering
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
@@ -364,7 +364,7 @@ class HixieFactory(Gathering, ServerFactory):
         """
         Count something that happened.
 
-        @param event: one of L{txhixie.counters.EVENTS}.
+        @param event: one of L{txhixie.websocket.counters.EVENTS}.
         @param number: the status or close code, in those that have one.
         """
         self._events[event] += 1

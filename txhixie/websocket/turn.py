@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from twisted.python.failure import Failure
 
-from txhixie.ratelimit import LimitedLogger
+from txhixie.websocket.ratelimit import LimitedLogger
 
 if TYPE_CHECKING:
-    from txhixie.sending import Sending
+    from txhixie.server.sending import Sending
 
 _P = ParamSpec("_P")
 

@@ -22,13 +22,13 @@ from twisted.web.iweb import ICredentialFactory
 from twisted.web.resource import IResource
 from zope.interface import Interface, implementer
 
-from txhixie.head import HandshakeError
+from txhixie.dialects.head import HandshakeError
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol
 
-    from txhixie.factory import Application
+    from txhixie.server.factory import Application
 
 _BASIC = re.compile(rb"basic +(.+)", re.IGNORECASE)
 # RFC 7617 section 2 has them in neither part, and some checkers fail on them.

@@ -15,18 +15,18 @@ from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from txhixie.admission import comeAgain
-from txhixie.connection import Connection
-from txhixie.dialects import choose
-from txhixie.head import HandshakeError, RequestHead
-from txhixie.proxies import Forwarded, forwarded
-from txhixie.ratelimit import printable
-from txhixie.web import UpgradeRequest, serveHTTP
+from txhixie.dialects.choosing import choose
+from txhixie.dialects.connection import Connection
+from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.server.admission import comeAgain
+from txhixie.web.proxies import Forwarded, forwarded
+from txhixie.web.request import UpgradeRequest, serveHTTP
+from txhixie.websocket.ratelimit import printable
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketProtocol
 
-    from txhixie.factory import HixieFactory
+    from txhixie.server.factory import HixieFactory
 
 _TLS_HANDSHAKE = b"\x16"
 

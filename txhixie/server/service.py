@@ -17,8 +17,8 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.reflect import safe_str
 
-from txhixie.accepting import ControlledEndpoint
-from txhixie.factory import HixieFactory
+from txhixie.server.accepting import ControlledEndpoint
+from txhixie.server.factory import HixieFactory
 
 
 class _CannotStart(SystemExit, Exception):

@@ -11,8 +11,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from twisted.python.failure import Failure
 
-from txhixie.connection import CloseCode, Closed, Connection, Failed, mayBeSent
-from txhixie.sending import Sending
+from txhixie.dialects.connection import CloseCode, Closed, Connection, Failed, mayBeSent
+from txhixie.server.sending import Sending
 
 
 class WebSocketDone(ConnectionDone):

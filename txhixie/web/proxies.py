@@ -18,7 +18,7 @@ from ipaddress import (
     ip_network,
 )
 
-from txhixie.head import RequestHead
+from txhixie.dialects.head import RequestHead
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

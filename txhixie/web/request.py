@@ -16,8 +16,8 @@ from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
-from txhixie.head import HandshakeError, RequestHead
-from txhixie.proxies import Forwarded
+from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.web.proxies import Forwarded
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from twisted.logger import Logger
 
-from txhixie.connection import Event
-from txhixie.protocol import HixieProtocol
+from txhixie.dialects.connection import Event
+from txhixie.server.protocol import HixieProtocol
 
 # As much of a message as is logged.
 _SHOWN = 200

@@ -4,10 +4,10 @@ The table of dialects, and which of them a request speaks.
 
 from __future__ import annotations
 
-from txhixie.connection import Connection
-from txhixie.head import HandshakeError, RequestHead
-from txhixie.hixie import Hixie75, Hixie76
-from txhixie.rfc6455 import Hybi07, Hybi08, Rfc6455
+from txhixie.dialects.connection import Connection
+from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.dialects.hixie import Hixie75, Hixie76
+from txhixie.dialects.rfc6455 import Hybi07, Hybi08, Rfc6455
 
 # In the order they are asked whether they recognize a request: a version number wins over the
 # keys of Hixie-76, and those over Hixie-75, which has nothing of its own. A dialect plugs in here.

@@ -10,9 +10,9 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport, ISystemHandle
 from zope.interface import implementer
 
-from txhixie.connection import State
-from txhixie.opening import Opening
-from txhixie.pacing import FIRST
+from txhixie.dialects.connection import State
+from txhixie.server.opening import Opening
+from txhixie.websocket.pacing import FIRST
 
 if TYPE_CHECKING:
     from socket import socket

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol, WebSocketTransport
 
-    from txhixie.factory import Application
+    from txhixie.server.factory import Application
 
 
 class _EchoProtocol:

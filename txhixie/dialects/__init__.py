@@ -1,0 +1,3 @@
+"""
+The dialects, without Twisted: bytes in, events and bytes out.
+"""

@@ -1,0 +1,3 @@
+"""
+The server: the protocol and factory of its connections, and the service that listens.
+"""

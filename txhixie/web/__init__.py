@@ -1,0 +1,3 @@
+"""
+All contact with twisted.web: requests, sites, and what HTTP says about a client.
+"""

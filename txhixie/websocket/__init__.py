@@ -1,0 +1,3 @@
+"""
+One open WebSocket. It knows transports and clocks, but neither HTTP nor factories.
+"""
