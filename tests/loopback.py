@@ -28,12 +28,13 @@ from zope.interface import directlyProvides, implementer, providedBy
 from tests.support import IDIOMS, buildHead
 from txhixie import HixieFactory, HixieProtocol, Settings
 from txhixie.websocket.counters import EVENTS
+from txhixie.websocket.websocket import WebSocket
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
     from twisted.web.server import Request, Site
 
-    from txhixie.server.factory import Application
+    from txhixie.application import Application
 
 HEAD75 = (
     b"GET /demo?x=1 HTTP/1.1\r\n"
@@ -202,6 +203,15 @@ class Wire(StringTransport):
         self._unread = b""
         protocol.makeConnection(self)
 
+    # The server's side
+
+    @property
+    def webSocket(self) -> WebSocket:
+        """What the application has, once it has accepted the connection."""
+        webSocket = self.protocol.webSocket
+        assert webSocket is not None
+        return webSocket
+
     # The client's side
 
     def send(self, data: bytes) -> None:
@@ -239,6 +249,16 @@ class Wire(StringTransport):
             self.protocol.dataReceived(data)
 
     # The transport
+
+    def fill(self) -> None:
+        """Ask the server to write no more: the client does not read."""
+        assert self.producer is not None
+        self.producer.pauseProducing()
+
+    def drain(self) -> None:
+        """Ask for more again: the client has read everything."""
+        assert self.producer is not None
+        self.producer.resumeProducing()
 
     def write(self, data: bytes) -> None:
         assert data, "an empty write"
@@ -361,6 +381,13 @@ class Descriptor(FileDescriptor):
         self.room -= size
         self.taken += data[:size]
         return size
+
+    @property
+    def webSocket(self) -> WebSocket:
+        """What the application has, once it has accepted the connection."""
+        webSocket = self.protocol.webSocket
+        assert webSocket is not None
+        return webSocket
 
     def getHandle(self) -> Descriptor:
         return self

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from txhixie.dialects.choosing import choose
-from txhixie.dialects.connection import Connection, Event
+from txhixie.dialects.connection import Connection, State
 from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.dialects.opening import ServerOpening
 from txhixie.settings import Settings
 
 if TYPE_CHECKING:
@@ -177,14 +178,76 @@ def parseHead(head: bytes) -> RequestHead:
     return RequestHead.parse(head.removesuffix(b"\r\n\r\n").split(b"\r\n"))
 
 
-def connect(head: bytes, settings: Settings = Settings(), secure: bool = False) -> Connection:
+@dataclass(frozen=True)
+class Opened:
+    """
+    The opening handshake is complete.
+    """
+
+
+class Served:
+    """
+    A server's connection from its request on: an opening handshake, and the connection that it
+    opens. It is used like a connection; what is sent early waits for the handshake.
+    """
+
+    def __init__(self, opening: ServerOpening) -> None:
+        self.opening = opening
+        self.connection = opening.connection()
+        self._tail = b""
+        self._isOpen = False
+        self._reply = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol agreed on."""
+        return self.opening.subprotocol
+
+    @property
+    def state(self) -> State:
+        """The C{readyState}."""
+        state = self.connection.state
+        return State.CONNECTING if not self._isOpen and state is State.OPEN else state
+
+    def accept(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> list[Any]:
+        """Answer the handshake."""
+        self._reply = self.opening.reply(fields)
+        return [*self.receiveData(b"")]
+
+    def receiveData(self, data: bytes) -> Iterable[Any]:
+        """Read what follows the request head."""
+        if self._isOpen:
+            return self.connection.receiveData(data)
+        missing = self.opening.tailSize - len(self._tail)
+        self._tail += data[:missing]
+        if len(self._tail) < self.opening.tailSize:
+            return []
+        self.connection.sendFirst(self._reply + self.opening.complete(self._tail))
+        self._reply = b""
+        self._isOpen = True
+        return [Opened(), *self.connection.receiveData(data[missing:])]
+
+    def dataToSend(self) -> bytes:
+        """Fetch the bytes to send."""
+        if self._isOpen:
+            return self.connection.dataToSend()
+        reply, self._reply = self._reply, b""
+        return reply
+
+
+def connect(head: bytes, settings: Settings = Settings(), secure: bool = False) -> Served:
     """
     The connection of a request, before it is answered.
     """
     parsed = parseHead(head)
     dialect = choose(parsed, settings.dialects)
     assert dialect is not None
-    return dialect(parsed, settings, secure)
+    opening = dialect(parsed, settings, secure)
+    opening.checkSubprotocol()
+    return Served(opening)
 
 
 def refusal(head: bytes, settings: Settings = Settings()) -> HandshakeError:
@@ -200,11 +263,11 @@ def openConnection(dialect: str, settings: Settings = Settings()) -> Connection:
     """
     A connection whose handshake is complete, and its answer fetched.
     """
-    connection = connect(buildHead(dialect), settings)
-    connection.accept()
-    connection.receiveData(IDIOMS[dialect].preamble)
-    connection.dataToSend()
-    return connection
+    served = connect(buildHead(dialect), settings)
+    served.accept()
+    served.receiveData(IDIOMS[dialect].preamble)
+    served.dataToSend()
+    return served.connection
 
 
 def cuts(data: bytes) -> Iterator[list[bytes]]:
@@ -218,7 +281,7 @@ def cuts(data: bytes) -> Iterator[list[bytes]]:
             yield [data[:at], data[at:]]
 
 
-def feed(connection: Connection, *pieces: bytes) -> list[Event]:
+def feed(connection: Connection | Served, *pieces: bytes) -> list[Any]:
     """
     Have a connection receive pieces of data, and return all events.
     """
@@ -269,10 +332,10 @@ def compressing(settings: Settings, offer: bytes = b"permessage-deflate") -> Con
     An open RFC 6455 connection that was offered compression, and its answer fetched.
     """
     head = buildHead("rfc6455", extra=[(b"Sec-WebSocket-Extensions", offer)])
-    connection = connect(head, replace(settings, compression=True))
-    connection.accept()
-    connection.dataToSend()
-    return connection
+    served = connect(head, replace(settings, compression=True))
+    served.accept()
+    served.dataToSend()
+    return served.connection
 
 
 def heldBytes(*things: object) -> int:

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.loopback import HEAD75, HEAD76, KEY3, LoopbackCase, TCPWire, Wire
 from tests.support import IDIOMS, buildHead, heldBytes
 from txhixie import HandshakeError
-from txhixie.server.admission import Admission, comeAgain
+from txhixie.dialects.head import comeAgain
+from txhixie.server.admission import Admission
 
 PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 MALFORMED = b"GET /\r\n"

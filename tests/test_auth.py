@@ -35,7 +35,8 @@ from txhixie.console import Console
 from txhixie.web import auth
 from txhixie.web.auth import Authenticated, guarded, portalFor
 from txhixie.web.proxies import Forwarded
-from txhixie.web.request import Okay, UpgradeRequest
+from txhixie.web.request import UpgradeRequest
+from txhixie.web.site import Okay
 
 CHALLENGE = b'WWW-Authenticate: Basic realm="txhixie", charset="UTF-8"\r\n'
 ALICE = b"Basic " + b64encode(b"alice:sesame")
@@ -203,7 +204,7 @@ class CredentialsTests(AuthenticatedCase):
         wire = self.assertLetIn(handshake(ALICE), b"alice")
         request = self.asked.made[0].request
         assert (request.getUser(), request.getPassword()) == (b"alice", b"sesame")
-        assert request is wire.protocol.request
+        assert request is wire.webSocket.request
 
 
 class ComparisonTests(AuthenticatedCase):
@@ -367,12 +368,11 @@ class ApplicationTests(AuthenticatedCase):
         assert wire.take() == REPLY75
 
     def test_works(self) -> None:
-        """The protocol it answers is the one that is told everything, and by no detour."""
+        """The protocol it answers is the one that is told everything."""
         wire = self.decide(lambda recording: recording)
         wire.take()
         wire.send(b"\0hello\xff")
         assert self.asked.made[0].calls[-1] == "text: hello"
-        assert wire.protocol._application is self.asked.made[0]
 
     def test_refuses(self) -> None:
         """None refuses with 404, an error with its own status, at once or later."""
@@ -444,7 +444,12 @@ class LogoutTests(AuthenticatedCase):
         """@return: a handshake as applications are shown it."""
         wire = self.connect()
         return UpgradeRequest(
-            parseHead(head), self.factory.site, wire, Forwarded(), lambda request: None
+            parseHead(head),
+            self.factory.site,
+            wire,
+            Forwarded(),
+            "hixie-76",
+            lambda request: None,
         )
 
     def ask(self, request: UpgradeRequest) -> Deferred[Any]:

@@ -7,6 +7,7 @@ import pytest
 from tests.support import (
     IDIOMS,
     Idiom,
+    Opened,
     buildHead,
     connect,
     cuts,
@@ -16,15 +17,9 @@ from tests.support import (
     refusal,
 )
 from txhixie.dialects.choosing import DIALECT_NAMES
-from txhixie.dialects.connection import (
-    CloseCode,
-    Closed,
-    Connection,
-    Failed,
-    Opened,
-    State,
-    originAllowed,
-)
+from txhixie.dialects.connection import Connection, State
+from txhixie.dialects.events import CloseCode, Closed, Failed
+from txhixie.dialects.opening import originAllowed
 from txhixie.settings import Settings
 
 DEFLATE = (b"Sec-WebSocket-Extensions", b"permessage-deflate")

@@ -198,14 +198,12 @@ class DialectTests(ConsoleCase):
         wire.lose()
         assert self.ask() == {"dialect": None}
 
-    def test_newest(self) -> None:
-        """The newest thousand connections are looked through, and no more."""
+    def test_many(self) -> None:
+        """It is found among any number of connections."""
         self.join(f"console={TOKEN}")
-        for _ in range(999):
+        for _ in range(1000):
             self.join("")
         assert self.ask() == {"dialect": "hixie-75"}
-        self.join("")
-        assert self.ask() == {"dialect": None}
 
     def test_badTokens(self) -> None:
         """A token is long and there is one of it: it is to be random."""

@@ -170,7 +170,7 @@ class NewcomerTests(LoopbackCase):
 
     def test_serviceAgain(self) -> None:
         """A service that starts again lets everybody in again."""
-        service = HixieService(self.factory, [])
+        service = HixieService(self.factory)
         for _ in range(2):
             service.startService()
             self.factory.doStart()
@@ -201,7 +201,7 @@ class BacklogTests(LoopbackCase):
         descriptor.take()
         descriptor.room = 0
         for text in ("first", "second"):
-            protocol.sendTextMessage(text)
+            protocol.webSocket.sendTextMessage(text)
         return descriptor
 
     def turns(self, seconds: float) -> None:

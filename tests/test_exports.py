@@ -10,18 +10,24 @@ import txhixie
 def test_face() -> None:
     """The package offers these names and no others."""
     expected = [
+        "Application",
         "Authenticated",
         "Broadcast",
         "CloseCode",
+        "Console",
         "Echo",
         "HandshakeError",
         "HixieFactory",
         "HixieProtocol",
+        "HixieService",
+        "Routes",
         "Settings",
         "State",
         "UnsupportedMessage",
         "WebSocketDone",
         "WebSocketLost",
+        "WebSocketProtocol",
+        "WebSocketTransport",
     ]
     assert expected == txhixie.__all__
     public = {

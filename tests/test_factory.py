@@ -50,11 +50,11 @@ class ConnectionsTests(LoopbackCase):
         wire.send(KEY3)
         other = self.open("hixie-75")
         assert dict(self.factory.connections) == {
-            wire.protocol.id: wire.protocol,
-            other.protocol.id: other.protocol,
+            wire.webSocket.id: wire.webSocket,
+            other.webSocket.id: other.webSocket,
         }
         wire.lose()
-        assert list(self.factory.connections) == [other.protocol.id]
+        assert list(self.factory.connections) == [other.webSocket.id]
 
     def test_knownToTheApplication(self) -> None:
         """It is known in C{negotiationFinished}, and no more in C{connectionLost}."""
@@ -86,14 +86,14 @@ class SendingTests(LoopbackCase):
         """A message to one connection."""
         wires = [self.open(dialect) for dialect in HANDSHAKES]
         for wire in wires:
-            self.factory.sendTextMessage(wire.protocol.id, "for " + wire.protocol.id)
+            self.factory.sendTextMessage(wire.webSocket.id, "for " + wire.webSocket.id)
         for wire in wires:
-            assert wire.take() == frame("for " + wire.protocol.id)
+            assert wire.take() == frame("for " + wire.webSocket.id)
 
     def test_toNobody(self) -> None:
         """A message to a connection that is not open is an error of the caller."""
         wire = self.open()
-        name = wire.protocol.id
+        name = wire.webSocket.id
         wire.lose()
         for connectionId in (name, "", "x"):
             with pytest.raises(KeyError):
@@ -103,7 +103,7 @@ class SendingTests(LoopbackCase):
         """A message to all, or to all but one; each gets it in one write."""
         wires = [self.open(dialect) for dialect in (*HANDSHAKES, *HANDSHAKES)]
         self.factory.broadcastTextMessage("all")
-        self.factory.broadcastTextMessage("some", exclude=wires[1].protocol.id)
+        self.factory.broadcastTextMessage("some", exclude=wires[1].webSocket.id)
         self.factory.broadcastTextMessage("all", exclude="nobody")
         for number, wire in enumerate(wires):
             texts = ["all", "all"] if number == 1 else ["all", "some", "all"]
@@ -112,7 +112,7 @@ class SendingTests(LoopbackCase):
     def test_closingOnesSkipped(self) -> None:
         """Those that close do not get it, and are no trouble."""
         closing, other = self.open(), self.open()
-        closing.protocol.loseConnection()
+        closing.webSocket.loseConnection()
         self.factory.broadcastTextMessage("hi")
         assert (closing.take(), other.take()) == (CLOSE, frame("hi"))
 
@@ -128,14 +128,14 @@ class SendingTests(LoopbackCase):
         cutting = self.open(kind=Cutting)
         self.factory.broadcastTextMessage("hi")
         assert [wire.take() for wire in (*wires[:2], cutting)] == [frame("hi")] * 3
-        assert wires[2].protocol.id not in self.factory.connections
+        assert wires[2].webSocket.id not in self.factory.connections
 
     def test_fromAMessage(self) -> None:
         """What several calls send while a segment is read goes out in one write each."""
 
         def answer(recording: object, message: str) -> None:
             self.factory.broadcastTextMessage("1")
-            self.factory.sendTextMessage(wires[1].protocol.id, "2")
+            self.factory.sendTextMessage(wires[1].webSocket.id, "2")
 
         self.record(textMessageReceived=answer)
         wires = [self.open(), self.open()]
@@ -143,19 +143,19 @@ class SendingTests(LoopbackCase):
         assert [wire.writes[1:] for wire in wires] == [[frame("1")], [frame("1") + frame("2")]]
 
     def test_gather(self) -> None:
-        """What is sent in a gathered call goes out behind it, even if it fails."""
+        """What is sent in a turn goes out after it, even if it fails."""
         wire = self.open()
 
         def sendAndFail() -> None:
-            wire.protocol.sendTextMessage("1")
-            self.factory.gather(wire.protocol.sendTextMessage, "2")
+            wire.webSocket.sendTextMessage("1")
+            self.factory.shared.turn.run(wire.webSocket.sendTextMessage, "2")
             assert wire.take() == b""
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            self.factory.gather(sendAndFail)
+            self.factory.shared.turn.run(sendAndFail)
         assert wire.writes[1:] == [frame("1") + frame("2")]
-        wire.protocol.sendTextMessage("3")
+        wire.webSocket.sendTextMessage("3")
         assert wire.writes[2:] == [frame("3")]
 
 
@@ -243,14 +243,14 @@ class CloseConnectionsTests(LoopbackCase):
     def test_sendsGoFirst(self) -> None:
         """What was sent before goes out before."""
         wire = self.open()
-        wire.protocol.sendTextMessage("bye")
+        wire.webSocket.sendTextMessage("bye")
         self.factory.closeConnections()
         assert wire.take() == frame("bye") + CLOSE
 
     def test_closingAlready(self) -> None:
         """Those that close already close once."""
         wire = self.open()
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         gone = self.factory.closeConnections()
         assert wire.take() == CLOSE
         wire.send(CLOSE)
@@ -288,9 +288,9 @@ class EventsTests(LoopbackCase):
         def slow(policy: str) -> None:
             self.serve(sendLimit=10, slowPolicy=policy)
             wire = self.open()
-            wire.protocol.pauseProducing()
+            wire.fill()
             for _ in range(3):
-                wire.protocol.sendTextMessage("x" * 11)
+                wire.webSocket.sendTextMessage("x" * 11)
                 self.clock.advance(0)
 
         def silent(**settings: Any) -> None:
@@ -318,7 +318,7 @@ class EventsTests(LoopbackCase):
             self.pass_(10)
 
         def closesLate() -> None:
-            self.open().protocol.loseConnection()
+            self.open().webSocket.loseConnection()
             self.pass_(2)
 
         def floods() -> None:
@@ -406,7 +406,7 @@ class EventsTests(LoopbackCase):
     def test_unknown(self) -> None:
         """There are no events of other names."""
         with pytest.raises(KeyError):
-            self.factory.count("no such event")
+            self.factory.shared.count("no such event")
 
     def test_snapshot(self) -> None:
         """What was told does not change any more."""
@@ -421,7 +421,7 @@ class FactoryTests(LoopbackCase):
     def test_defaults(self) -> None:
         """Without a reactor the installed one tells the time, and the site says okay."""
         factory = HixieFactory(Echo())
-        assert factory._reactor is installed
+        assert factory.shared.clock is installed
         assert isinstance(factory.site, Site)
         assert dict(factory.connections) == {}
 
@@ -507,10 +507,10 @@ class FactoryTests(LoopbackCase):
             name: int(name == "hixie-76") for name in DIALECT_NAMES
         }
         assert statistics["messages"] == {"received": 4, "sent": 4}
-        protocols = (first.protocol, second.protocol)
+        webSockets = (first.webSocket, second.webSocket)
         assert statistics["bytes"] == {
-            "received": sum(protocol.bytesReceived for protocol in protocols),
-            "sent": sum(protocol.bytesSent for protocol in protocols),
+            "received": sum(webSocket.bytesReceived for webSocket in webSockets),
+            "sent": sum(webSocket.bytesSent for webSocket in webSockets),
         }
 
     def test_newId(self) -> None:
@@ -527,6 +527,6 @@ class FactoryTests(LoopbackCase):
         self.open()
         self.factory.broadcastTextMessage("hi")
         assert (len(first.connections), len(self.factory.connections)) == (1, 1)
-        (protocol,) = first.connections.values()
-        assert protocol.messagesSent == 0
-        assert protocol.state is State.OPEN
+        (webSocket,) = first.connections.values()
+        assert webSocket.messagesSent == 0
+        assert webSocket.state is State.OPEN

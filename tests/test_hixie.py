@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import (
     IDIOMS,
+    Opened,
     buildHead,
     case,
     connect,
@@ -31,17 +32,11 @@ from tests.vectors.hixie import (
     Handshake,
     Outcome,
 )
-from txhixie.dialects.connection import (
-    CloseCode,
-    Closed,
-    Discarded,
-    Event,
-    Failed,
-    Opened,
-    UnsupportedMessage,
-)
+from txhixie.dialects.connection import UnsupportedMessage
+from txhixie.dialects.events import CloseCode, Closed, Discarded, Event, Failed
 from txhixie.dialects.head import HandshakeError
-from txhixie.dialects.hixie import challengeResponse, frameText, keyNumber, location
+from txhixie.dialects.hixie import frameText
+from txhixie.dialects.hixie_opening import challengeResponse, keyNumber, location
 from txhixie.settings import Settings
 
 NAMES = ("hixie-75", "hixie-76")

@@ -1,4 +1,4 @@
-"""Who may import whom: one way only."""
+"""Who may import whom: one way only, imports for type checkers included."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ PACKAGE = Path(txhixie.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "settings": set(),
     "dialects": {"settings"},
-    "websocket": {"dialects", "settings"},
-    "web": {"dialects", "settings"},
-    "applications": set(),
-    "server": {"dialects", "settings", "web", "websocket"},
-    "console": {"web"},
-    "tap": {"applications", "console", "dialects", "server", "settings", "web"},
-    "__init__": {"applications", "dialects", "server", "settings", "web"},
+    "application": {"dialects"},
+    "websocket": {"application", "dialects", "settings"},
+    "web": {"application", "dialects", "settings"},
+    "applications": {"application"},
+    "server": {"application", "dialects", "settings", "web", "websocket"},
+    "console": {"dialects", "server", "web", "websocket"},
+    "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
+    "__init__": {
+        *("application", "applications", "console", "dialects", "server", "settings", "web"),
+        "websocket",
+    },
 }
 # What knows nothing of Twisted.
 PURE = ("dialects", "settings.py", "web/proxies.py")
@@ -47,10 +51,6 @@ class _Imports(ast.NodeVisitor):
     def __init__(self, package: str) -> None:
         self.imported: list[str] = []
         self._package = package.split(".")
-
-    def visit_If(self, node: ast.If) -> None:
-        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-            self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
         self.imported += [alias.name for alias in node.names]
@@ -118,6 +118,7 @@ def test_reading() -> None:
         "from c import d, e\n"
         "from . import f\n"
         "from ..g import h\n"
+        "if TYPE_CHECKING:\n    import i\n"
         "def later():\n    from j import k\n"
     )
     assert imports(source, "txhixie.console") == [
@@ -126,5 +127,6 @@ def test_reading() -> None:
         "c.e",
         "txhixie.console.f",
         "txhixie.g.h",
+        "i",
         "j.k",
     ]

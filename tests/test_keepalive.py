@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, ServerFactory
-from twisted.internet.tcp import Port
+from twisted.internet.tcp import Port, Server
 from twisted.logger import capturedLogs
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -33,7 +33,7 @@ from tests.loopback import (
 from tests.support import IDIOMS, buildHead
 from tests.support import frame as modernFrame
 from txhixie import CloseCode, Echo, HixieFactory, Settings, WebSocketDone, WebSocketLost
-from txhixie.websocket.keepalive import watchPeer
+from txhixie.websocket.liveness import watchPeer
 
 # The dialects by whether they have pings.
 OLD, MODERN = ("hixie-75", "hixie-76"), ("hybi-07", "hybi-08", "rfc6455")
@@ -160,8 +160,8 @@ class RealSocketTests(SynchronousTestCase):
                     assert monotonic() < deadline
                     for reader in list(poller.readers):
                         reader.doRead()
-                (protocol,) = factory.connections.values()
-                transport: Any = protocol.transport
+                transport: Any
+                (transport,) = (each for each in poller.readers if isinstance(each, Server))
                 handle = transport.getHandle()
                 assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
                 expected = {"TCP_USER_TIMEOUT": 29_000}
@@ -183,7 +183,7 @@ class TimeCase(LoopbackCase):
 
     def answer(self, wire: Wire) -> None:
         """Have a client say anything at all."""
-        wire.send(IDIOMS[wire.protocol.dialect].clientText("x"))
+        wire.send(IDIOMS[wire.webSocket.dialect].clientText("x"))
         wire.take()
 
     def assertCut(self, wire: Wire) -> None:
@@ -213,7 +213,7 @@ class PingTests(TimeCase):
                 self.pass_(9.5)
                 assert not wire.ended
                 self.pass_(0.5)
-            assert ownLines(events)[:1] == [f"info: {wire.protocol.id} does not answer a ping"]
+            assert ownLines(events)[:1] == [f"info: {wire.webSocket.id} does not answer a ping"]
             self.assertCut(wire)
             assert self.count("pings unanswered") == 1
             self.assertQuiet()
@@ -280,7 +280,7 @@ class HeartbeatTests(TimeCase):
             for _ in range(5):
                 self.pass_(20)
                 assert wire.take() == frame("♥")
-                assert wire.protocol.messagesSent == wire.protocol.messagesReceived
+                assert wire.webSocket.messagesSent == wire.webSocket.messagesReceived
                 self.answer(wire)
                 self.pass_(10)
             assert not wire.ended
@@ -317,7 +317,7 @@ class HeartbeatTests(TimeCase):
             wire = self.open("hixie-76")
             self.pass_(delay)
             wire.take()
-            wire.protocol.loseConnection()
+            wire.webSocket.loseConnection()
             self.pass_(9.5)
             assert wire.take() == CLOSE
             assert not wire.ended
@@ -331,11 +331,11 @@ class HeartbeatTests(TimeCase):
         """A peer that is not read from is not blamed, and gets no heap of them when it reads."""
         self.serve(heartbeat="♥", pingInterval=20, pingTimeout=10)
         wire = self.open("hixie-76")
-        wire.protocol.pauseProducing()
+        wire.fill()
         self.pass_(600)
         assert not wire.ended
         assert wire.take() == b""
-        wire.protocol.resumeProducing()
+        wire.drain()
         assert len(wire.take()) <= 20 * len(frame("♥"))
         self.pass_(20)
         self.answer(wire)
@@ -393,7 +393,7 @@ class IdleTests(TimeCase):
                     if number != 1:
                         wire.send(IDIOMS[dialect].clientText("x"))
                     if number != 2:
-                        wire.protocol.sendTextMessage("x")
+                        wire.webSocket.sendTextMessage("x")
                 assert not wire.ended
                 assert self.count("idle closed") == 0
                 self.pass_(40)
@@ -424,7 +424,7 @@ class IdleTests(TimeCase):
         """A connection that closes already is not closed for that."""
         self.serveIdle(closeTimeout=50)
         wire = self.open()
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         assert wire.take() == CLOSE
         self.pass_(45)
         assert wire.take() == b""
@@ -438,16 +438,16 @@ class TogetherTests(TimeCase):
         """However a connection ends, its timers end with it, and its application is told once."""
 
         def closes(wire: TCPWire) -> None:
-            wire.protocol.loseConnection()
+            wire.webSocket.loseConnection()
 
         def isClosed(wire: TCPWire) -> None:
-            wire.send(IDIOMS[wire.protocol.dialect].clientClose)
+            wire.send(IDIOMS[wire.webSocket.dialect].clientClose)
 
         def breaks(wire: TCPWire) -> None:
-            wire.send(IDIOMS[wire.protocol.dialect].breach)
+            wire.send(IDIOMS[wire.webSocket.dialect].breach)
 
         def pauses(wire: TCPWire) -> None:
-            wire.protocol.pauseProducing()
+            wire.fill()
 
         def nothing(wire: TCPWire) -> None:
             """It is left alone."""
@@ -460,7 +460,7 @@ class TogetherTests(TimeCase):
                         self.serve(**settings)
                         producer = Producer()
                         wire = self.open(dialect)
-                        wire.protocol.attachProducer(producer)  # type: ignore[arg-type]
+                        wire.webSocket.attachProducer(producer)  # type: ignore[arg-type]
                         self.pass_(delay)
                         way(wire)
                         self.pass_(150)

@@ -35,7 +35,7 @@ from tests.loopback import (
 from txhixie import Broadcast, Echo
 
 if TYPE_CHECKING:
-    from txhixie.server.factory import Application
+    from txhixie.application import Application
 
 
 class HixieClient:

@@ -482,13 +482,13 @@ class SendingTests(LoopbackCase):
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
             with pytest.raises(UnsupportedMessage):
-                wire.protocol.sendBytesMessage(b"hi")
+                wire.webSocket.sendBytesMessage(b"hi")
             with pytest.raises(TypeError):
-                wire.protocol.sendTextMessage(b"hi")  # type: ignore[arg-type]
+                wire.webSocket.sendTextMessage(b"hi")  # type: ignore[arg-type]
             with pytest.raises(UnicodeEncodeError):
-                wire.protocol.sendTextMessage("\ud800")
+                wire.webSocket.sendTextMessage("\ud800")
             assert wire.take() == b""
-            assert wire.protocol.messagesSent == 0
+            assert wire.webSocket.messagesSent == 0
             wire.send(frame("hi"))
             assert frame("hi") == wire.take()
 
@@ -501,31 +501,27 @@ class SendingTests(LoopbackCase):
             for wire in wires:
                 wire.take()
                 wire.writes.clear()
-                self.factory.gather(wire.protocol.sendTextMessages, texts)
+                self.factory.shared.turn.run(wire.webSocket.sendTextMessages, texts)
                 assert wire.writes == [b"".join(map(frame, texts))]
-                assert wire.protocol.messagesSent == 3
-                wire.protocol.loseConnection()
+                assert wire.webSocket.messagesSent == 3
+                wire.webSocket.loseConnection()
                 wire.take()
-                wire.protocol.sendTextMessages(texts)
+                wire.webSocket.sendTextMessages(texts)
                 assert wire.take() == b""
-                assert wire.protocol.messagesSent == 3
-        self.connect(HEAD76[:20]).protocol.sendTextMessages(("hi",))
+                assert wire.webSocket.messagesSent == 3
 
     def test_ping(self) -> None:
         """A ping is nothing in dialects that have none."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
-            wire.protocol.ping(b"hi")
+            wire.webSocket.ping(b"hi")
             assert wire.take() == b""
 
     def test_beforeTheHandshake(self) -> None:
-        """With no dialect yet there is nothing to send to, and nothing happens."""
-        protocol = self.connect(HEAD76[:20]).protocol
-        protocol.sendTextMessage("hi")
-        protocol.sendBytesMessage(b"hi")
-        protocol.ping()
-        protocol.loseConnection()
-        assert protocol.transport.value() == b""  # type: ignore[attr-defined]
+        """Before the request is complete there is no WebSocket."""
+        wire = self.connect(HEAD76[:20])
+        assert wire.protocol.webSocket is None
+        assert wire.value() == b""
 
     @requirement("CL-04")
     def test_allBeforeClose(self) -> None:
@@ -534,23 +530,26 @@ class SendingTests(LoopbackCase):
             wire = self.open(dialect)
             texts = ["x" * 100_000] * 3
             for text in texts:
-                wire.protocol.sendTextMessage(text)
-            wire.protocol.loseConnection()
+                wire.webSocket.sendTextMessage(text)
+            wire.webSocket.loseConnection()
             assert b"".join(map(frame, texts)) + close == wire.take()
 
     @requirement("B-51", "CL-04")
     def test_afterClose(self) -> None:
         """A send after the close is a silent no-op, and so is another close."""
         for dialect in HANDSHAKES:
-            for end in (closes, lambda recording: recording.transport.transport.lose()):
+            for isLost in (False, True):
                 wire = self.open(dialect)
-                end(self.recorder.made[-1])
+                if isLost:
+                    wire.lose()
+                else:
+                    wire.webSocket.loseConnection()
                 wire.take()
-                wire.protocol.sendTextMessage("hi")
-                wire.protocol.ping()
-                wire.protocol.loseConnection()
+                wire.webSocket.sendTextMessage("hi")
+                wire.webSocket.ping()
+                wire.webSocket.loseConnection()
                 assert wire.take() == b""
-                assert wire.protocol.messagesSent == 0
+                assert wire.webSocket.messagesSent == 0
 
     def test_sendAtLoss(self) -> None:
         """A send in C{connectionLost} is a silent no-op."""
@@ -840,7 +839,7 @@ class ClosingTests(LoopbackCase):
             self.assertQuiet()
         self.open()
         wire = self.open()
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         wire.lose(ConnectionLost())
         assert WebSocketLost is type(self.ending)
 
@@ -856,7 +855,7 @@ class ClosingTests(LoopbackCase):
     def test_weClose75(self) -> None:
         """A close in Hixie-75 ends TCP and writes nothing."""
         wire = self.open("hixie-75")
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         assert wire.take() == b""
         assert wire.halfClosed
         wire.send(frame("dropped"))
@@ -867,7 +866,7 @@ class ClosingTests(LoopbackCase):
     def test_weClose76(self) -> None:
         """A close in Hixie-76 sends FF 00, and TCP ends once the peer sent its own."""
         wire = self.open()
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         assert wire.take() == CLOSE
         self.clock.advance(1.9)
         assert not wire.ended
@@ -880,7 +879,7 @@ class ClosingTests(LoopbackCase):
     def test_bothClose(self) -> None:
         """Both may send FF 00 at once: it is sent once."""
         wire = self.open()
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         wire.send(frame("on its way") + CLOSE)
         assert wire.take() == CLOSE
         self.assertOver(wire, WebSocketDone, CloseCode.NO_STATUS)
@@ -890,7 +889,7 @@ class ClosingTests(LoopbackCase):
     def test_silentPeer(self) -> None:
         """A peer that knows no closing handshake is waited for two seconds."""
         wire = self.open()
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         self.clock.advance(1.9)
         assert not wire.ended
         self.clock.advance(0.1)
@@ -907,7 +906,7 @@ class ClosingTests(LoopbackCase):
         """How long is a setting."""
         self.serve(closeTimeout=5)
         wire = self.open()
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         self.clock.advance(4.9)
         assert not wire.ended
         self.clock.advance(0.1)
@@ -917,9 +916,9 @@ class ClosingTests(LoopbackCase):
     def test_eachHasItsOwnTime(self) -> None:
         """That one peer is waited for does not give others more time."""
         first, second = self.open(), self.open()
-        first.protocol.loseConnection()
+        first.webSocket.loseConnection()
         self.clock.advance(1)
-        second.protocol.loseConnection()
+        second.webSocket.loseConnection()
         self.clock.advance(1)
         assert [first.ended, second.ended] == [True, False]
         self.clock.advance(1)
@@ -964,7 +963,7 @@ class ClosingTests(LoopbackCase):
         for dialect in HANDSHAKES:
             wire: Wire = self.open(dialect, kind=TLSWire)
             wire.stuck = True
-            wire.protocol.loseConnection()
+            wire.webSocket.loseConnection()
             wire.send(CLOSE)
             assert wire.disconnecting
             self.pass_(29.5)
@@ -979,7 +978,7 @@ class ClosingTests(LoopbackCase):
         """What a peer sends after our close has no effect: on the application, or on the time."""
         wire = self.open()
         wire.stuck = True
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         for _ in range(4):
             assert not wire.ended
             wire.send(frame("still here"))
@@ -992,14 +991,14 @@ class ClosingTests(LoopbackCase):
         assert wire.disconnecting
         assert wire.take() == CLOSE
         assert self.calls == [STARTED, FINISHED]
-        assert wire.protocol.messagesReceived == 0
+        assert wire.webSocket.messagesReceived == 0
 
     @requirement("CL-07")
     def test_limitAfterClose(self) -> None:
         """The limit on messages stays in force after our close."""
         self.serve(maxMessage=4)
         wire = self.open()
-        wire.protocol.loseConnection()
+        wire.webSocket.loseConnection()
         wire.send(b"\0hello")
         assert wire.ended
         assert wire.take() == CLOSE
@@ -1009,7 +1008,7 @@ class ClosingTests(LoopbackCase):
         """A peer that goes on after the end of our direction is read and ignored."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
-            wire.protocol.loseConnection()
+            wire.webSocket.loseConnection()
             wire.send(CLOSE)
             assert wire.halfClosed
             wire.take()
@@ -1028,21 +1027,21 @@ class ClosingTests(LoopbackCase):
             wire = self.open(dialect)
             wire.send(frame("a") + frame("kill") + frame("b"))
             assert [frame("a") + close] == wire.writes[1:]
-            assert wire.protocol.messagesReceived == 2
+            assert wire.webSocket.messagesReceived == 2
 
     @requirement("CL-04")
     def test_killFromOutside(self) -> None:
         """Messages behind a close are not delivered, whoever closed."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
-            wire.protocol.loseConnection()
+            wire.webSocket.loseConnection()
             wire.send(frame("a"))
             assert "text: a" not in self.calls
 
     def test_abort(self) -> None:
         """An abort says nothing."""
         wire = self.open()
-        wire.protocol.abort()
+        wire.webSocket.abort()
         assert wire.disconnected
         assert wire.take() == b""
         self.clock.advance(0)
@@ -1182,22 +1181,21 @@ class BackpressureTests(LoopbackCase):
     def attach(self, wire: Wire) -> Producer:
         """@return: a producer, attached by the application."""
         producer = Producer()
-        wire.protocol.attachProducer(producer)  # type: ignore[arg-type]
+        wire.webSocket.attachProducer(producer)  # type: ignore[arg-type]
         return producer
 
     def test_pause(self) -> None:
         """While the peer does not read nothing is read from it, and the producer is paused."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
-            assert wire.protocol is wire.producer
             assert wire.streaming
             producer = self.attach(wire)
-            wire.protocol.pauseProducing()
+            wire.fill()
             assert wire.producerState == "paused"
             assert producer.calls == ["pause"]
             wire.send(frame("hi"))
             assert wire.take() == b""
-            wire.protocol.resumeProducing()
+            wire.drain()
             assert producer.calls == ["pause", "resume"]
             self.clock.advance(0)
             assert frame("hi") == wire.take()
@@ -1205,7 +1203,7 @@ class BackpressureTests(LoopbackCase):
     def test_attachWhilePaused(self) -> None:
         """A producer that comes late is paused at once."""
         wire = self.open()
-        wire.protocol.pauseProducing()
+        wire.fill()
         assert self.attach(wire).calls == ["pause"]
 
     def test_attachInHandshake(self) -> None:
@@ -1227,9 +1225,9 @@ class BackpressureTests(LoopbackCase):
         producer = self.attach(wire)
         with pytest.raises(RuntimeError):
             self.attach(wire)
-        wire.protocol.detachProducer()
-        wire.protocol.pauseProducing()
-        wire.protocol.resumeProducing()
+        wire.webSocket.detachProducer()
+        wire.fill()
+        wire.drain()
         assert producer.calls == []
         assert self.attach(wire).calls == []
         wire.lose()
@@ -1239,18 +1237,18 @@ class BackpressureTests(LoopbackCase):
         """A producer is stopped once when the connection is lost, however it came to that."""
 
         def closeBoth(wire: Wire) -> None:
-            wire.protocol.loseConnection()
+            wire.webSocket.loseConnection()
             wire.send(CLOSE)
 
         def closeUnread(wire: Wire) -> None:
-            wire.protocol.pauseProducing()
-            wire.protocol.loseConnection()
+            wire.fill()
+            wire.webSocket.loseConnection()
             self.pass_(10)
 
         ways: dict[str, Callable[[Wire], object]] = {
             "a FIN": lambda wire: None,
             "the peer's close": lambda wire: wire.send(CLOSE),
-            "our close": lambda wire: wire.protocol.loseConnection(),
+            "our close": lambda wire: wire.webSocket.loseConnection(),
             "a close that is answered": closeBoth,
             "a peer that does not read": closeUnread,
         }
@@ -1286,14 +1284,13 @@ class BackpressureTests(LoopbackCase):
         A close while the peer does not read takes its time, and then drains what is left unread.
         """
         wire = self.open()
-        wire.protocol.pauseProducing()
-        wire.protocol.loseConnection()
+        wire.fill()
+        wire.webSocket.loseConnection()
         wire.send(frame("hi"))
         self.pass_(2)
         assert wire.halfClosed
         assert wire.producerState == "producing"
         assert wire.producer is None
-        wire.protocol.pauseProducing()
         assert wire.producerState == "producing"
         self.clock.advance(0)
         assert wire.take() == CLOSE
@@ -1302,7 +1299,7 @@ class BackpressureTests(LoopbackCase):
         self.assertQuiet()
 
     def test_pausedInDelivery(self) -> None:
-        """What was read in one segment is dealt with before a pause takes effect."""
+        """An application that pauses gets the rest of a segment when it resumes."""
 
         def pause(recording: Recording, message: str) -> None:
             recording.transport.sendTextMessage(message)
@@ -1312,12 +1309,13 @@ class BackpressureTests(LoopbackCase):
         wire = self.open()
         wire.send(frame("1") + frame("2"))
         wire.send(frame("3"))
-        assert wire.take() == b""
-        assert self.recorder.made[-1].calls[2:] == ["text: 1", "text: 2"]
-        wire.protocol.resumeProducing()
+        assert wire.take() == frame("1")
+        assert self.calls[2:] == ["text: 1"]
+        wire.webSocket.resumeProducing()
         self.clock.advance(0)
-        assert frame("1") + frame("2") == wire.take()
-        wire.protocol.resumeProducing()
+        assert wire.take() == frame("2")
+        wire.webSocket.resumeProducing()
+        self.clock.advance(0)
         assert frame("3") == wire.take()
 
 
@@ -1329,30 +1327,28 @@ class FactsTests(LoopbackCase):
         for dialect, (request, reply) in HANDSHAKES.items():
             nonce = 8 if dialect == "hixie-76" else 0
             wire = self.connect(request)
-            protocol = wire.protocol
-            assert (nonce, len(reply)) == (protocol.bytesReceived, protocol.bytesSent)
-            assert (protocol.messagesReceived, protocol.messagesSent) == (0, 0)
+            webSocket = wire.webSocket
+            assert (webSocket.bytesReceived, webSocket.bytesSent) == (nonce, len(reply))
+            assert (webSocket.messagesReceived, webSocket.messagesSent) == (0, 0)
             wire.send(frame("h\u00e9") + frame("b") + b"\0c")
-            assert (protocol.messagesReceived, protocol.messagesSent) == (2, 2)
-            assert nonce + 10 == protocol.bytesReceived
-            assert len(reply) + 8 == protocol.bytesSent
+            assert (webSocket.messagesReceived, webSocket.messagesSent) == (2, 2)
+            assert webSocket.bytesReceived == nonce + 10
+            assert webSocket.bytesSent == len(reply) + 8
 
     def test_identity(self) -> None:
         """An id is short, its own, and there from C{negotiationStarted} on."""
         ids: list[str] = []
         self.record(negotiationStarted=lambda made, transport: ids.append(transport.id))
         wires = [self.open(dialect) for dialect in HANDSHAKES for _ in range(50)]
-        assert ids == [wire.protocol.id for wire in wires]
+        assert ids == [wire.webSocket.id for wire in wires]
         assert len(set(ids)) == 100
         for each in ids:
             assert re.search("^[A-Za-z0-9_-]{6,16}$", each)
-        assert self.connect().protocol.id == ""
 
     def test_dialect(self) -> None:
         """The dialect has the name it has everywhere."""
         for dialect in HANDSHAKES:
-            assert dialect == self.open(dialect).protocol.dialect
-        assert self.connect().protocol.dialect == ""
+            assert dialect == self.open(dialect).webSocket.dialect
 
     def test_subprotocol(self) -> None:
         """The subprotocol is what both sides agreed on."""
@@ -1361,11 +1357,10 @@ class FactsTests(LoopbackCase):
             ("hixie-75", HEAD75, b""),
             ("hixie-76", HEAD76, b"Sec-"),
         ):
-            assert self.open(dialect).protocol.subprotocol is None
+            assert self.open(dialect).webSocket.subprotocol is None
             wire = self.connect(head[:-2] + prefix + b"WebSocket-Protocol: log\r\n\r\n" + KEY3)
-            assert wire.protocol.subprotocol == "log"
+            assert wire.webSocket.subprotocol == "log"
             assert prefix + b"WebSocket-Protocol: log\r\n" in wire.take()
-        assert self.connect().protocol.subprotocol is None
 
     def test_state(self) -> None:
         """The state is the browsers' C{readyState}."""
@@ -1376,41 +1371,44 @@ class FactsTests(LoopbackCase):
 
         self.record(negotiationStarted=note, negotiationFinished=note, connectionLost=note)
         wire = self.connect()
-        seen = [wire.protocol.state]
+        seen = []
         for step in (
             lambda: wire.send(HEAD76),
             lambda: wire.send(KEY3),
-            wire.protocol.loseConnection,
+            lambda: wire.webSocket.loseConnection(),
             wire.lose,
         ):
             step()
-            seen.append(wire.protocol.state)
-        assert seen == [State.CONNECTING, *State]
+            seen.append(wire.webSocket.state)
+        assert seen == [*State]
         assert states == [0, 1, 3]
         assert list(State) == [State.CONNECTING, State.OPEN, State.CLOSING, State.CLOSED]
 
     def test_request(self) -> None:
         """The request is what twisted.web would have made of it."""
         wire = self.connect(HEAD75[:-2] + b"Cookie: a=b; c=d\r\n\r\n")
-        request = wire.protocol.request
+        request = wire.webSocket.request
         assert request is not None
         assert request is self.recorder.made[0].request
         assert request.path == b"/demo"
         assert request.args == {b"x": [b"1"]}
         assert request.getCookie(b"a") == b"b"
         assert request.getClientAddress().host == "192.168.1.1"
-        assert self.connect().protocol.request is None
 
-    def test_requestAnew(self) -> None:
-        """Where nobody kept the request, it is made again of the head."""
-        self.serve(Echo())
-        wire = self.connect(HEAD75[:-2] + b"Cookie: a=b\r\n\r\n")
-        request = wire.protocol.request
-        assert request is not None
-        assert request is wire.protocol.request
-        assert request.uri == b"/demo?x=1"
-        assert request.getCookie(b"a") == b"b"
-        assert request.getClientAddress().host == "192.168.1.1"
+    def test_requestDropped(self) -> None:
+        """A request that the application does not keep is there until the connection is open."""
+        paths: list[bytes] = []
+
+        def forget(recording: Recording) -> Recording:
+            del recording.request
+            return recording
+
+        self.record(
+            forget, negotiationStarted=lambda made, transport: paths.append(transport.request.path)
+        )
+        wire = self.connect(HEAD75)
+        assert paths == [b"/demo"]
+        assert wire.webSocket.request is None
 
 
 class LogTests(LoopbackCase):
@@ -1425,7 +1423,7 @@ class LogTests(LoopbackCase):
             wire.send(CLOSE)
             wire.lose()
         opened, closed = ownLines(events)
-        name = wire.protocol.id
+        name = wire.webSocket.id
         assert f"info: {name} opened: hixie-76 /demo from 192.168.1.1:54321" == opened
         assert re.search(f"^info: {name} closed: 1005; 2 messages in, 2 out$", closed)
 
@@ -1442,7 +1440,7 @@ class LogTests(LoopbackCase):
         with capturedLogs() as events:
             wire = self.open()
             wire.send(frame("h\u00e9\n") + frame("ho"))
-        name = wire.protocol.id
+        name = wire.webSocket.id
         assert [
             f"info: {name} {direction} {message!r}"
             for message in ("hé\n", "ho")
@@ -1455,8 +1453,8 @@ class LogTests(LoopbackCase):
         with capturedLogs() as events:
             wire = self.open()
             wire.send(frame("kill") + frame("dropped"))
-            wire.protocol.sendTextMessage("too late")
-        assert [f"info: {wire.protocol.id} received 'kill'"] == ownLines(events)
+            wire.webSocket.sendTextMessage("too late")
+        assert [f"info: {wire.webSocket.id} received 'kill'"] == ownLines(events)
 
     def test_messagesOff(self) -> None:
         """Without it no message is in any line."""
@@ -1485,7 +1483,7 @@ class GatheringTests(LoopbackCase):
             wire.take()
             wire.writes.clear()
         wires[0].send(frame("a") + frame("b") + frame("c"))
-        name = wires[0].protocol.id
+        name = wires[0].webSocket.id
         expected = b"".join(frame(f"{name}: {text}") for text in "abc")
         for wire in wires:
             assert [expected] == wire.writes
@@ -1510,7 +1508,7 @@ class GatheringTests(LoopbackCase):
         wire.send(frame("1") + frame("2"))
         assert order == ["1", "2", "after 1", "after 2", "after that"]
         assert wire.writes[1:] == [frame("1") + frame("2")]
-        wire.protocol.whenReceived(lambda: wire.protocol.sendTextMessage("3"))
+        wire.webSocket.whenReceived(lambda: wire.webSocket.sendTextMessage("3"))
         assert wire.writes[2:] == [frame("3")]
 
     def test_whenReceivedBeforeClose(self) -> None:
@@ -1549,9 +1547,9 @@ class GatheringTests(LoopbackCase):
         target = self.open()
 
         def tellOther(recording: Recording, message: str) -> None:
-            target.protocol.sendTextMessage(message)
+            target.webSocket.sendTextMessage(message)
             if message == "2":
-                target.protocol.loseConnection()
+                target.webSocket.loseConnection()
 
         self.record(textMessageReceived=tellOther)
         self.open().send(frame("1") + frame("2") + frame("3"))
@@ -1563,7 +1561,7 @@ class GatheringTests(LoopbackCase):
 
         def loseOther(recording: Recording, message: str) -> None:
             for wire in wires:
-                wire.protocol.sendTextMessage(message)
+                wire.webSocket.sendTextMessage(message)
             wires[0].lose()
 
         self.record(textMessageReceived=loseOther)
@@ -1611,7 +1609,10 @@ class Rfc6455Tests(LoopbackCase):
         wire.send(masked(BYTES, b"a\xff\0") + masked(TEXT, b"hi"))
         assert self.calls == [STARTED, FINISHED, "bytes: b'a\\xff\\x00'", "text: hi"]
         assert plain(BYTES, b"a\xff\x00") == wire.take()
-        assert (wire.protocol.messagesReceived, wire.protocol.messagesSent) == (2, 1)
+        assert (wire.webSocket.messagesReceived, wire.webSocket.messagesSent) == (
+            2,
+            1,
+        )
 
     def test_bytesLogged(self) -> None:
         """Bytes messages are logged like texts, cut where they are long."""
@@ -1620,8 +1621,8 @@ class Rfc6455Tests(LoopbackCase):
         wire = self.openModern()
         with capturedLogs() as events:
             wire.send(masked(BYTES, b"a\xff\n"))
-            wire.protocol.sendBytesMessage(b"x" * 300)
-        name = wire.protocol.id
+            wire.webSocket.sendBytesMessage(b"x" * 300)
+        name = wire.webSocket.id
         assert ownLines(events) == [
             rf"info: {name} received b'a\xff\n'",
             rf"info: {name} sent b'a\xff\n'",
@@ -1650,7 +1651,7 @@ class Rfc6455Tests(LoopbackCase):
         wire = self.openModern()
         wire.send(masked(PING, b"?"))
         assert plain(PONG, b"?") == wire.take()
-        wire.protocol.ping(b"!")
+        wire.webSocket.ping(b"!")
         assert plain(PING, b"!") == wire.take()
         wire.send(masked(PONG, b"!"))
         assert self.calls == [STARTED, FINISHED, "pong: b'!'"]
@@ -1669,7 +1670,7 @@ class Rfc6455Tests(LoopbackCase):
     def test_weClose(self) -> None:
         """Our close code and reason are sent, and the peer's answer told."""
         wire = self.openModern()
-        wire.protocol.loseConnection(3000, "enough")
+        wire.webSocket.loseConnection(3000, "enough")
         assert plain(CLOSING, b"\x0b\xb8enough") == wire.take()
         wire.send(masked(CLOSING, b"\x0b\xb8"))
         assert wire.ended
@@ -1681,7 +1682,7 @@ class Rfc6455Tests(LoopbackCase):
         for wire in (self.openModern(), self.open("hixie-75"), self.open("hixie-76")):
             for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000):
                 with pytest.raises(ValueError, match=f"^{code} "):
-                    wire.protocol.loseConnection(code)
+                    wire.webSocket.loseConnection(code)
             assert wire.take() == b""
             wire.send(masked(PONG))
             assert not wire.ended
@@ -1710,7 +1711,7 @@ class Rfc6455Tests(LoopbackCase):
             self.pass_(0.5)
         assert dead.disconnected
         assert not alive.ended
-        assert [f"info: {dead.protocol.id} does not answer a ping"] == ownLines(events)[:1]
+        assert [f"info: {dead.webSocket.id} does not answer a ping"] == ownLines(events)[:1]
         self.clock.advance(0)
         assert WebSocketLost is type(self.recorder.made[1].ending)
         assert self.recorder.made[1].ending.code == CloseCode.ABNORMAL
@@ -1737,7 +1738,7 @@ class Rfc6455Tests(LoopbackCase):
             self.pass_(delay)
             assert wire.take() == (plain(PING) if delay == 3 else b"")
             if weClose:
-                wire.protocol.loseConnection(4000)
+                wire.webSocket.loseConnection(4000)
                 self.pass_(9.5)
                 assert not wire.ended
             wire.send(masked(CLOSING, b"\x0f\xa0"))
@@ -1753,6 +1754,6 @@ class Rfc6455Tests(LoopbackCase):
         """A peer that is not read from is not blamed for its silence."""
         self.serve(pingInterval=20, pingTimeout=10)
         wire = self.openModern()
-        wire.protocol.pauseProducing()
+        wire.fill()
         self.pass_(100)
         assert not wire.ended

@@ -17,6 +17,7 @@ from websockets.uri import parse_uri
 
 from tests.support import (
     Deflater,
+    Opened,
     buildHead,
     case,
     clientFrame,
@@ -45,18 +46,10 @@ from tests.vectors.rfc6455 import (
     Frames,
     Outcome,
 )
-from txhixie.dialects import framing, rfc6455
-from txhixie.dialects.connection import (
-    CloseCode,
-    Closed,
-    Connection,
-    Event,
-    Failed,
-    Opened,
-    Pong,
-    State,
-    mayBeSent,
-)
+from txhixie.dialects import framing
+from txhixie.dialects.connection import Connection, State
+from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong, mayBeSent
+from txhixie.dialects.rfc6455_opening import acceptKey
 from txhixie.settings import Settings
 
 NAMES = ("hybi-07", "hybi-08", "rfc6455")
@@ -161,7 +154,7 @@ def test_acceptKey() -> None:
     """
     The published key gets the published answer.
     """
-    assert rfc6455.acceptKey(KEY) == ACCEPT
+    assert acceptKey(KEY) == ACCEPT
 
 
 @pytest.mark.requirement("D-09", "HY-01", "HY-02", "HY-05", "HY-09")
@@ -763,7 +756,7 @@ def test_negotiation(name: str, offers: list[bytes], agreed: str | None) -> None
             [event] = feed(connection, clientFrame(0xC1, DEFLATED_HELLO))
             assert outcome([event]) == (CloseCode.PROTOCOL_ERROR,)
         else:
-            echo(connection, agreed)
+            echo(connection.connection, agreed)
 
 
 def echo(connection: Connection, agreed: str) -> None:
@@ -970,7 +963,7 @@ def test_otherImplementation(factory: ClientPerMessageDeflateFactory | None) -> 
     client.send_close(1000, "bye")
     events = feed(connection, *client.data_to_send())
     assert [Closed(1000, "bye")] == events
-    end(connection, events)
+    end(connection.connection, events)
     client.receive_data(connection.dataToSend())
     client.receive_eof()
     assert (client.close_code, client.close_reason) == (1000, "bye")

@@ -33,6 +33,7 @@ from txhixie import (
     UnsupportedMessage,
     WebSocketLost,
 )
+from txhixie.websocket.websocket import WebSocket
 
 # Above what Twisted's transports hold before they ask to wait.
 LIMIT = 100_000
@@ -48,6 +49,13 @@ class Peer:
     """
 
     protocol: HixieProtocol
+
+    @property
+    def webSocket(self) -> WebSocket:
+        """The server's end, as its application has it."""
+        webSocket = self.protocol.webSocket
+        assert webSocket is not None
+        return webSocket
 
     def stop(self) -> None:
         """Read no more."""
@@ -201,7 +209,7 @@ class SlowCase(LoopbackCase):
         text = "x" * (2 * LIMIT - 10 - len(message))
         expected = self.framed(peer, text)
         assert len(expected) == LIMIT
-        peer.protocol.sendTextMessage(text)
+        peer.webSocket.sendTextMessage(text)
         return expected
 
     def clog(self, peer: Peer) -> bytes:
@@ -212,19 +220,19 @@ class SlowCase(LoopbackCase):
         """
         filled = self.fill(peer)
         for text in ("over", "and over"):
-            peer.protocol.sendTextMessage(text)
+            peer.webSocket.sendTextMessage(text)
         self.clock.advance(0)
         return filled + self.framed(peer, "over", "and over")
 
     def framed(self, peer: Peer, *texts: str) -> bytes:
         """@return: what the server makes of messages."""
-        return b"".join(map(IDIOMS[peer.protocol.dialect].serverText, texts))
+        return b"".join(map(IDIOMS[peer.webSocket.dialect].serverText, texts))
 
     def farewell(self, peer: Peer) -> bytes:
         """@return: what a slow peer is sent in the end."""
-        if peer.protocol.dialect in MODERN:
+        if peer.webSocket.dialect in MODERN:
             return frame(0x88, b"\x03\xf0" + SLOW.encode())
-        return IDIOMS[peer.protocol.dialect].serverClose
+        return IDIOMS[peer.webSocket.dialect].serverClose
 
     def assertReads(self, peer: Peer, expected: bytes) -> None:
         """This is what there is to read."""
@@ -238,8 +246,8 @@ class SlowCase(LoopbackCase):
 
     def assertFine(self, peer: Peer) -> None:
         """Nothing happened to a client, and it is still served."""
-        assert peer.protocol.state is State.OPEN, self.case
-        peer.protocol.sendTextMessage("still here")
+        assert peer.webSocket.state is State.OPEN, self.case
+        peer.webSocket.sendTextMessage("still here")
         self.assertReads(peer, self.framed(peer, "still here"))
         assert self.count("slow closed") == 0, self.case
 
@@ -252,8 +260,8 @@ class LimitTests(SlowCase):
         for peer in self.peers():
             peer.stop()
             text = "x" * (10 * LIMIT)
-            peer.protocol.sendTextMessage(text)
-            assert peer.protocol.state is State.OPEN
+            peer.webSocket.sendTextMessage(text)
+            assert peer.webSocket.state is State.OPEN
             self.assertReads(peer, self.framed(peer, text))
             assert self.count("slow closed") == 0
 
@@ -262,7 +270,7 @@ class LimitTests(SlowCase):
         for peer in self.peers():
             for size in (10 * LIMIT, 5, 3 * LIMIT):
                 peer.stop()
-                peer.protocol.sendTextMessage("x" * size)
+                peer.webSocket.sendTextMessage("x" * size)
                 self.assertReads(peer, self.framed(peer, "x" * size))
             self.assertFine(peer)
 
@@ -271,7 +279,7 @@ class LimitTests(SlowCase):
         for peer in self.peers():
             peer.stop()
             text = "x" * (5 * LIMIT)
-            peer.protocol.sendTextMessage(text)
+            peer.webSocket.sendTextMessage(text)
             expected, got = self.framed(peer, text), b""
             while len(got) < len(expected):
                 got += peer.read(LIMIT // 3)
@@ -283,29 +291,29 @@ class LimitTests(SlowCase):
         """Messages sent together are counted, and those over the limit are looked at one by one."""
         for peer in self.peers(slowPolicy="drop"):
             filled = self.fill(peer)
-            peer.protocol.sendTextMessages(("one", "two"))
-            peer.protocol.sendTextMessages(("three", "four"))
+            peer.webSocket.sendTextMessages(("one", "two"))
+            peer.webSocket.sendTextMessages(("three", "four"))
             self.clock.advance(0)
-            peer.protocol.sendTextMessages(("five", "six"))
+            peer.webSocket.sendTextMessages(("five", "six"))
             assert self.count("messages dropped") == 2
             self.assertReads(peer, filled + self.framed(peer, "one", "two", "three", "four"))
-            assert peer.protocol.messagesSent == 5
+            assert peer.webSocket.messagesSent == 5
 
     @pytest.mark.requirement("L-08")
     def test_exactly(self) -> None:
         """With a backlog of exactly the limit a message passes; with a byte more, none does."""
         for peer in self.peers():
             filled = self.fill(peer)
-            peer.protocol.sendTextMessage("one more")
+            peer.webSocket.sendTextMessage("one more")
             self.clock.advance(0)
-            assert peer.protocol.state is State.OPEN
+            assert peer.webSocket.state is State.OPEN
             assert self.count("slow closed") == 0
             self.assertReads(peer, filled + self.framed(peer, "one more"))
             self.assertFine(peer)
         for peer in self.peers():
             self.fill(peer)
-            peer.protocol.sendTextMessage("one more")
-            peer.protocol.sendTextMessage("another")
+            peer.webSocket.sendTextMessage("one more")
+            peer.webSocket.sendTextMessage("another")
             assert self.count("slow closed") == 0
             self.clock.advance(0)
             assert self.count("slow closed") == 1
@@ -317,7 +325,7 @@ class LimitTests(SlowCase):
             for number in range(100):
                 peer.stop()
                 for text in (f"{number} " * 500, "x" * number):
-                    peer.protocol.sendTextMessage(text)
+                    peer.webSocket.sendTextMessage(text)
                     expected += self.framed(peer, text)
                 got += peer.read(5000)
             got += peer.read()
@@ -328,12 +336,12 @@ class LimitTests(SlowCase):
         """However much is sent in one call, a peer that reads well is not slow."""
         texts = ["x" * 65_536] * 50
 
-        def send(protocol: HixieProtocol) -> None:
+        def send(webSocket: WebSocket) -> None:
             for text in texts:
-                protocol.sendTextMessage(text)
+                webSocket.sendTextMessage(text)
 
         for peer in self.peers():
-            self.factory.gather(send, peer.protocol)
+            self.factory.shared.turn.run(send, peer.webSocket)
             assert self.count("slow closed") == 0, self.case
             self.assertReads(peer, self.framed(peer, *texts))
             self.assertFine(peer)
@@ -343,12 +351,12 @@ class LimitTests(SlowCase):
         self.kinds = (SocketPeer, WirePeer)
         texts = ["x" * 1000] * 1000
 
-        def send(protocol: HixieProtocol) -> None:
+        def send(webSocket: WebSocket) -> None:
             for text in texts:
-                protocol.sendTextMessage(text)
+                webSocket.sendTextMessage(text)
 
         for peer in self.peers():
-            self.factory.gather(send, peer.protocol)
+            self.factory.shared.turn.run(send, peer.webSocket)
             self.assertReads(peer, self.framed(peer, *texts))
             self.assertFine(peer)
 
@@ -357,11 +365,11 @@ class LimitTests(SlowCase):
         for peer in self.peers(slowPolicy="drop"):
             producer = Producer()
             attached: Any = producer
-            peer.protocol.attachProducer(attached)
+            peer.webSocket.attachProducer(attached)
             clogged = self.clog(peer)
             assert producer.calls == ["pause"]
             for text in "abc":
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             self.assertReads(peer, clogged)
             assert producer.calls[-1] == "resume"
             assert producer.calls.count("pause") == producer.calls.count("resume")
@@ -370,9 +378,9 @@ class LimitTests(SlowCase):
             assert producer.calls[-1] == "stop"
 
     def test_implements(self) -> None:
-        """A connection is a producer to its transport."""
+        """A connection is a producer, so that another connection can pause it."""
         for peer in self.peers("rfc6455"):
-            assert IPushProducer.providedBy(peer.protocol)
+            assert IPushProducer.providedBy(peer.webSocket)
 
 
 class CloseTests(SlowCase):
@@ -387,20 +395,20 @@ class CloseTests(SlowCase):
         filled = self.fill(peer)
         with capturedLogs() as events:
             for text in ("one more", "another", "and another"):
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             self.clock.advance(0)
-        line = f"info: {peer.protocol.id} does not read what it is sent"
+        line = f"info: {peer.webSocket.id} does not read what it is sent"
         assert ownLines(events) == [line]
         assert self.count("slow closed") == 1
         assert self.count("messages dropped") == 0
-        assert peer.protocol.state > State.OPEN
+        assert peer.webSocket.state > State.OPEN
         return filled
 
     def test_readsAgain(self) -> None:
         """Its backlog is given up: it reads what had gone out, the close, and no more."""
         for peer in self.peers():
             clogged = self.slow(peer)
-            assert heldBytes(peer.protocol._connection) < LIMIT
+            assert heldBytes(peer.webSocket._connection) < LIMIT
             self.assertReads(peer, clogged + self.farewell(peer))
             assert not peer.aborted
 
@@ -428,7 +436,7 @@ class CloseTests(SlowCase):
         for peer in self.peers():
             self.slow(peer)
             peer.read()
-            if close := IDIOMS[peer.protocol.dialect].clientClose:
+            if close := IDIOMS[peer.webSocket.dialect].clientClose:
                 peer.send(close)
             peer.lose(ConnectionDone())
             assert type(self.ending) is WebSocketLost, self.case
@@ -439,7 +447,7 @@ class CloseTests(SlowCase):
         for peer in self.peers():
             self.slow(peer)
             self.clock.advance(0)
-            peer.send(IDIOMS[peer.protocol.dialect].clientText("hi"))
+            peer.send(IDIOMS[peer.webSocket.dialect].clientText("hi"))
             peer.read()
             self.clock.advance(0)
             assert "text: hi" not in self.calls
@@ -448,13 +456,13 @@ class CloseTests(SlowCase):
         """One that is closed already is not closed for that, and reads all."""
         for peer in self.peers():
             filled = self.fill(peer)
-            peer.protocol.sendTextMessage("last")
-            peer.protocol.loseConnection()
+            peer.webSocket.sendTextMessage("last")
+            peer.webSocket.loseConnection()
             for text in "abc":
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             self.clock.advance(0)
             expected = filled + self.framed(peer, "last")
-            self.assertReads(peer, expected + IDIOMS[peer.protocol.dialect].serverClose)
+            self.assertReads(peer, expected + IDIOMS[peer.webSocket.dialect].serverClose)
             assert self.count("slow closed") == 0
 
     def test_fromMessage(self) -> None:
@@ -466,9 +474,9 @@ class CloseTests(SlowCase):
 
         for peer in self.peers():
             self.factory.application = self.recorder = Recorder(textMessageReceived=answer)
-            peer = self.peer(type(peer), peer.protocol.dialect)
+            peer = self.peer(type(peer), peer.webSocket.dialect)
             peer.stop()
-            peer.send(IDIOMS[peer.protocol.dialect].clientText("hi") * 3)
+            peer.send(IDIOMS[peer.webSocket.dialect].clientText("hi") * 3)
             assert self.calls == [STARTED, FINISHED, *["text: hi"] * 3]
             assert self.count("slow closed") == 0
             self.clock.advance(0)
@@ -479,15 +487,15 @@ class CloseTests(SlowCase):
         """Bytes messages count like texts."""
         for peer in self.peers(*MODERN):
             filled = self.fill(peer)
-            peer.protocol.sendBytesMessage(b"one more")
-            peer.protocol.sendBytesMessage(b"another")
+            peer.webSocket.sendBytesMessage(b"one more")
+            peer.webSocket.sendBytesMessage(b"another")
             self.clock.advance(0)
             assert self.count("slow closed") == 1
             self.assertReads(peer, filled + self.farewell(peer))
         for peer in self.peers(*MODERN):
             for size in (10 * LIMIT, 5):
                 peer.stop()
-                peer.protocol.sendBytesMessage(b"x" * size)
+                peer.webSocket.sendBytesMessage(b"x" * size)
                 self.assertReads(peer, frame(0x82, b"x" * size))
             self.assertFine(peer)
 
@@ -500,9 +508,9 @@ class DropTests(SlowCase):
         for peer in self.peers(slowPolicy="drop"):
             clogged = self.clog(peer)
             for text in "abcd":
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             assert self.count("messages dropped") == 4
-            assert peer.protocol.messagesSent == 3
+            assert peer.webSocket.messagesSent == 3
             assert self.calls == [STARTED, FINISHED]
             self.assertReads(peer, clogged)
             assert self.calls == [STARTED, FINISHED, "dropped: 4"]
@@ -510,7 +518,7 @@ class DropTests(SlowCase):
             # The next time is counted anew.
             self.clog(peer)
             for text in "ab":
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             peer.read()
             assert self.calls[2:] == ["dropped: 4", "dropped: 2"]
             assert self.count("messages dropped") == 6
@@ -522,10 +530,10 @@ class DropTests(SlowCase):
         """An application that does not want to know is not told."""
         for peer in self.peers(slowPolicy="drop"):
             self.factory.application = self.recorder = Recorder()
-            peer = self.peer(type(peer), peer.protocol.dialect)
+            peer = self.peer(type(peer), peer.webSocket.dialect)
             self.clog(peer)
             for text in "abc":
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             peer.read()
             assert self.calls == [STARTED, FINISHED]
             self.assertFine(peer)
@@ -537,13 +545,13 @@ class DropTests(SlowCase):
             raise ZeroDivisionError
 
         for peer in self.peers(slowPolicy="drop"):
-            other = self.peer(type(peer), peer.protocol.dialect)
+            other = self.peer(type(peer), peer.webSocket.dialect)
             self.factory.application = self.recorder = Teller(messagesDropped=fail)
-            peer = self.peer(type(peer), peer.protocol.dialect)
+            peer = self.peer(type(peer), peer.webSocket.dialect)
             clogged = self.clog(peer)
             for text in "abc":
-                peer.protocol.sendTextMessage(text)
-            end = IDIOMS[peer.protocol.dialect].serverClose.replace(b"\x03\xe8", b"\x03\xf3")
+                peer.webSocket.sendTextMessage(text)
+            end = IDIOMS[peer.webSocket.dialect].serverClose.replace(b"\x03\xe8", b"\x03\xf3")
             self.assertReads(peer, clogged + end)
             assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
             assert self.count("application errors") == 1
@@ -554,8 +562,8 @@ class DropTests(SlowCase):
         for peer in self.peers(slowPolicy="drop"):
             self.clog(peer)
             for number in range(1000):
-                peer.protocol.sendTextMessage(f"{number} " * 1000)
-            assert heldBytes(peer.protocol._connection) < LIMIT
+                peer.webSocket.sendTextMessage(f"{number} " * 1000)
+            assert heldBytes(peer.webSocket._connection) < LIMIT
             assert self.count("messages dropped") == 1000
             peer.lose(ConnectionAborted())
             assert self.calls == [STARTED, FINISHED, LOST]
@@ -567,10 +575,10 @@ class DropTests(SlowCase):
             for peer in self.peers(slowPolicy=policy):
                 clogged = self.clog(peer)
                 with pytest.raises(UnicodeEncodeError):
-                    peer.protocol.sendTextMessage("\ud800")
-                if peer.protocol.dialect in OLD:
+                    peer.webSocket.sendTextMessage("\ud800")
+                if peer.webSocket.dialect in OLD:
                     with pytest.raises(UnsupportedMessage):
-                        peer.protocol.sendBytesMessage(b"b")
+                        peer.webSocket.sendBytesMessage(b"b")
                 self.assertReads(peer, clogged)
                 self.assertFine(peer)
 
@@ -584,7 +592,7 @@ class LatestTests(SlowCase):
             for dropped in (3, 6):
                 clogged = self.clog(peer)
                 for text in "abcd":
-                    peer.protocol.sendTextMessage(text)
+                    peer.webSocket.sendTextMessage(text)
                 self.assertReads(peer, clogged + self.framed(peer, "d"))
                 assert self.calls[-1] == "dropped: 3"
                 assert self.count("messages dropped") == dropped
@@ -595,7 +603,7 @@ class LatestTests(SlowCase):
         """A single one that had to wait is not missed."""
         for peer in self.peers(slowPolicy="latest"):
             clogged = self.clog(peer)
-            peer.protocol.sendTextMessage("a")
+            peer.webSocket.sendTextMessage("a")
             self.assertReads(peer, clogged + self.framed(peer, "a"))
             assert self.calls == [STARTED, FINISHED]
             assert self.count("messages dropped") == 0
@@ -604,12 +612,12 @@ class LatestTests(SlowCase):
         """Texts and bytes may be each other's newer ones."""
         for peer in self.peers(*MODERN, slowPolicy="latest"):
             clogged = self.clog(peer)
-            peer.protocol.sendTextMessage("a")
-            peer.protocol.sendBytesMessage(b"b")
+            peer.webSocket.sendTextMessage("a")
+            peer.webSocket.sendBytesMessage(b"b")
             self.assertReads(peer, clogged + frame(0x82, b"b"))
             clogged = self.clog(peer)
-            peer.protocol.sendBytesMessage(b"a")
-            peer.protocol.sendTextMessage("b")
+            peer.webSocket.sendBytesMessage(b"a")
+            peer.webSocket.sendTextMessage("b")
             self.assertReads(peer, clogged + self.framed(peer, "b"))
 
     def test_compressed(self) -> None:
@@ -626,10 +634,10 @@ class LatestTests(SlowCase):
             for _ in range(3):
                 peer.stop()
                 for text in (noise, "over"):
-                    peer.protocol.sendTextMessage(text)
+                    peer.webSocket.sendTextMessage(text)
                 self.clock.advance(0)
                 for text in ("missed", "missed", "missed", "the newest"):
-                    peer.protocol.sendTextMessage(text)
+                    peer.webSocket.sendTextMessage(text)
                 data = peer.read()
                 while data:
                     payload, data = splitFrame(data)
@@ -642,10 +650,10 @@ class LatestTests(SlowCase):
         for peer in self.peers(slowPolicy="latest"):
             clogged = self.clog(peer)
             for text in "ab":
-                peer.protocol.sendTextMessage(text)
-            peer.protocol.loseConnection()
+                peer.webSocket.sendTextMessage(text)
+            peer.webSocket.loseConnection()
             expected = clogged + self.framed(peer, "b")
-            self.assertReads(peer, expected + IDIOMS[peer.protocol.dialect].serverClose)
+            self.assertReads(peer, expected + IDIOMS[peer.webSocket.dialect].serverClose)
 
     def test_newerWhenTold(self) -> None:
         """What an application sends when it is told comes behind the newest before that."""
@@ -655,10 +663,10 @@ class LatestTests(SlowCase):
 
         for peer in self.peers(slowPolicy="latest"):
             self.factory.application = self.recorder = Teller(messagesDropped=again)
-            peer = self.peer(type(peer), peer.protocol.dialect)
+            peer = self.peer(type(peer), peer.webSocket.dialect)
             clogged = self.clog(peer)
             for text in "ab":
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             self.assertReads(peer, clogged + self.framed(peer, "b", "1 were missed"))
 
     def test_failingWhenTold(self) -> None:
@@ -669,11 +677,11 @@ class LatestTests(SlowCase):
 
         for peer in self.peers(slowPolicy="latest"):
             self.factory.application = self.recorder = Teller(messagesDropped=fail)
-            peer = self.peer(type(peer), peer.protocol.dialect)
+            peer = self.peer(type(peer), peer.webSocket.dialect)
             self.clog(peer)
             for text in "abcd":
-                peer.protocol.sendTextMessage(text)
-            end = IDIOMS[peer.protocol.dialect].serverClose.replace(b"\x03\xe8", b"\x03\xf3")
+                peer.webSocket.sendTextMessage(text)
+            end = IDIOMS[peer.webSocket.dialect].serverClose.replace(b"\x03\xe8", b"\x03\xf3")
             assert peer.read().endswith(end)
             assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
 
@@ -683,12 +691,12 @@ class LatestTests(SlowCase):
             clogged = self.clog(peer)
             large = "y" * 2 * LIMIT
             for text in ("a", large):
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             got = peer.read(len(clogged) + 100_000)
-            peer.protocol.sendTextMessage("b")
+            peer.webSocket.sendTextMessage("b")
             self.clock.advance(0)
             for text in "cd":
-                peer.protocol.sendTextMessage(text)
+                peer.webSocket.sendTextMessage(text)
             got += peer.read()
             # By then some of it may have been read, so that there was room for one.
             got = got.replace(self.framed(peer, "c"), b"")
@@ -720,7 +728,7 @@ class ConnectingTests(SlowCase):
             for size in sizes:
                 transport.sendTextMessage("x" * size)
 
-        dialect = peer.protocol.dialect
+        dialect = peer.webSocket.dialect
         self.factory.application = self.recorder = Recorder(negotiationStarted=started)
         self.opened = type(peer)(self.clock, self.factory.buildProtocol(None))
         self.opened.send(buildHead(dialect))

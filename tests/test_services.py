@@ -11,13 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.loopback import CLOSE, HANDSHAKES, LoopbackCase, Wire, frame
 from txhixie import Broadcast, Echo
-from txhixie.applications.broadcast import SERVICES, Routes
+from txhixie.applications import SERVICES
+from txhixie.applications.routes import Routes
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol, WebSocketTransport
 
-    from txhixie.server.factory import Application
+    from txhixie.application import Application
 
 
 class Client:
@@ -279,7 +280,7 @@ class OnThePortTests(LoopbackCase):
         """Clients of either dialect see the same, with the ids the server knows them by."""
         self.serve(Broadcast())
         wires = [self.open("hixie-75"), self.connect(HANDSHAKES["hixie-76"][0])]
-        ids = [wire.protocol.id for wire in wires]
+        ids = [wire.webSocket.id for wire in wires]
         wires[0].send(frame("h\u00e9"))
         wires[1].send(CLOSE)
         wires[1].lose()
@@ -296,7 +297,7 @@ class OnThePortTests(LoopbackCase):
         wires = [self.open(), self.open()]
         for wire in wires:
             wire.take()
-        name = wires[0].protocol.id
+        name = wires[0].webSocket.id
         wires[0].send(frame("1") + frame("2") + CLOSE)
         said = frame(f"{name}: 1") + frame(f"{name}: 2")
         assert wires[0].take() == said + CLOSE
@@ -317,7 +318,7 @@ class OnThePortTests(LoopbackCase):
         wires: list[Wire] = [self.open(), self.open(kind=Ending), self.open()]
         for wire in wires:
             wire.take()
-        names = [wire.protocol.id for wire in wires]
+        names = [wire.webSocket.id for wire in wires]
         wires[0].send(frame("hi"))
         wires[2].send(frame("ho"))
         rest = frame(f"Connection Closed: {names[1]}") + frame(f"{names[2]}: ho")

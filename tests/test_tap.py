@@ -26,11 +26,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
 from txhixie import Broadcast, Echo, Settings
-from txhixie.applications.broadcast import SERVICES, Routes
+from txhixie.applications import SERVICES
+from txhixie.applications.routes import Routes
 from txhixie.dialects.choosing import DIALECT_NAMES
 from txhixie.server.service import HixieService
 from txhixie.tap import Options, makeService
-from txhixie.web.request import Okay
+from txhixie.web.site import Okay
 
 
 class Application:
@@ -577,7 +578,7 @@ class StopTests(LoopbackCase):
 
     def test_stopService(self) -> None:
         """The clients hear of it, and it is over when the last one is gone."""
-        service = HixieService(self.factory, [])
+        service = HixieService(self.factory)
         service.startService()
         wire = self.open()
         stopped = service.stopService()
@@ -591,7 +592,7 @@ class StopTests(LoopbackCase):
 
     def test_silentClients(self) -> None:
         """A client that does not go is no reason to wait long."""
-        service = HixieService(self.factory, [])
+        service = HixieService(self.factory)
         service.startService()
         self.open().stuck = True
         stopped = service.stopService()
@@ -609,7 +610,7 @@ class StopTests(LoopbackCase):
         self.patch(signal, "getsignal", handlers.__getitem__)
         self.patch(signal, "signal", handlers.__setitem__)
         self.patch(reactor, "callFromThread", calls.append)
-        service: Any = HixieService(self.factory, [])
+        service: Any = HixieService(self.factory)
         # Other threads have no signals.
         thread = Thread(target=service._endAtNextSignal)
         thread.start()

@@ -28,7 +28,7 @@ from tests.certificates import selfSigned
 from tests.interop.server import PROJECT, Child, Server
 from tests.loopback import ANSWER
 from tests.support import IDIOMS, buildHead, frame
-from txhixie.server.admission import comeAgain
+from txhixie.dialects.head import comeAgain
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 TWIST = (sys.executable, "-c", "from twisted.application.twist._twist import Twist; Twist.main()")

@@ -59,10 +59,10 @@ class DirectTests(SynchronousTestCase):
         """What it does not take follows in order, and only then what was sent meanwhile."""
         descriptor = self.open()
         descriptor.room = 3
-        descriptor.protocol.sendTextMessage("first")
+        descriptor.webSocket.sendTextMessage("first")
         assert frame("first")[:3] == descriptor.take()
-        descriptor.protocol.sendTextMessage("second")
-        descriptor.protocol.sendTextMessage("third")
+        descriptor.webSocket.sendTextMessage("second")
+        descriptor.webSocket.sendTextMessage("third")
         descriptor.room = 5
         self.poller.turn()
         rest = frame("first")[3:] + frame("second") + frame("third")
@@ -71,7 +71,7 @@ class DirectTests(SynchronousTestCase):
         self.poller.turn()
         assert rest[5:] == descriptor.take()
         assert not self.poller.writers
-        descriptor.protocol.sendTextMessage("fourth")
+        descriptor.webSocket.sendTextMessage("fourth")
         assert frame("fourth") == descriptor.take()
 
     def test_everyRoom(self) -> None:
@@ -82,22 +82,22 @@ class DirectTests(SynchronousTestCase):
             descriptor = self.open()
             descriptor.room = room
             for text in texts:
-                descriptor.protocol.sendTextMessage(text)
+                descriptor.webSocket.sendTextMessage(text)
             got = descriptor.take()
             while self.poller.writers:
                 descriptor.room = room
                 self.poller.turn()
                 got += descriptor.take()
             assert expected == got
-            assert len(expected) == descriptor.protocol.bytesSent - len(REPLY76 + ANSWER)
+            assert len(expected) == descriptor.webSocket.bytesSent - len(REPLY76 + ANSWER)
 
     def test_backpressure(self) -> None:
         """While the socket takes nothing, its peer is not read and the producer is paused."""
         descriptor = self.open()
         producer = Producer()
-        descriptor.protocol.attachProducer(cast(IPushProducer, producer))
+        descriptor.webSocket.attachProducer(cast(IPushProducer, producer))
         descriptor.room = 0
-        descriptor.protocol.sendTextMessage("hello")
+        descriptor.webSocket.sendTextMessage("hello")
         assert producer.calls == ["pause"]
         assert descriptor not in self.poller.readers
         descriptor.room = float("inf")
@@ -110,9 +110,9 @@ class DirectTests(SynchronousTestCase):
         """What was sent before a close is written before the end of the stream."""
         descriptor = self.open()
         descriptor.room = 0
-        descriptor.protocol.sendTextMessage("hello")
-        descriptor.protocol.sendTextMessage("good-bye")
-        descriptor.protocol.loseConnection()
+        descriptor.webSocket.sendTextMessage("hello")
+        descriptor.webSocket.sendTextMessage("good-bye")
+        descriptor.webSocket.loseConnection()
         descriptor.protocol.dataReceived(CLOSE)
         self.poller.turn()
         assert not descriptor.halfClosed
@@ -126,8 +126,8 @@ class DirectTests(SynchronousTestCase):
         """A peer that neither reads nor answers a close is given up in the end."""
         descriptor = self.open()
         descriptor.room = 0
-        descriptor.protocol.sendTextMessage("hello")
-        descriptor.protocol.loseConnection()
+        descriptor.webSocket.sendTextMessage("hello")
+        descriptor.webSocket.loseConnection()
         for _ in range(40):
             self.poller.advance(1)
             self.poller.turn()
@@ -137,9 +137,9 @@ class DirectTests(SynchronousTestCase):
         """A failure to write is a lost connection, once."""
         descriptor = self.open()
         descriptor.broken = True
-        descriptor.protocol.sendTextMessage("hello")
-        descriptor.protocol.sendTextMessage("again")
-        assert descriptor.protocol.state is State.OPEN
+        descriptor.webSocket.sendTextMessage("hello")
+        descriptor.webSocket.sendTextMessage("again")
+        assert descriptor.webSocket.state is State.OPEN
         self.poller.turn()
         (made,) = self.recorder.made
         assert made.calls.count(LOST) == 1

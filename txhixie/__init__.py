@@ -2,26 +2,38 @@
 WebSockets for Twisted, in every dialect a browser ever shipped, on one port.
 """
 
-from txhixie.applications.broadcast import Broadcast, Echo
-from txhixie.dialects.connection import CloseCode, State, UnsupportedMessage
+from txhixie.application import Application, WebSocketProtocol, WebSocketTransport
+from txhixie.applications.broadcast import Broadcast
+from txhixie.applications.echo import Echo
+from txhixie.applications.routes import Routes
+from txhixie.console import Console
+from txhixie.dialects.connection import State, UnsupportedMessage
+from txhixie.dialects.events import CloseCode
 from txhixie.dialects.head import HandshakeError
-from txhixie.server.ending import WebSocketDone, WebSocketLost
 from txhixie.server.factory import HixieFactory
 from txhixie.server.protocol import HixieProtocol
+from txhixie.server.service import HixieService
 from txhixie.settings import Settings
 from txhixie.web.auth import Authenticated
+from txhixie.websocket.ended import WebSocketDone, WebSocketLost
 
 __all__ = [
+    "Application",
     "Authenticated",
     "Broadcast",
     "CloseCode",
+    "Console",
     "Echo",
     "HandshakeError",
     "HixieFactory",
     "HixieProtocol",
+    "HixieService",
+    "Routes",
     "Settings",
     "State",
     "UnsupportedMessage",
     "WebSocketDone",
     "WebSocketLost",
+    "WebSocketProtocol",
+    "WebSocketTransport",
 ]

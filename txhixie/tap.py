@@ -15,7 +15,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 from twisted.python.reflect import namedAny
 
-from txhixie.applications.broadcast import SERVICES, Routes
+from txhixie.applications import SERVICES
+from txhixie.applications.routes import Routes
 from txhixie.console import Console
 from txhixie.dialects.choosing import DIALECT_NAMES
 from txhixie.server.factory import HixieFactory
@@ -23,10 +24,10 @@ from txhixie.server.service import HixieService, oneLine
 from txhixie.settings import SLOW_POLICIES, Settings
 from txhixie.web.auth import Authenticated, guarded, portalFor
 from txhixie.web.proxies import TrustedProxies
-from txhixie.web.request import Okay
+from txhixie.web.site import Okay
 
 if TYPE_CHECKING:
-    from txhixie.server.factory import Application
+    from txhixie.application import Application
 
 _DEFAULTS = Settings()
 _LOCATION = re.compile(r"wss?://(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::([0-9]{1,5}))?")
@@ -373,4 +374,4 @@ def makeService(options: Options) -> IService:
     if not options["no-console"]:
         console = Console(factory)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
-    return HixieService(factory, options["ports"])
+    return HixieService(factory, *options["ports"])

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from tests.loopback import FINISHED, STARTED, Producer, Recorder, Recording, echo
 from txhixie import HandshakeError
-from txhixie.server.factory import Application
+from txhixie.application import Application
 from txhixie.web.auth import Authenticated, portalFor
 
 

@@ -29,7 +29,7 @@ WATCHED = (
     "txhixie.websocket.turn",
     "txhixie.dialects.head",
     "txhixie.dialects.hixie",
-    "txhixie.websocket.keepalive",
+    "txhixie.websocket.liveness",
     "txhixie.server.opening",
     "txhixie.server.protocol",
     "txhixie.web.proxies",

@@ -14,9 +14,9 @@ from tests.fuzz.replies import Malformed, Reply, readReply
 from tests.fuzz.runner import Conversation, Cutter, Log, Outcome, cutter
 from tests.fuzz.scenario import Scenario
 from tests.loopback import FINISHED
-from tests.support import IDIOMS, buildHead, parseHead
+from tests.support import IDIOMS, Served, buildHead, parseHead
 from txhixie.dialects.choosing import choose
-from txhixie.dialects.connection import Closed, Event, Failed, Pong
+from txhixie.dialects.events import Closed, Event, Failed, Pong
 
 # Seconds that a conversation may take, with this much for each byte.
 _SECONDS, _SECONDS_A_BYTE = 0.5, 200e-6
@@ -289,7 +289,7 @@ def _checkEvents(scenario: Scenario, reading: Reading, stream: bytes) -> None:
     parsed = parseHead(head + end)
     dialect = choose(parsed, settings.dialects)
     assert dialect is not None
-    connection = dialect(parsed, settings, scenario.wire == "tls")
+    connection = Served(dialect(parsed, settings, scenario.wire == "tls"))
     connection.accept()
     connection.receiveData(rest[: len(rest) - len(stream)])
     events: list[Event] = []

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from txhixie.dialects.connection import Closed, Discarded, Event, Pong
+from txhixie.dialects.events import Closed, Discarded, Event, Pong
 
 PROTOCOL_ERROR, NO_STATUS, INVALID_DATA, POLICY, TOO_BIG = 1002, 1005, 1007, 1008, 1009
 

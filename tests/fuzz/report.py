@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from tests.fuzz.judge import Finding
 from tests.fuzz.oracle import Reading
-from txhixie.dialects.connection import CloseCode
+from txhixie.dialects.events import CloseCode
 
 # Characters of a step that are told; all are in the file.
 _WIDE = 300

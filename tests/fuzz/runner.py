@@ -29,8 +29,8 @@ Cutter = Callable[[bytes], Iterator[bytes]]
 # What a protocol refers to that is not its own; plain HTTP is for twisted.web to limit.
 _SHARED = {
     "_http",
-    *("factory", "transport", "_application", "_request", "_kept", "_socket", "_decision"),
-    "_producer",
+    *("factory", "transport", "_request", "_kept", "_decision"),
+    *("webSocket", "dataReceived", "_hangup", "_reading"),
 }
 # Strings and tables that come with any connection.
 _OVERHEAD = 9000
@@ -225,7 +225,11 @@ class Conversation:
 
     def _checkWeight(self, protocol: HixieProtocol) -> None:
         own = [value for name, value in vars(protocol).items() if name not in _SHARED]
-        framing = getattr(protocol._connection, "_framing", None)
+        connection = None
+        if protocol.webSocket is not None:
+            connection = protocol.webSocket._connection
+            own += [connection, protocol.webSocket._held, protocol.webSocket._slowness]
+        framing = getattr(connection, "_framing", None)
         for extension in framing.extensions if framing is not None else ():
             # What zlib keeps is not seen from outside.
             own.append(getattr(getattr(extension, "decoder", None), "unused_data", b""))

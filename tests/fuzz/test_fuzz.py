@@ -25,10 +25,12 @@ from tests.fuzz.scenario import Action, Scenario, Step
 from tests.support import IDIOMS, buildHead, clientFrame
 from tests.vectors import hixie, rfc6455
 from txhixie import HixieFactory, HixieProtocol
-from txhixie.dialects.connection import CloseCode, Event
-from txhixie.dialects.hixie import Hixie76, HixieConnection
+from txhixie.dialects.events import CloseCode, Event
+from txhixie.dialects.hixie import HixieConnection
+from txhixie.dialects.hixie_opening import Opening76
 from txhixie.dialects.rfc6455 import Rfc6455
 from txhixie.websocket.deadlines import Deadlines
+from txhixie.websocket.websocket import WebSocket
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -160,18 +162,18 @@ def found(log: Log, conversation: Scenario) -> str:
 HELLO = scenario("hixie-76", b"\0hello\xff", b"\0more\xff")
 
 
-def raises(self: HixieProtocol, data: bytes) -> None:
+def raises(self: WebSocket, data: bytes) -> None:
     """Takes no question marks."""
     if b"?" in data:
         raise IndexError(data)
 
 
-def logs(self: HixieProtocol, data: bytes) -> None:
+def logs(self: WebSocket, data: bytes) -> None:
     """Complains."""
-    self._log.error("something is odd")
+    self._shared._log.error("something is odd")
 
 
-Receive = Callable[[HixieProtocol, bytes], None]
+Receive = Callable[[WebSocket, bytes], None]
 
 
 @pytest.mark.parametrize(("plant", "kind"), [(raises, "exception"), (logs, "logged")])
@@ -184,16 +186,13 @@ def test_findsErrors(log: Log, monkeypatch: pytest.MonkeyPatch, plant: Receive, 
 
 
 def _before(monkeypatch: pytest.MonkeyPatch, plant: Receive) -> None:
-    # What comes with the head goes one way, what comes later another.
-    for name in ("rawDataReceived", "dataReceived"):
-        receive = getattr(HixieProtocol, name)
+    receive = WebSocket.dataReceived
 
-        def planted(self: HixieProtocol, data: bytes, receive: Receive = receive) -> None:
-            if self._connection is not None:
-                plant(self, data)
-            receive(self, data)
+    def planted(self: WebSocket, data: bytes) -> None:
+        plant(self, data)
+        receive(self, data)
 
-        monkeypatch.setattr(HixieProtocol, name, planted)
+    monkeypatch.setattr(WebSocket, "dataReceived", planted)
 
 
 def test_findsTimers(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +218,8 @@ def test_findsCallsOutOfOrder(log: Log, monkeypatch: pytest.MonkeyPatch) -> None
     lost = HixieProtocol.connectionLost
 
     def twice(self: HixieProtocol, *reason: Any) -> None:
-        self._application.connectionLost(*reason)  # type: ignore[union-attr]
+        assert self.webSocket is not None
+        self.webSocket._protocol.connectionLost(*reason)
         lost(self, *reason)
 
     monkeypatch.setattr(HixieProtocol, "connectionLost", twice)
@@ -231,8 +231,8 @@ def test_findsMemory(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     bytes that are kept,
     """
 
-    def keeps(self: HixieProtocol, data: bytes) -> None:
-        vars(self)["kept"] = bytes(20_000)
+    def keeps(self: WebSocket, data: bytes) -> None:
+        vars(self._opener)["kept"] = bytes(20_000)
 
     _before(monkeypatch, keeps)
     assert found(log, scenario("hixie-75", b"\0A\xff", maxMessage=20, maxHead=300)) == "memory"
@@ -243,7 +243,7 @@ def test_findsLeaks(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     connections that are kept,
     """
     runner.alive.clear()
-    kept: list[HixieProtocol] = []
+    kept: list[WebSocket] = []
     _before(monkeypatch, lambda self, data: kept.append(self))
     judge = Judge(log)
     judge.judge(HELLO)
@@ -259,7 +259,7 @@ def test_findsQuadraticWork(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("tests.fuzz.runner.processTime", clock.seconds)
 
-    def looksAtAllAgain(self: HixieProtocol, data: bytes) -> None:
+    def looksAtAllAgain(self: WebSocket, data: bytes) -> None:
         clock.advance(self.bytesReceived * 1e-8)
 
     _before(monkeypatch, looksAtAllAgain)
@@ -282,7 +282,9 @@ def test_findsWrongAnswer(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     a wrong answer to the challenge,
     """
-    monkeypatch.setattr("txhixie.dialects.hixie.challengeResponse", lambda *parts: bytes(16))
+    monkeypatch.setattr(
+        "txhixie.dialects.hixie_opening.challengeResponse", lambda *parts: bytes(16)
+    )
     assert found(log, HELLO) == "malformed output"
 
 
@@ -298,7 +300,7 @@ def test_findsRefusal(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     a good request that is refused,
     """
-    monkeypatch.setattr(Hixie76, "recognizes", classmethod(lambda cls, head: False))
+    monkeypatch.setattr(Opening76, "recognizes", classmethod(lambda cls, head: False))
     assert found(log, HELLO) == "refused"
 
 

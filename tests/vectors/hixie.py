@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from txhixie.dialects.connection import CloseCode, Closed, Discarded
+from txhixie.dialects.events import CloseCode, Closed, Discarded
 
 
 class Challenge(NamedTuple):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.support import clientFrame
 from tests.vectors.hixie import Handshake
-from txhixie.dialects.connection import CloseCode, Closed, Pong
+from txhixie.dialects.events import CloseCode, Closed, Pong
 
 # Section 1.3: a key, and the answer to it.
 KEY, ACCEPT = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="

@@ -1,3 +1,20 @@
 """
 The built-in applications.
+
+They are written to Twisted's C{WebSocketProtocol} and C{WebSocketTransport} alone, so they also run
+in C{twisted.web.websocket.WebSocketResource}.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from txhixie.applications.broadcast import Broadcast
+from txhixie.applications.echo import Echo
+
+if TYPE_CHECKING:
+    from txhixie.application import Application
+
+# What --service names. A new service is entered here.
+SERVICES: dict[str, Callable[[], Application]] = {"echo": Echo, "broadcast": Broadcast}

@@ -1,68 +1,21 @@
 """
-The built-in applications: C{echo} and C{broadcast}.
-
-They are written to Twisted's C{WebSocketProtocol} and C{WebSocketTransport} alone, so that they
-also run in C{twisted.web.websocket.WebSocketResource}.
+The application C{broadcast}.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from twisted.python.failure import Failure
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol, WebSocketTransport
-
-    from txhixie.server.factory import Application
-
-
-class _EchoProtocol:
-    """
-    One client of L{Echo}.
-    """
-
-    __slots__ = ("_transport",)
-
-    def negotiationStarted(self, transport: WebSocketTransport) -> None:
-        self._transport = transport
-
-    def negotiationFinished(self) -> None:
-        pass
-
-    def textMessageReceived(self, message: str) -> None:
-        if message == "kill":
-            self._transport.loseConnection()
-        else:
-            self._transport.sendTextMessage(message)
-
-    def bytesMessageReceived(self, data: bytes | bytearray) -> None:
-        self._transport.sendBytesMessage(bytes(data))
-
-    def pongReceived(self, payload: bytes) -> None:
-        pass
-
-    def connectionLost(self, reason: Failure) -> None:
-        pass
-
-
-class Echo:
-    """
-    Sends every message back; the message C{kill} makes it end the connection.
-    """
-
-    def buildProtocol(self, request: Request) -> WebSocketProtocol:
-        """
-        @return: the protocol of a new client.
-        """
-        return _EchoProtocol()
 
 
 def _atOnce(call: Callable[[], object]) -> None:
@@ -89,11 +42,11 @@ class _Member:
         self._joined = True
         self._broadcast.joined(self)
 
-    # What txhixie's connections have for many messages to many peers; others do without.
+    # Transports of twisted.web.websocket have neither of the following two methods.
 
     def whenReceived(self, call: Callable[[], object]) -> None:
         """
-        Call something when all that is being received has been dealt with, if that is known.
+        Call C{call} once everything that is being received has been handled, if that is known.
         """
         getattr(self.transport, "whenReceived", _atOnce)(call)
 
@@ -112,7 +65,7 @@ class _Member:
         self._broadcast.said(self, message)
 
     def bytesMessageReceived(self, data: bytes | bytearray) -> None:
-        # Not every dialect carries bytes, and everybody is to see the same.
+        # Not every dialect carries bytes, and all members see the same messages.
         self.transport.loseConnection(1003)
 
     def pongReceived(self, payload: bytes) -> None:
@@ -125,30 +78,30 @@ class _Member:
 
 class Broadcast:
     """
-    Tells everybody everything: C{New Connection: ID}, C{ID: message}, C{Connection Closed: ID}.
+    Sends everything to everybody: C{New Connection: ID}, C{ID: message}, C{Connection Closed: ID}.
 
-    What happens while a message is delivered waits until all have it, so that there is one order
-    for all. Messages that come in one go are delivered in one go: each member is looked at once,
-    and not once for every message, which tells where there are many.
+    What happens while a message is delivered waits until all members have it, so that all see the
+    same order. Messages that are read together are delivered together: each member is visited
+    once, and not once for each message. This matters for large numbers of members.
     """
 
     _log = Logger()
 
     def __init__(self) -> None:
         self._members: dict[_Member, None] = {}
-        # What is to be done when it is a message's turn, and the message.
+        # Messages to deliver, each with what to do first.
         self._pending: deque[tuple[Callable[[], object] | None, str]] = deque()
         self._delivering = False
 
     def buildProtocol(self, request: Request) -> WebSocketProtocol:
         """
-        @return: the protocol of a new client.
+        Return what handles a new client.
         """
         return _Member(self)
 
     def joined(self, member: _Member) -> None:
         """
-        Let a member in, and tell everybody.
+        Add a member, and tell everybody.
         """
         self._publish(
             member, f"New Connection: {member.id}", lambda: self._members.setdefault(member)
@@ -156,7 +109,7 @@ class Broadcast:
 
     def said(self, member: _Member, message: str) -> None:
         """
-        Tell everybody what a member says.
+        Send a member's message to everybody.
         """
         self._publish(member, f"{member.id}: {message}")
 
@@ -172,8 +125,8 @@ class Broadcast:
         """
         Send a message to all members.
 
-        @param member: the one that it comes from.
-        @param first: called right before, when it is this message's turn.
+        @param member: the sender.
+        @param first: called right before the message is delivered.
         """
         self._pending.append((first, message))
         if not self._delivering:
@@ -203,32 +156,5 @@ class Broadcast:
                 else:
                     member.sendAll(messages)
             except Exception:
-                # Some transports raise once they are closed: no trouble of the others'.
+                # Some transports raise once they are closed. That must not affect other members.
                 self._log.failure("sending to {id}", id=member.id)
-
-
-# What --service names. A service plugs in here.
-SERVICES: dict[str, Callable[[], Application]] = {"echo": Echo, "broadcast": Broadcast}
-
-
-class Routes:
-    """
-    Asks one of several applications, by the first segment of the request's path.
-    """
-
-    def __init__(self, routes: Mapping[bytes, Application], default: Application) -> None:
-        """
-        @param routes: applications by path segment.
-        @param default: what answers everywhere else.
-        """
-        self._routes = dict(routes)
-        self._default = default
-
-    def buildProtocol(
-        self, request: Request
-    ) -> WebSocketProtocol | Awaitable[WebSocketProtocol | None] | None:
-        """
-        @return: what the application answers.
-        """
-        segment = request.path[1:].split(b"/", 1)[0]
-        return self._routes.get(segment, self._default).buildProtocol(request)

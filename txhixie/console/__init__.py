@@ -8,21 +8,20 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from importlib.resources import files
-from itertools import islice
 from typing import TYPE_CHECKING, cast
+from weakref import WeakValueDictionary
 
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
 
-from txhixie.web.request import keepOutOfLog
+from txhixie.dialects.connection import State
+from txhixie.web.site import keepOutOfLog
 
 if TYPE_CHECKING:
-    from collections.abc import Reversible
-
     from twisted.web.server import Request
 
     from txhixie.server.factory import HixieFactory
-    from txhixie.server.protocol import HixieProtocol
+    from txhixie.websocket.websocket import WebSocket
 
 # What the page may load, and from where. Browsers that do not know the field ignore it.
 _POLICY = (
@@ -35,8 +34,7 @@ _ASSETS = {
     "console.js": b"text/javascript; charset=utf-8",
 }
 
-# How many connections are looked through for a token, and how long one has to be.
-_NEWEST = 1000
+# Characters that a token has at least, so that nobody finds one by chance.
 _TOKEN_LENGTH = 16
 
 
@@ -112,29 +110,30 @@ class _Statistics(_Answer):
 
 class _Dialect(_Answer):
     """
-    The dialect of the connection that had C{?console=TOKEN} in its opening handshake: a browser
+    The dialect of the connection that had C{?console=TOKEN} in its opening handshake. A browser
     does not tell its page.
     """
 
     def __init__(self, factory: HixieFactory) -> None:
         super().__init__()
-        self._factory = factory
+        self._connections: WeakValueDictionary[bytes, WebSocket] = WeakValueDictionary()
+        factory.notifyOpened(self._note)
+
+    def _note(self, webSocket: WebSocket) -> None:
+        assert webSocket.request is not None
+        tokens = webSocket.request.args.get(b"console", [])
+        if len(tokens) == 1 and len(tokens[0]) >= _TOKEN_LENGTH:
+            self._connections[tokens[0]] = webSocket
 
     def content(self, request: Request) -> bytes:
         tokens = request.args.get(b"token", [])
         if len(tokens) != 1 or len(tokens[0]) < _TOKEN_LENGTH:
             request.setResponseCode(400)
             return json.dumps({"error": f"token: {_TOKEN_LENGTH} characters or more"}).encode()
-        return json.dumps({"dialect": self._find(tokens)}).encode()
-
-    def _find(self, tokens: list[bytes]) -> str | None:
-        connections = cast("Reversible[HixieProtocol]", self._factory.connections.values())
-        for protocol in islice(reversed(connections), _NEWEST):
-            # The head first: making a request of it takes a hundred times as long.
-            request = protocol.request if tokens[0] in protocol.requestHead else None
-            if request is not None and request.args.get(b"console") == tokens:
-                return protocol.dialect
-        return None
+        webSocket = self._connections.get(tokens[0])
+        isOpen = webSocket is not None and webSocket.state is State.OPEN
+        dialect = webSocket.dialect if webSocket is not None and isOpen else None
+        return json.dumps({"dialect": dialect}).encode()
 
 
 class Console(_Place):

@@ -4,26 +4,27 @@ The table of dialects, and which of them a request speaks.
 
 from __future__ import annotations
 
-from txhixie.dialects.connection import Connection
 from txhixie.dialects.head import HandshakeError, RequestHead
-from txhixie.dialects.hixie import Hixie75, Hixie76
-from txhixie.dialects.rfc6455 import Hybi07, Hybi08, Rfc6455
+from txhixie.dialects.hixie_opening import Opening75, Opening76
+from txhixie.dialects.opening import ServerOpening
+from txhixie.dialects.rfc6455_opening import Opening07, Opening08, Opening13
 
-# In the order they are asked whether they recognize a request: a version number wins over the
-# keys of Hixie-76, and those over Hixie-75, which has nothing of its own. A dialect plugs in here.
-DIALECTS: tuple[type[Connection], ...] = (Hybi07, Hybi08, Rfc6455, Hixie76, Hixie75)
+# In the order in which they are asked whether they recognize a request: a version number wins over
+# the keys of Hixie-76, and those win over Hixie-75, which has nothing of its own. A new dialect is
+# entered here.
+DIALECTS: tuple[type[ServerOpening], ...] = (Opening07, Opening08, Opening13, Opening76, Opening75)
 
 # Oldest first, as people name them.
 DIALECT_NAMES: tuple[str, ...] = ("hixie-75", "hixie-76", "hybi-07", "hybi-08", "rfc6455")
 
 
-def choose(head: RequestHead, enabled: tuple[str, ...] | None = None) -> type[Connection] | None:
+def choose(head: RequestHead, enabled: tuple[str, ...] | None = None) -> type[ServerOpening] | None:
     """
     Choose the dialect of a request by its header fields alone.
 
-    @param enabled: the names of the dialects that are spoken; C{None} for all.
-    @return: the dialect, or C{None} for plain HTTP.
-    @raise HandshakeError: if it asks for a WebSocket that cannot be had.
+    @param enabled: the names of the dialects to speak; C{None} for all.
+    @return: the dialect's opening handshake, or C{None} for plain HTTP.
+    @raise HandshakeError: if it asks for a WebSocket in a way that is not served.
     """
     if not head.asksForUpgrade:
         return None

@@ -1,6 +1,15 @@
 """
 All contact with the C{websockets} library, whose Sans-I/O layer does framing, masking, close codes
-and permessage-deflate. From it come frames; here they become messages.
+and permessage-deflate. The library makes frames; this module makes messages of them.
+
+What we rely on in the library that its documentation does not promise:
+
+ - C{Protocol.recv_frame} is called for each valid frame, and what it raises fails the connection;
+ - C{Protocol.discard} makes the generator that reads once the library has stopped;
+ - C{current_size} is the size of the unfinished message, or C{None};
+ - C{parser} is a generator that can be closed, and C{parser_exc} what ended it;
+ - C{PerMessageDeflate} keeps its inflater as C{decoder}, and renews it after each message if
+   C{remote_no_context_takeover} is set.
 """
 
 from __future__ import annotations
@@ -8,19 +17,21 @@ from __future__ import annotations
 import codecs
 import logging
 import zlib
+from collections.abc import Generator
 from io import BytesIO
-from typing import Any
 
-from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake, PayloadTooBig, ProtocolError
+from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import (
     PerMessageDeflate,
     ServerPerMessageDeflateFactory,
 )
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN, SEND_EOF
+from websockets.protocol import OPEN, SEND_EOF, Protocol, Side
 from websockets.server import ServerProtocol
 
-from txhixie.dialects.connection import CloseCode, Closed, Event, Failed, Pong
+from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong
 from txhixie.dialects.head import HandshakeError
 from txhixie.settings import Settings
 
@@ -31,91 +42,114 @@ except ImportError:
 else:
     ACCELERATED = websockets.speedups is not None
 
-# The state that a connection has behind its opening handshake; and what comes behind the last bytes
-# that it sends.
-OPENED, END = OPEN, SEND_EOF
-
 _TEXT, _BINARY, _CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE
 _CONT, _PING, _PONG = Opcode.CONT, Opcode.PING, Opcode.PONG
 
 _Decoder = codecs.getincrementaldecoder("utf-8")
 
-# What the library would log, the protocol logs in our own terms.
+# The connection logs in our own terms what the library would log.
 _quiet = logging.Logger("txhixie.websockets", logging.CRITICAL + 1)
 
-_deflate = ServerPerMessageDeflateFactory(
-    server_max_window_bits=12,
-    client_max_window_bits=12,
-    compress_settings={"memLevel": 5},
+# Bytes of offers. No client sends many, and parsing them takes time.
+_MOST_OFFERED = 8192
+
+_negotiator = ServerProtocol(
+    extensions=[
+        ServerPerMessageDeflateFactory(
+            server_max_window_bits=12,
+            client_max_window_bits=12,
+            compress_settings={"memLevel": 5},
+        )
+    ],
+    logger=_quiet,
 )
 
 
-class Framing(ServerProtocol):
+def agreeOnDeflate(offers: list[bytes]) -> tuple[bytes | None, PerMessageDeflate | None]:
     """
-    The library's state machine, with messages in place of frames.
+    Agree on permessage-deflate with a client (RFC 7692 section 7.1).
 
-    Text is checked while the library still reads: what it raises on then is the first fault in
-    the stream, however the stream was cut.
+    @param offers: the values of C{Sec-WebSocket-Extensions} that the client sent.
+    @return: the value for the answer and the extension, or C{None} for both if nothing was
+        agreed on.
+    @raise HandshakeError: 400 if the offers are malformed.
+    """
+    value = b", ".join(offers).decode("iso-8859-1")
+    try:
+        if len(value) > _MOST_OFFERED:
+            raise InvalidHandshake
+        answer, extensions = _negotiator.process_extensions(
+            Headers([("Sec-WebSocket-Extensions", value)])
+        )
+    except InvalidHandshake:
+        raise HandshakeError(400, "the Sec-WebSocket-Extensions are malformed") from None
+    if answer is None:
+        return None, None
+    (deflate,) = extensions
+    assert isinstance(deflate, PerMessageDeflate)
+    return answer.encode("ascii"), deflate
+
+
+class Framing(Protocol):
+    """
+    The library's state machine, which yields messages in place of frames.
+
+    Text is checked while the library still reads. So an error in it is the first fault in the
+    stream, however the stream was cut.
+
+    @ivar hasStopped: whether the library reads no more: after a close frame or a fault.
     """
 
-    # The message that is under way in fragments: its payload, not pieces of it, which would take
-    # many times the memory if they are small; and what tells early that it is not UTF-8.
+    # The unfinished message: its payload so far, joined, as small pieces would take many times
+    # the memory; and a decoder that finds early that it is not UTF-8.
     _message: BytesIO | None
     _check: codecs.IncrementalDecoder | None
     _fragments: int
-    # Whether the client compresses each message by itself.
+    hasStopped = False
+    # Whether the peer compresses each message by itself.
     _inflatesAnew = False
 
-    def __init__(self, settings: Settings, **more: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        deflate: PerMessageDeflate | None = None,
+        side: Side = Side.SERVER,
+    ) -> None:
         """
-        @param more: for the library: C{state=OPENED} where the opening handshake is dealt with.
+        @param deflate: the extension agreed on, if any.
+        @param side: which side of the connection this is.
         """
-        # The library refuses a frame by its length as it came, which may be a few bytes more
-        # than its message has where it is compressed, and counts control frames between
-        # fragments; so it has some room to spare, and the payload is held to the limit here.
+        # The library refuses a frame by the length in its header. That may be a few bytes more
+        # than the message has if it is compressed, and the library counts control frames between
+        # fragments. So the library gets some room, and the payload is checked here.
         limit = settings.maxMessage
-        room = limit // 32 + 1024 if "extensions" in more else 125
-        super().__init__(max_size=limit + room, logger=_quiet, **more)
+        room = 125 if deflate is None else limit // 32 + 1024
+        super().__init__(side, max_size=limit + room, logger=_quiet)
         self._maxMessage = limit
         self._maxFragments = settings.maxFragments
+        self._masks = side is Side.CLIENT
         self._received: list[Event] = []
         # Why we failed the connection, where the library would not have.
         self._fault = ""
         self._forget()
+        if deflate is not None:
+            self.extensions: list[Extension] = [deflate]
+            self._takeInflater(deflate)
 
-    @classmethod
-    def negotiated(cls, settings: Settings, offers: list[bytes]) -> tuple[Framing, bytes | None]:
+    @property
+    def sharesFrames(self) -> bool:
         """
-        Let the library agree on permessage-deflate, in a handshake of which only that is kept.
-
-        @param offers: the values of C{Sec-WebSocket-Extensions} that a client sent.
-        @return: with the value for the answer, if something was agreed on.
-        @raise HandshakeError: 400 if they are malformed.
+        Whether other connections may send the same frames: they are neither compressed nor masked.
         """
-        framing = cls(settings, extensions=[_deflate])
-        framing.receive_data(
-            b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            b"Sec-WebSocket-Extensions: " + b", ".join(offers) + b"\r\n\r\n"
-        )
-        requests = framing.events_received()
-        response = framing.accept(requests[0]) if requests else None  # type: ignore[arg-type]
-        if response is None or response.status_code != 101:
-            raise HandshakeError(400, "the Sec-WebSocket-Extensions are malformed")
-        framing.send_response(response)
-        framing.data_to_send()
-        agreed = response.headers.get("Sec-WebSocket-Extensions")
-        if agreed is None:
-            return framing, None
-        framing._takeInflater()
-        return framing, agreed.encode("ascii")
+        return not self.extensions and not self._masks
 
-    # Sending. Not by the library's own methods: they refuse once the library has read a close
-    # frame, when the messages before that one are yet to be answered.
+    # Sending does not use the library's own methods. They refuse once the library has read a close
+    # frame, when the messages before that frame are not answered yet.
 
-    def deflatedText(self, text: str) -> bytes:
+    def frameText(self, text: str) -> bytes:
         """
-        @return: a text message as a frame.
+        Return a text message as a frame.
+
         @raise TypeError: if C{text} is not a C{str}.
         @raise UnicodeEncodeError: if it has lone surrogates.
         """
@@ -123,18 +157,25 @@ class Framing(ServerProtocol):
 
     def frameBytes(self, data: bytes) -> bytes:
         """
-        @return: a bytes message as a frame.
+        Return a bytes message as a frame.
         """
         return self._serialized(Frame(_BINARY, data))
 
+    def framePing(self, payload: bytes) -> bytes:
+        """
+        Return a ping as a frame.
+        """
+        return self._serialized(Frame(_PING, payload))
+
     def _serialized(self, frame: Frame) -> bytes:
-        return frame.serialize(mask=False, extensions=self.extensions)
+        return frame.serialize(mask=self._masks, extensions=self.extensions)
 
     def closeFrame(self, code: int, reason: str) -> bytes | None:
         """
-        @param reason: what exceeds the 123 bytes that fit is cut off.
-        @return: the frame that starts the closing handshake; C{None} if the library has answered
-            the peer's already.
+        Return the frame that starts the closing handshake, or C{None} if the library has answered
+        the peer's already.
+
+        @param reason: only the first 123 bytes of it fit.
         """
         if self.state is not OPEN:
             return None
@@ -146,18 +187,36 @@ class Framing(ServerProtocol):
 
     def receive(self, data: bytes) -> list[Event]:
         """
-        @return: what C{data} means; what there is to answer is fetched with C{data_to_send}.
+        Return the events in C{data}. L{takeAnswers} has the library's own answers.
         """
         self.receive_data(data)
-        # They hold the frames that our received events were made of.
+        # Drop the frames that our events were made of.
         self.events_received()
         received, self._received = self._received, []
         return received
 
+    def takeAnswers(self) -> list[bytes]:
+        """
+        Return the frames with which the library answers by itself: pongs, and last its close.
+        """
+        answers = self.data_to_send()
+        # The connection ends TCP, on either side.
+        if answers and answers[-1] == SEND_EOF:
+            answers.pop()
+        return answers
+
+    def discard(self) -> Generator[None]:
+        """
+        Note that the library has stopped reading.
+        """
+        self.hasStopped = True
+        return super().discard()
+
     def failure(self, hasClosed: bool) -> Failed | None:
         """
+        Return what was wrong once nothing more is read; C{None} if the peer closed.
+
         @param hasClosed: whether a close frame was sent before.
-        @return: what was wrong, once nothing more is read; C{None} if the peer closed.
         """
         if self.close_rcvd is not None and self.parser_exc is None:
             return None
@@ -167,11 +226,11 @@ class Framing(ServerProtocol):
 
     def recv_frame(self, frame: Frame) -> None:
         """
-        Make messages of frames: called by the library for each that is in order by itself.
+        Make messages of frames. The library calls it for each valid frame.
         """
         opcode = frame.opcode
         if opcode is _TEXT and frame.fin and self.current_size is None and not self.extensions:
-            # The most common frame: the library would check nothing and keep the frame.
+            # For this, the most common frame, the library would check nothing and keep the frame.
             if len(frame.data) > self._maxMessage:
                 raise PayloadTooBig(len(frame.data), self._maxMessage)
             self._received.append(str(frame.data, "utf-8"))
@@ -217,13 +276,11 @@ class Framing(ServerProtocol):
             self._received.append(data if self._check is None else str(data, "utf-8"))
             self._forget()
 
-    def _takeInflater(self) -> None:
+    def _takeInflater(self, deflate: PerMessageDeflate) -> None:
         """
-        Take over the inflater from the library, which would drop it with each message where the
-        client compresses them one by one, and with it what there is to check.
+        Take over the inflater from the library. Where the peer compresses messages one by one, the
+        library would drop it with each message, before it could be checked.
         """
-        (deflate,) = self.extensions
-        assert isinstance(deflate, PerMessageDeflate)
         self._inflatesAnew = deflate.remote_no_context_takeover
         deflate.remote_no_context_takeover = False
         self._renewInflater(deflate)
@@ -233,25 +290,25 @@ class Framing(ServerProtocol):
 
     def _checkInflater(self, isLast: bool) -> None:
         """
-        See after each frame whether the client's compressor ended its stream (RFC 7692 section
-        7.2.3.4): zlib would take all that follows for something else, and keep it.
+        Check after each frame whether the peer's compressor ended its stream (RFC 7692 section
+        7.2.3.4): zlib would treat everything after it as unrelated data, and keep it.
         """
         (deflate,) = self.extensions
         assert isinstance(deflate, PerMessageDeflate)
         inflater = deflate.decoder
         if inflater.eof:
-            # What may be left is a byte of the compressor's, and the end of a block that the
-            # library appends to every message.
+            # There may be a byte of the compressor's left, and the end of a block that the library
+            # appends to every message.
             left = inflater.unused_data
             if len(left) > 5 or left.strip(b"\0") not in (b"", b"\xff\xff"):
-                raise ProtocolError("there is data behind the end of a compressed stream")
+                raise ProtocolError("there is data after the end of a compressed stream")
         if isLast and (inflater.eof or self._inflatesAnew):
             self._renewInflater(deflate)
 
     def forgetAll(self) -> None:
         """
-        Hold on to nothing that was received: nothing more is read. The parser is a generator that
-        holds this object, and a frame with its exception; closed, they go without a collection.
+        Drop everything that was received: nothing more is read. The parser is a generator that
+        refers to this object, and to a frame by its exception. Closing it breaks that circle.
         """
         self._forget()
         self.parser.close()
@@ -259,7 +316,7 @@ class Framing(ServerProtocol):
 
     def _forget(self) -> None:
         """
-        Have no message under way.
+        Drop the unfinished message.
         """
         self._message = self._check = None
         self._fragments = 0
@@ -273,15 +330,9 @@ def _encode(text: str) -> bytes:
 
 def frameText(text: str) -> bytes:
     """
-    @return: a text message as a frame, not compressed.
+    Return a text message as a server's frame without compression.
+
     @raise TypeError: if C{text} is not a C{str}.
     @raise UnicodeEncodeError: if it has lone surrogates.
     """
     return Frame(_TEXT, _encode(text)).serialize(mask=False)
-
-
-def framePing(payload: bytes) -> bytes:
-    """
-    @return: a ping as a frame.
-    """
-    return Frame(_PING, payload).serialize(mask=False)

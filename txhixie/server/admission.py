@@ -1,27 +1,23 @@
 """
-How many clients are let in.
+How many clients are admitted.
 """
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 
-from txhixie.dialects.head import HandshakeError
-
-# Seconds after which a client that is turned away may come again: not all at the same time.
-_RETRY_AFTER = (5, 15)
+from txhixie.dialects.head import comeAgain
 
 
 class Admission:
     """
-    Counts the clients that were let in, in all and by address, and turns away those too many.
+    Counts the admitted clients, in all and by address, and refuses clients over the limits.
     """
 
     def __init__(self, inAll: int, perAddress: int) -> None:
         """
-        @param inAll: how many clients there may be.
-        @param perAddress: how many there may be of one address; 0: any number.
+        @param inAll: the largest number of clients.
+        @param perAddress: the largest number of clients of one address; 0: any number.
         """
         self._inAll = inAll
         self._perAddress = perAddress
@@ -31,30 +27,30 @@ class Admission:
 
     def open(self) -> None:
         """
-        Let clients in, from now on.
+        Admit clients from now on.
         """
         self._closed = False
 
     def close(self) -> None:
         """
-        Let nobody in any more.
+        Admit no more clients.
         """
         self._closed = True
 
     @property
     def isClosed(self) -> bool:
         """
-        Whether nobody is let in.
+        Whether no client is admitted.
         """
         return self._closed
 
     def admit(self, host: str) -> None:
         """
-        Let a client in, and count it until L{release}.
+        Admit a client, and count it until L{release}.
 
         @param host: its address, or an empty string for clients that have none, which are not
             counted by address.
-        @raise HandshakeError: 503, with C{Retry-After}, if it has to stay outside.
+        @raise HandshakeError: 503, with C{Retry-After}, if it is not admitted.
         """
         if self._closed:
             raise comeAgain("the server is going down")
@@ -68,19 +64,10 @@ class Admission:
 
     def release(self, host: str) -> None:
         """
-        Count one client less.
+        Stop counting a client.
         """
         self._count -= 1
         if self._perAddress and host:
             self._addresses[host] -= 1
             if not self._addresses[host]:
                 del self._addresses[host]
-
-
-def comeAgain(text: str) -> HandshakeError:
-    """
-    @param text: why.
-    @return: the answer to a client that may try again in a while.
-    """
-    seconds = random.randint(*_RETRY_AFTER)
-    return HandshakeError(503, text, [(b"Retry-After", b"%d" % seconds)])

@@ -1,278 +1,500 @@
 """
-The protocol of one connection: what it is to its application.
+The protocol of a server's connection: lines while the request head arrives, raw mode after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any, Protocol, cast
 
-from twisted.internet.interfaces import IConsumer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, ITCPTransport
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
+from twisted.logger import LogLevel
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
+from twisted.web.server import Site
 
-from txhixie.dialects.connection import (
-    CloseCode,
-    Closed,
-    Connection,
-    Discarded,
-    Event,
-    Failed,
-    Opened,
-    Pong,
-)
-from txhixie.server.admission import comeAgain
-from txhixie.server.ending import Ending
-from txhixie.websocket.keepalive import watchPeer
-from txhixie.websocket.pacing import MUCH, adaptRead
+from txhixie.application import Application, WebSocketProtocol
+from txhixie.dialects.choosing import choose
+from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
+from txhixie.dialects.opening import ServerOpening
+from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
+from txhixie.web.request import UpgradeRequest
+from txhixie.web.site import serveHTTP
+from txhixie.websocket.awaiting import deferredFrom
+from txhixie.websocket.deadlines import Deadlines
+from txhixie.websocket.hangup import Hangup
+from txhixie.websocket.liveness import Liveness
+from txhixie.websocket.messagelog import logged
+from txhixie.websocket.outgoing import endWriting
+from txhixie.websocket.pacing import FIRST
 from txhixie.websocket.ratelimit import printable
+from txhixie.websocket.reading import Pause, Reading
+from txhixie.websocket.shared import Shared
+from txhixie.websocket.transports import ownSocket
+from txhixie.websocket.websocket import WebSocket
 
-if TYPE_CHECKING:
-    from twisted.web.websocket import WebSocketProtocol
+_TLS_HANDSHAKE = b"\x16"
+# What every protocol has. One without the others can still serve peers that only listen.
+_CALLBACKS = ("negotiationStarted", "negotiationFinished", "connectionLost")
 
-    from txhixie.web.request import UpgradeRequest
 
-
-class HixieProtocol(Ending):
+class Server(Protocol):
     """
-    One connection. To its application it is Twisted's C{WebSocketTransport}.
+    The factory, as far as its connections use it.
 
-    @ivar id: a short opaque string, unique and never reused; empty before the handshake.
-    @ivar bytesReceived: bytes read since the request head.
-    @ivar bytesSent: bytes written since then, the handshake's answer included.
-    @ivar messagesReceived: messages delivered to the application.
-    @ivar messagesSent: messages sent or waiting to be.
+    @ivar handshaking: connections that have L{Settings.handshakeTimeout} for their handshake.
     """
 
-    _log = Logger()
+    application: Application
+    site: Site
+    trusted: TrustedProxies
+    shared: Shared
+    liveness: Liveness
+    handshaking: Deadlines[HixieProtocol]
 
-    _application: WebSocketProtocol | None = None
-    # The opening handshake is complete.
-    _open = False
-    # LineReceiver holds bytes that came while reading was paused.
-    _hasParked = False
+    def newId(self) -> str:
+        """
+        Return an id for a connection that was never used before.
+        """
 
-    # What the connection is, for applications and logs
+    def connected(self, protocol: HixieProtocol) -> None:
+        """
+        A connection was made.
+        """
 
-    @property
-    def dialect(self) -> str:
+    def admit(self, protocol: HixieProtocol, host: str) -> None:
         """
-        The name of the dialect; empty before it is known.
-        """
-        return "" if self._connection is None else self._connection.dialect
+        Admit a client whose request head is complete.
 
-    @property
-    def hasPing(self) -> bool:
+        @param host: its address, or an empty string.
+        @raise HandshakeError: if it is not admitted.
         """
-        Whether the dialect has pings.
-        """
-        return self._connection is not None and self._connection.hasPing
 
-    @property
-    def subprotocol(self) -> str | None:
+    def opened(self, protocol: HixieProtocol, webSocket: WebSocket) -> None:
         """
-        The subprotocol agreed on, or C{None}.
+        A connection completed its opening handshake.
         """
-        return None if self._connection is None else self._connection.subprotocol
 
-    # Twisted's WebSocketTransport
-
-    def whenReceived(self, call: Callable[[], object]) -> None:
+    def disconnected(self, protocol: HixieProtocol) -> None:
         """
-        Call something when all that is being received has been dealt with, before what is sent
-        meanwhile is written; at once, if nothing is being received.
+        A connection is gone.
         """
-        self.factory.whenReceived(call)
 
-    # The open connection
+    def gone(self, protocol: HixieProtocol) -> None:
+        """
+        A connection is gone, and its application has heard of it.
+        """
+
+
+class HixieProtocol(LineReceiver):
+    """
+    One connection to a L{txhixie.HixieFactory}, until it is handed over: to its L{WebSocket} if
+    the application accepts it, to the site if it is plain HTTP, or to its end.
+
+    @ivar webSocket: the WebSocket, once the application has accepted it.
+    @ivar admittedFrom: the address under which this connection is counted, once it is admitted.
+    """
+
+    factory: Server
+    transport: ITCPTransport
+
+    webSocket: WebSocket | None = None
+    admittedFrom: str | None = None
+
+    _reading: Reading
+    # The head, as it arrives.
+    _lines: list[bytes] | None = None
+    _headSize = 0
+    # Where bytes go in raw mode: the opening handshake takes its tail, the site takes everything.
+    _opening: ServerOpening | None = None
+    _tail = b""
+    _http: IProtocol | None = None
+    _decision: Deferred[Any] | None = None
+    # The request, until the opening handshake is complete; and as long as somebody waits for its
+    # end. It is large.
+    _request: UpgradeRequest | None = None
+    _kept: UpgradeRequest | None = None
+    _hangup: Hangup | None = None
+    _isLost = False
+    _reason: Failure = connectionDone
 
     def connectionMade(self) -> None:
-        super().connectionMade()
+        """
+        Wait for a request head.
+        """
+        self._reading = Reading(self.transport)
+        self.MAX_LENGTH = self.factory.shared.settings.maxHead
+        if ITCPTransport.providedBy(self.transport):
+            # TLS claims to run over TCP, also over a Unix socket.
+            with suppress(AttributeError):
+                self.transport.setTcpNoDelay(True)
+                self.transport.setTcpKeepAlive(True)
+        if ownSocket(self.transport) is not None:
+            cast(Any, self.transport).bufferSize = FIRST
         self.factory.connected(self)
 
-    def _answer(self, application: WebSocketProtocol, request: UpgradeRequest) -> None:
-        assert self._connection is not None
-        self._application = application
-        self.id = self.factory.newId()
-        self._call(application.negotiationStarted, self)
-        cookies = [(b"Set-Cookie", cookie) for cookie in request.answerCookies]
-        self._deliver(self._connection.accept(cookies))
-        self._readOn()
+    # The request head
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Take bytes from the transport, as L{Opening} does, but with a shorter way for what comes
-        most: bytes of an open connection that is being read. LineReceiver holds nothing back
-        then, and every step less shows in what a small message costs.
+        Take bytes from the transport. What is sent in answer goes out when all are read.
         """
-        factory, connection = self.factory, self._connection
-        if not self._open or self._ending or self.paused or self._hasParked or factory.gathering:
-            # TLS delivers all records of one read, also those after a pause. What LineReceiver
-            # keeps of them must not be overtaken by what comes later.
-            self._hasParked = self.paused
-            super().dataReceived(data)
+        if self._lines is None and data and not self._looksLikeHTTP(data):
             return
-        assert connection is not None
-        size = len(data)
-        began = factory.seconds() if size >= MUCH else None
-        factory.gathering = True
+        self.factory.shared.turn.run(super().dataReceived, data)
+
+    def _looksLikeHTTP(self, data: bytes) -> bool:
+        """
+        Look at the very first byte: clients of other protocols try every open port.
+        """
+        self._lines = []
+        if data[:1].isalpha() or data[:1] == b"\r":
+            return True
+        self.factory.shared.count("not HTTP")
+        what = "TLS" if data[:1] == _TLS_HANDSHAKE else "something other than HTTP"
+        self.factory.shared.log.debug("{peer} speaks {what}", peer=self.peerName(), what=what)
+        self._hangUp()
+        return False
+
+    def lineReceived(self, line: bytes) -> None:
+        """
+        Take a line of the request head.
+        """
+        assert self._lines is not None
+        settings = self.factory.shared.settings
+        self._headSize += len(line) + len(self.delimiter)
+        tooMany = line and len(self._lines) > settings.maxFields
+        if tooMany or self._headSize > settings.maxHead:
+            self._refuse(HandshakeError(431), LogLevel.debug)
+        elif line:
+            self._lines.append(line)
+            if len(self._lines) == 1 and b" HTTP/" not in line:
+                self._refuse(HandshakeError(400, "this is not HTTP"), LogLevel.debug)
+        elif self._lines:
+            head = RequestHead.parse(self._lines)
+            self._lines.clear()
+            self._headReceived(head)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """
+        Refuse a head with a line longer than a whole head may be.
+        """
+        self._refuse(HandshakeError(431), LogLevel.debug)
+
+    def _headReceived(self, head: RequestHead) -> None:
+        self.setRawMode()
+        factory = self.factory
+        settings = factory.shared.settings
         try:
-            self.bytesReceived += size
-            self._deliver(connection.receiveData(data))
-        finally:
-            factory.flushGathered()
-        if began is not None:
-            adaptRead(self.transport, size, factory.seconds() - began)
+            host = self._peerHost()
+            told = forwarded(head, host, factory.trusted)
+            factory.admit(self, told.client or host or "")
+            dialect = choose(head, settings.dialects)
+            if dialect is None:
+                factory.handshaking.cancel(self)
+                self._http = serveHTTP(head, factory.site, self.transport)
+                return
+            request = self._makeRequest(head, told, dialect.dialect)
+            opening = dialect(told.applied(head), settings, request.isSecure())
+            answer = factory.application.buildProtocol(request)
+        except HandshakeError as error:
+            self._refuse(error)
+        except BaseException:
+            self._refuseFailure(Failure())
+        else:
+            self._decide(answer, opening, request)
+
+    def _makeRequest(self, head: RequestHead, told: Forwarded, dialect: str) -> UpgradeRequest:
+        return UpgradeRequest(
+            told.applied(head), self.factory.site, self.transport, told, dialect, self._keep
+        )
+
+    def _keep(self, request: UpgradeRequest) -> None:
+        self._kept = request
+
+    # The application's decision
+
+    def _decide(self, answer: object, opening: ServerOpening, request: UpgradeRequest) -> None:
+        """
+        Accept or refuse the connection. If the application takes its time, nothing more is read
+        until then.
+        """
+        decision = deferredFrom(answer)
+        if decision is None:
+            self._accept(answer, opening, request)
+            return
+        self._decision = decision
+        decision.addCallbacks(self._accept, self._refuseFailure, callbackArgs=(opening, request))
+        decision.addErrback(lambda failure: self.factory.shared.log.failure("accepting", failure))
+        if self._decision is not None:
+            self.paused = True
+            self._reading.pause(Pause.DECISION)
+
+    def _takeDecision(self) -> bool:
+        """
+        Note that the application has decided.
+
+        @return: whether the client is still there.
+        """
+        self._decision = None
+        return self._hangup is None and not self._isLost
+
+    def _accept(self, answer: object, opening: ServerOpening, request: UpgradeRequest) -> None:
+        if not self._takeDecision():
+            return
+        try:
+            if answer is None:
+                raise HandshakeError(404, "nothing answers here")
+            fields = _answerFields(opening, request)
+            opening.checkSubprotocol()
+            protocol = _checked(answer)
+        except Exception:
+            self._refuseFailure(Failure())
+        else:
+            self.factory.shared.turn.run(self._answer, protocol, opening, request, fields)
+
+    def _answer(
+        self,
+        protocol: WebSocketProtocol,
+        opening: ServerOpening,
+        request: UpgradeRequest,
+        fields: list[tuple[bytes, bytes]],
+    ) -> None:
+        shared = self.factory.shared
+        name = self.factory.newId()
+        connection = opening.connection()
+        if shared.settings.logMessages:
+            connection = logged(connection, name)
+        self._opening, self._request = opening, request
+        self._reading.resume(Pause.DECISION)
+        self.webSocket = webSocket = WebSocket(
+            shared,
+            self.factory.liveness,
+            self.transport,
+            self._reading,
+            connection,
+            protocol,
+            self,
+            name=name,
+            subprotocol=opening.subprotocol,
+            request=request,
+        )
+        webSocket.accepted(opening.reply(fields))
+        # What arrived during the decision, or already after the head.
+        self.paused = False
+        self.rawDataReceived(self.clearLineBuffer())
 
     def rawDataReceived(self, data: bytes) -> None:
         """
         Take what follows the request head.
         """
-        if self._ending:
+        if self._hangup is not None:
             return
-        if self._connection is not None:
-            self.bytesReceived += len(data)
-            self._deliver(self._connection.receiveData(data))
-        elif self._http is not None:
+        if self._opening is not None:
+            self._tailReceived(data, self._opening)
+        elif self._http is not None and data:
             self._http.dataReceived(data)
 
-    def _deliver(self, events: Iterable[Event]) -> None:
+    def _tailReceived(self, data: bytes, opening: ServerOpening) -> None:
+        webSocket = self.webSocket
+        assert webSocket is not None
+        missing = opening.tailSize - len(self._tail)
+        self._tail += data[:missing]
+        webSocket.bytesReceived += len(data[:missing])
+        if len(self._tail) < opening.tailSize or webSocket.isEnding:
+            return
+        answer = opening.complete(self._tail)
+        self._opening, self._tail = None, b""
+        # From here on the transport's bytes go to the WebSocket without a detour.
+        self.dataReceived = webSocket.dataReceived  # type: ignore[method-assign]
+        self.factory.opened(self, webSocket)
+        if self.factory.shared.settings.logConnections:
+            self._logOpened(webSocket)
+        webSocket.opened(answer)
+        self._request = None
+        if data[missing:]:
+            webSocket.dataReceived(data[missing:])
+
+    def _logOpened(self, webSocket: WebSocket) -> None:
+        assert self._request is not None
+        self.factory.shared.log.info(
+            "{id} opened: {dialect} {target} from {peer}",
+            id=webSocket.id,
+            dialect=webSocket.dialect,
+            target=printable(self._request.uri),
+            peer=self.peerName(),
+        )
+
+    # Refusing
+
+    def _refuseFailure(self, failure: Failure) -> None:
+        if not self._takeDecision():
+            return
+        if failure.check(HandshakeError):
+            self._refuse(cast(HandshakeError, failure.value))
+            return
+        self.factory.shared.log.failure(
+            "asking the application about {peer}", failure, peer=self.peerName()
+        )
+        self._refuse(HandshakeError(500))
+
+    def _refuse(self, error: HandshakeError, level: Any = LogLevel.info) -> None:
+        shared = self.factory.shared
+        shared.log.emit(
+            level,
+            "refused {peer}: {status} {text}",
+            peer=self.peerName(),
+            status=error.status,
+            text=printable(error.text),
+        )
+        shared.count("refused", error.status)
+        self.transport.write(error.response())
+        self._hangUp()
+
+    def _hangUp(self) -> None:
         """
-        Tell the application what happened. An error it makes ends this connection only.
+        End TCP in good order, after everything that was written.
         """
-        remaining = iter(events)
-        try:
-            self._tell(remaining)
-        except Exception:
-            self._applicationFailed(Failure())
-            # How the connection ends may still be among them; it is told no more messages.
-            self._tell(remaining)
-        # The dialect may have something to say of its own.
-        if not self._unsent:
-            self._flushSoon()
+        if self._hangup is not None:
+            return
+        # The rest of a request head means nothing now.
+        self.setRawMode()
+        self.factory.handshaking.cancel(self)
+        self.paused = False
+        self._reading.release()
+        shared, transport = self.factory.shared, self.transport
+        self._hangup = Hangup(shared, transport, lambda: endWriting(transport), self.peerName)
+        self._hangup.start()
 
-    def _tell(self, events: Iterator[Event]) -> None:
-        application = self._application
-        assert application is not None
-        for event in events:
-            if type(event) is str:
-                if not self._closing:
-                    self.messagesReceived += 1
-                    application.textMessageReceived(event)
-            elif type(event) is bytes:
-                if not self._closing:
-                    self.messagesReceived += 1
-                    application.bytesMessageReceived(event)
-            else:
-                self._happened(event, application)
-
-    def _happened(self, event: Event, application: WebSocketProtocol) -> None:
-        match event:
-            case Opened():
-                self._open = True
-                self.factory.opened(self)
-                if self._socket is None:
-                    self._isProducer = True
-                    IConsumer(self.transport).registerProducer(self, True)
-                if self.factory.settings.logConnections:
-                    self._log.info(
-                        "{id} opened: {dialect} {target} from {peer}",
-                        id=self.id,
-                        dialect=self.dialect,
-                        target=printable(self.requestHead.split(b" ", 2)[1]),
-                        peer=self._peerName(),
-                    )
-                watchPeer(self.transport, self.hasPing, self.factory.settings)
-                if self._producer is not None and not self._blocked:
-                    self._producer.resumeProducing()
-                application.negotiationFinished()
-            case Pong(payload) if not self._closing:
-                application.pongReceived(payload)
-            case Discarded(frameType):
-                self.factory.log.debug(
-                    "{id} sends frames that are discarded, of type 0x{type:02x}",
-                    id=self.id,
-                    type=frameType,
-                )
-            case Closed():
-                # What we closed for ourselves counts.
-                if self._farewell is None:
-                    self._sayFarewell(event)
-            case Failed():
-                self.factory.count("failed", event.code)
-                self.factory.log.info(
-                    "{id} is closed for a fault: {code} {reason}",
-                    id=self.id,
-                    code=int(event.code),
-                    reason=printable(event.reason),
-                )
-                self._sayFarewell(event)
-
-    def _tellMissed(self, count: int) -> None:
-        self.factory.log.info("{id} missed {count} messages", id=self.id, count=count)
-        # Not one of Twisted's: an application that wants to know has it.
-        tell = getattr(self._application, "messagesDropped", None)
-        if tell is not None:
-            self._call(tell, count)
-
-    def _call(self, method: Any, *args: object) -> None:
+    def handshakeTimedOut(self) -> None:
         """
-        Call a method of the application, whose errors end this connection only.
+        Give up on a client that does not complete its handshake.
         """
-        try:
-            method(*args)
-        except Exception:
-            self._applicationFailed(Failure())
+        self.factory.shared.count("handshakes timed out")
+        self._giveUp()
 
-    def _applicationFailed(self, failure: Failure) -> None:
-        self.factory.count("application errors")
-        self.factory.log.failure("in the application of {id}", failure, id=self.id)
-        self.loseConnection(CloseCode.INTERNAL_ERROR)
+    def _giveUp(self) -> None:
+        decision = self._decision
+        if decision is not None:
+            self._refuse(comeAgain("the application took too long"))
+            decision.cancel()
+        elif self._lines:
+            self._refuse(HandshakeError(408, "the request took too long"), LogLevel.debug)
+        else:
+            self.factory.shared.log.debug(
+                "{peer} did not complete a handshake", peer=self.peerName()
+            )
+            self._endNow()
+
+    def _endNow(self) -> None:
+        if self.webSocket is None:
+            self._hangUp()
+        else:
+            self.webSocket.hangUp()
+
+    def evict(self) -> None:
+        """
+        Make room for a newer connection: this one's handshake did not get anywhere.
+        """
+        if self.webSocket is not None:
+            self.webSocket.hangUp(now=True)
+            return
+        if self._hangup is None:
+            self._giveUp()
+        if self._hangup is not None:
+            self._hangup.letGo()
+
+    # The end
 
     def shutDown(self) -> None:
         """
         Close because the server stops.
         """
-        if self._ending:
-            return
-        if self._application is not None:
-            self.loseConnection(CloseCode.GOING_AWAY, "the server is going down")
+        if self.webSocket is not None:
+            self.webSocket.shutDown()
         elif self._http is not None:
             self.transport.loseConnection()
-        else:
+        elif self._hangup is None:
             self._refuse(comeAgain("the server is going down"))
+
+    def abort(self) -> None:
+        """
+        End the connection now.
+        """
+        if self.webSocket is not None:
+            self.webSocket.abort()
+        else:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Tell the application, once, how the connection ended.
+        Tell whoever has the connection that it is gone.
         """
-        self._lost = self._closing = True
+        if self._isLost:
+            return
+        self._isLost = True
+        self._reason = reason
         self.factory.disconnected(self)
-        self.stopProducing()
+        if self._hangup is not None:
+            self._hangup.cancel()
         decision, self._decision = self._decision, None
         if decision is not None:
             decision.cancel()
         if self._http is not None:
             self._http.connectionLost(reason)
-        application, self._application = self._application, None
-        if application is not None and self._connection is not None:
-            self._tellLost(application, self._connection, reason)
+        if self.webSocket is None:
+            self.webSocketGone()
+        else:
+            self.webSocket.connectionLost(reason)
+
+    def webSocketGone(self) -> None:
+        """
+        Tell whoever waits for the end of the request, and the factory.
+        """
         kept, self._kept = self._kept, None
         if kept is not None:
-            kept.connectionLost(reason)
+            kept.connectionLost(self._reason)
+        self.factory.gone(self)
 
-    def _tellLost(
-        self, application: WebSocketProtocol, connection: Connection, reason: Failure
-    ) -> None:
-        ending = self._howItEnded(connection, reason)
-        connection.abandon()
-        if self.factory.settings.logConnections:
-            self._log.info(
-                "{id} closed: {ending}; {received} messages in, {sent} out",
-                id=self.id,
-                ending=printable(f"{ending.code:d} {ending.reason}".rstrip()),
-                received=self.messagesReceived,
-                sent=self.messagesSent,
-            )
-        self._call(application.connectionLost, Failure(ending))
+    # What it is
+
+    def _peerHost(self) -> str | None:
+        host: str | None = getattr(self.transport.getPeer(), "host", None)
+        return host
+
+    def peerName(self) -> str:
+        """
+        Return the peer's address for the log, and its proxy's if there is one.
+        """
+        peer = self.transport.getPeer()
+        host = self._peerHost()
+        name = f"{host}:{peer.port}" if host is not None else str(peer)
+        if self.admittedFrom and self.admittedFrom != host:
+            return f"{self.admittedFrom} by {name}"
+        return name
+
+
+def _answerFields(opening: ServerOpening, request: UpgradeRequest) -> list[tuple[bytes, bytes]]:
+    """
+    Return the fields that an application added to the answer, after it chose a subprotocol.
+
+    @raise ValueError: if it chose one that the client did not ask for, or added a field of the
+        handshake's own.
+    """
+    if request.chosenSubprotocol is not None:
+        opening.chooseSubprotocol(request.chosenSubprotocol)
+    return request.answerFields()
+
+
+def _checked(answer: Any) -> WebSocketProtocol:
+    """
+    Return what C{buildProtocol} returned.
+
+    @raise TypeError: if it is not a protocol.
+    """
+    for callback in _CALLBACKS:
+        if not callable(getattr(answer, callback, None)):
+            raise TypeError(f"buildProtocol returned {answer!r}, which has no {callback}")
+    return cast(WebSocketProtocol, answer)

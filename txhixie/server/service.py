@@ -1,5 +1,5 @@
 """
-The service that listens, and its end.
+The service that listens.
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listeningService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
+from twisted.internet.interfaces import (
+    IReactorCore,
+    IReactorFromThreads,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
 from twisted.python.reflect import safe_str
 
@@ -23,53 +28,58 @@ from txhixie.server.factory import HixieFactory
 
 class _CannotStart(SystemExit, Exception):
     """
-    Ends the process, all has been said. It is an C{Exception}, too, so that C{twistd} removes its
-    pidfile and a daemon's parent is told.
+    Exits; the reason has already been logged. It is an C{Exception}, too, so that C{twistd} removes
+    its pidfile and reports to a daemon's parent.
     """
 
 
 class HixieService(MultiService):
     """
-    Listens on some endpoints while it runs; its connections are closed in good order when it
-    stops.
+    Listens on endpoints while it runs. When it stops, all connections are closed with their closing
+    handshakes.
     """
 
     _log = Logger()
 
-    def __init__(self, factory: HixieFactory, descriptions: list[str]) -> None:
+    def __init__(self, factory: HixieFactory, *endpoints: str | IStreamServerEndpoint) -> None:
         """
-        @param descriptions: endpoint descriptions to listen on.
+        @param factory: serves the connections.
+        @param endpoints: where to listen: descriptions such as C{"tcp:3400"}, or endpoints.
         """
         super().__init__()
         self.factory = factory
-        for description in descriptions:
-            listening = listeningService(description, factory)
+        for endpoint in endpoints:
+            if isinstance(endpoint, str):
+                listening = listeningService(endpoint, factory)
+            else:
+                listening = StreamServerEndpointService(endpoint, factory)
+                listening._raiseSynchronously = True
             listening.endpoint = ControlledEndpoint(listening.endpoint, factory.accepting)
             listening.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """
-        Start to listen.
+        Start listening.
 
-        @raise SystemExit: if that cannot be; the reason is logged in one line.
+        @raise SystemExit: if that is not possible; the reason is logged in one line.
         """
         self._start(super().privilegedStartService)
 
     def startService(self) -> None:
         """
-        Start to listen, where nobody did it before with more privileges.
+        Start listening, unless L{privilegedStartService} has done so.
 
         @raise SystemExit: as L{privilegedStartService}.
         """
         from twisted.internet import reactor
 
         self._start(super().startService)
-        # The reactor ends by itself after the first signal, and only then.
+        # The reactor handles the first signal by itself.
         IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", self._endAtNextSignal)
 
     def _endAtNextSignal(self) -> None:
         """
-        Wait for nobody any more when a second signal comes: it means now.
+        End all connections at once when a second signal comes.
         """
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,9 +100,9 @@ class HixieService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """
-        Stop to listen, and say good-bye to all clients.
+        Stop listening, and close all connections.
 
-        @return: fires when the last one is gone.
+        @return: fires when the last connection is gone.
         """
         self.factory.accepting.clear()
         stopped = maybeDeferred(super().stopService)
@@ -101,6 +111,6 @@ class HixieService(MultiService):
 
 def oneLine(error: Exception) -> str:
     """
-    @return: what went wrong, for a line of its own.
+    Return an error as one line.
     """
     return " ".join(f"{type(error).__name__}: {safe_str(error)}".split())

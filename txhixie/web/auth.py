@@ -26,9 +26,8 @@ from txhixie.dialects.head import HandshakeError
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
-    from twisted.web.websocket import WebSocketProtocol
 
-    from txhixie.server.factory import Application
+    from txhixie.application import Application, WebSocketProtocol
 
 _BASIC = re.compile(rb"basic +(.+)", re.IGNORECASE)
 # RFC 7617 section 2 has them in neither part, and some checkers fail on them.

@@ -1,113 +1,37 @@
 """
-All contact with twisted.web: the request that applications are shown, and the plain HTTP server
-on the same port.
+The request that applications are asked with.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IReactorTime, ISSLTransport
+from twisted.internet.interfaces import ISSLTransport
 from twisted.web import http
-from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
-from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.dialects.head import RequestHead
 from txhixie.web.proxies import Forwarded
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, IProtocol, ITCPTransport
+    from twisted.internet.interfaces import IAddress, ITCPTransport
 
 
-class Okay(Resource):
-    """
-    Answers every path and method with C{okay}, but for the children it is given.
-    """
-
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        return self
-
-    def render(self, request: Request) -> bytes:
-        request.setHeader(b"Content-Type", b"text/plain")
-        if request.method == b"HEAD":
-            request.setHeader(b"Content-Length", b"4")
-            return b""
-        return b"okay"
-
-
-class _Request(Request):
-    """
-    A request of plain HTTP that is refused when its body gets too large: it would go to the disk.
-    """
-
-    _refused = False
-
-    def handleContentChunk(self, data: bytes) -> None:
-        assert self.content is not None
-        assert self.transport is not None
-        site = cast(_Site, cast(Any, self.channel).site)
-        if self._refused:
-            return
-        if self.content.tell() + len(data) <= site.maxBody:
-            super().handleContentChunk(data)
-            return
-        self._refused = True
-        error = HandshakeError(413)
-        site.refused(error)
-        self.transport.write(error.response())
-        self.transport.loseConnection()
-
-    def process(self) -> None:
-        if not self._refused:
-            super().process()
-
-
-class _Site(Site):
-    """
-    A site that keeps requests out of its access log that come every second, or too often.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        root: IResource,
-        maxBody: int,
-        mayLog: Callable[[], bool],
-        refused: Callable[[HandshakeError], object],
-        reactor: IReactorTime,
-    ) -> None:
-        """
-        @param maxBody: bytes that the body of a request may have.
-        @param mayLog: asked about each request.
-        @param refused: called for each request that is refused.
-        """
-        super().__init__(root, requestFactory=_Request, reactor=reactor)
-        self.maxBody = maxBody
-        self.refused = refused
-        self._mayLog = mayLog
-
-    def log(self, request: http.Request) -> None:
-        if getattr(request, "unlogged", False) or not self._mayLog():
-            return
-        super().log(request)
-
-
-def keepOutOfLog(request: Request) -> None:
-    """
-    Have a request, of those that come every second, not logged.
-    """
-    request.unlogged = True  # type: ignore[attr-defined]
+# Fields of the answer that only the handshake itself may set.
+_OWN_FIELD = re.compile(
+    rb"upgrade|connection|content-length|transfer-encoding|(?:sec-)?websocket-.*", re.IGNORECASE
+)
 
 
 class _UpgradeChannel:
     """
-    As much of an HTTP channel as a request needs that is never answered through it.
+    The part of an HTTP channel that a request needs if it is never answered through the channel.
     """
 
     def __init__(self, transport: ITCPTransport, told: Forwarded, site: Site) -> None:
@@ -137,14 +61,16 @@ class _UpgradeChannel:
 class UpgradeRequest(Request):
     """
     An opening handshake as a twisted.web request: path, arguments, headers, cookies and peer are
-    where a twisted.web application looks for them. It is for reading; cookies that an application
-    adds to it in C{buildProtocol} go out with the handshake's answer. Its C{notifyFinish} tells
-    when the connection is gone.
+    where a twisted.web application looks for them. It is for reading, except that cookies and
+    header fields that an application adds in C{buildProtocol} go out with the handshake's answer.
+    Its C{notifyFinish} fires when the connection is gone.
 
-    To make all of it costs much of a handshake, and most applications look at the path or at
-    nothing at all. So the rest is there from when one looks at any of it.
+    Building all of it is expensive, and most applications look at the path or at nothing at all.
+    So only these attributes are set at once: method, uri, clientproto, path, args, content,
+    prepath, postpath, sitepath, site, channel. The rest is built on the first access to any of it.
 
-    @ivar avatar: whoever the client logged in as, if it had to.
+    @ivar avatar: the one that the client logged in as, if it had to.
+    @ivar dialect: the name of the dialect that the client speaks.
     """
 
     avatar: object = None
@@ -155,17 +81,20 @@ class UpgradeRequest(Request):
         site: Site,
         transport: ITCPTransport,
         told: Forwarded,
+        dialect: str,
         keep: Callable[[UpgradeRequest], object],
     ) -> None:
         """
         @param head: an opening handshake.
         @param site: the site that plain HTTP requests go to; it holds the sessions.
         @param told: what a proxy said about the client.
-        @param keep: called with the request when somebody waits for its end: its
-            C{connectionLost} is to be called then.
+        @param dialect: the name of the dialect that the client speaks.
+        @param keep: called with the request when somebody waits for its end: call its
+            C{connectionLost} then.
         """
-        # Not yet that of the base class. What it sets as attributes of the class is set here.
+        # The initializer of the base class is called later, by __getattr__.
         self._head: RequestHead | None = head
+        self.dialect = dialect
         self._keep = keep
         self.channel = cast(Any, _UpgradeChannel(transport, told, site))
         self.site = site
@@ -189,48 +118,35 @@ class UpgradeRequest(Request):
         return getattr(self, name)
 
     @property
-    def answerCookies(self) -> list[bytes]:
+    def chosenSubprotocol(self) -> str | None:
         """
-        The values of the C{Set-Cookie} fields that an application has added.
+        The subprotocol that an application chose, or C{None}.
         """
-        return [] if self._head is not None else self.cookies
+        if self._head is not None:
+            return None
+        chosen = self.responseHeaders.getRawHeaders(b"sec-websocket-protocol", [None])[-1]
+        return None if chosen is None else chosen.decode("iso-8859-1")
+
+    def answerFields(self) -> list[tuple[bytes, bytes]]:
+        """
+        Return the fields that an application added to the answer.
+
+        @raise ValueError: if one of them is the handshake's own.
+        """
+        if self._head is not None:
+            return []
+        fields = [(b"Set-Cookie", cookie) for cookie in self.cookies]
+        for name, values in self.responseHeaders.getAllRawHeaders():
+            if name.lower() == b"sec-websocket-protocol":
+                continue
+            if _OWN_FIELD.fullmatch(name):
+                raise ValueError(f"the field {name.decode()} belongs to the handshake")
+            fields += [(name, value) for value in values]
+        return fields
 
     def notifyFinish(self) -> Deferred[None]:
         """
-        @return: fails when the connection is gone.
+        Return a Deferred that fires when the connection is gone.
         """
         self._keep(self)
         return super().notifyFinish()
-
-
-def makeSite(
-    site: Site | IResource | None,
-    maxBody: int,
-    mayLog: Callable[[], bool],
-    refused: Callable[[HandshakeError], object],
-    reactor: IReactorTime,
-) -> Site:
-    """
-    @param site: a site, the root of one, or C{None} for one that says C{okay}.
-    @param maxBody: bytes that the body of a request may have, in a site that is made here.
-    @param mayLog: tells whether one request more may be logged, by a site that is made here.
-    @param refused: called for each request that such a site refuses.
-    @return: the site that plain HTTP requests go to.
-    """
-    if site is None:
-        site = Okay()
-    if not IResource.providedBy(site):
-        return cast(Site, site)
-    return _Site(site, maxBody, mayLog, refused, reactor)
-
-
-def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:
-    """
-    Hand a connection on to twisted.web, its first request included.
-
-    @return: what takes all further data, and the loss of the connection.
-    """
-    channel: IProtocol = site.buildProtocol(transport.getPeer())
-    channel.makeConnection(transport)
-    channel.dataReceived(head.raw)
-    return channel

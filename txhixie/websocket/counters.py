@@ -1,23 +1,50 @@
 """
-The events that are counted, each by one name wherever it shows: statistics, console, metrics.
+The events that are counted. Each has one name wherever it shows: statistics, console, metrics.
 """
 
 from __future__ import annotations
 
-# What happens with a number, an HTTP status or a close code, is counted under "NAME NUMBER", too.
 EVENTS: dict[str, str] = {
     "refused": "requests that were refused, by HTTP status",
     "handshakes timed out": "connections that did not complete their handshake in time",
-    "handshakes evicted": "connections ended for a newer one, before their handshake was complete",
+    "handshakes evicted": "connections ended for a newer one before their handshake was complete",
     "not HTTP": "connections that began with something other than HTTP",
     "failed": "connections closed because the peer broke the protocol or a limit, by close code",
     "slow closed": "connections closed because the peer did not read",
-    "messages dropped": "messages that slow peers were not sent",
+    "messages dropped": "messages that were not sent to slow peers",
     "pings unanswered": "connections ended because a ping or heartbeat was not answered",
-    "idle closed": "connections closed because nothing was said",
+    "idle closed": "connections closed because no message was sent or received",
     "closing timed out": "connections whose peer did not do its part in closing",
-    "connections cut off": "connections ended by the server before their peers were done, to stop",
+    "connections cut off": "connections that the stopping server ended before they were closed",
     "application errors": "exceptions that applications raised",
-    "accepting paused": "times that no more connections were accepted, for their number or rate",
-    "log events suppressed": "log events that were left out, because there were too many like them",
+    "accepting paused": "times that accepting stopped because of too many connections, or too fast",
+    "log events suppressed": "log events that were left out because too many were like them",
 }
+
+
+class Counters:
+    """
+    Counts how often each of L{EVENTS} happened.
+    """
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(EVENTS, 0)
+
+    def count(self, event: str, number: int | None = None) -> None:
+        """
+        Count an event.
+
+        @param event: one of L{EVENTS}.
+        @param number: the HTTP status or close code, in events that have one. It is counted under
+            C{"EVENT NUMBER"}, too.
+        """
+        self._counts[event] += 1
+        if number is not None:
+            name = f"{event} {int(number)}"
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def counts(self) -> dict[str, int]:
+        """
+        Return how often each event happened.
+        """
+        return dict(self._counts)

@@ -1,35 +1,34 @@
 """
-How much is read from a connection at a time: what one peer sends is not to keep all the others
-waiting. Thousands of frames fit into one read, and an application may take its time with each.
+Limits how much is read at a time, so that one busy peer does not delay the others. Thousands of
+frames fit into one read, and an application may take its time with each.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from twisted.protocols.policies import ProtocolWrapper
+from txhixie.websocket.transports import bareTransport
 
-# Bytes: a read of fewer is not looked at; what is read before anything is known of a peer; what
-# Twisted reads, which is enough for large messages to be fast.
+# Bytes: smaller reads are not timed; the size of the first read; the size of Twisted's reads, which
+# is large enough for large messages to be fast.
 MUCH, FIRST, _MOST = 4096, 2**14, 2**16
-# Seconds that a read may keep the others waiting: so many are aimed at, if it took too many.
-_AIM, _TOO_MANY = 0.005, 0.01
+# Seconds: the time that one read should take, and the time above which we read less.
+_AIM, _TOO_LONG = 0.005, 0.01
 
 
 def adaptRead(transport: Any, size: int, seconds: float) -> None:
     """
-    Have less read at a time where that took long, and more where it did not.
+    Read less at a time if that took long, and more if it did not.
 
     @param transport: the connection's, which may be wrapped for TLS or such.
     @param size: bytes that were read.
-    @param seconds: how long it took to deal with them.
+    @param seconds: how long it took to handle them.
     """
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
-    most = getattr(transport, "bufferSize", None)
+    bare = bareTransport(transport)
+    most = getattr(bare, "bufferSize", None)
     if most is None:
         return
-    if seconds > _TOO_MANY:
-        transport.bufferSize = max(MUCH, min(most, int(size * _AIM / seconds)))
+    if seconds > _TOO_LONG:
+        bare.bufferSize = max(MUCH, min(most, int(size * _AIM / seconds)))
     elif seconds < _AIM / 2 and most < _MOST and 2 * size > most:
-        transport.bufferSize = min(_MOST, 2 * most)
+        bare.bufferSize = min(_MOST, 2 * most)

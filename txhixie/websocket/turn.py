@@ -1,86 +1,99 @@
 """
-What is sent while something is received: it goes out when all that is dealt with, in one write for
-each connection.
+Delays writes until the current read has been handled. Then each connection writes once.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec
+from typing import ParamSpec, Protocol
 
-from twisted.python.failure import Failure
-
-from txhixie.websocket.ratelimit import LimitedLogger
-
-if TYPE_CHECKING:
-    from txhixie.server.sending import Sending
+from twisted.logger import Logger
 
 _P = ParamSpec("_P")
 
 
-class Gathering:
+class Writer(Protocol):
     """
-    A factory as far as it has its connections wait for each other.
-
-    @ivar gathering: whether what is sent waits for the end of what is being received.
+    What has something to write at the end of a turn.
     """
 
-    log: LimitedLogger
+    def flush(self) -> None:
+        """
+        Write it.
+        """
+
+
+class Turn:
+    """
+    The handling of one read. All connections of a factory share one, as they send to each other.
+
+    @ivar isEntered: whether a read is being handled.
+    """
+
+    __slots__ = ("_calls", "_unsent", "isEntered")
+
+    _log = Logger()
 
     def __init__(self) -> None:
-        self.gathering = False
-        self._unsent: list[Sending] = []
-        self._whenReceived: list[Callable[[], object]] = []
+        self.isEntered = False
+        self._unsent: list[Writer] = []
+        self._calls: deque[Callable[[], object]] = deque()
 
-    def gather(self, receive: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+    def run(self, handle: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
         """
-        Call C{receive}; what any connection sends meanwhile goes out after it, in one write
-        each.
+        Call C{handle} within a turn: the current one, or one of its own.
         """
-        if self.gathering:
-            receive(*args, **kwargs)
+        if self.isEntered:
+            handle(*args, **kwargs)
             return
-        self.gathering = True
+        self.isEntered = True
         try:
-            receive(*args, **kwargs)
+            handle(*args, **kwargs)
         finally:
-            self.flushGathered()
+            self.leave()
+
+    def leave(self) -> None:
+        """
+        End the turn that began when L{isEntered} was set: write what was sent meanwhile.
+        """
+        if self._calls:
+            self.catchUp()
+        self.isEntered = False
+        unsent, self._unsent = self._unsent, []
+        for writer in unsent:
+            try:
+                writer.flush()
+            except BaseException:
+                # It must not keep the other connections from writing.
+                self._log.failure("writing to a connection")
+
+    def flushSoon(self, writer: Writer) -> None:
+        """
+        Flush a writer now, or at the end of the current turn.
+        """
+        if self.isEntered:
+            self._unsent.append(writer)
+        else:
+            writer.flush()
 
     def whenReceived(self, call: Callable[[], object]) -> None:
         """
-        Call something when all that is being received has been dealt with; at once if nothing is.
+        Call C{call} at the end of the current turn, before anything is written; at once if there
+        is none.
         """
-        if self.gathering:
-            self._whenReceived.append(call)
-        else:
-            self.gather(call)
+        self._calls.append(call)
+        if not self.isEntered:
+            self.run(self.catchUp)
 
     def catchUp(self) -> None:
         """
-        Do now what L{whenReceived} put off.
+        Make the calls that wait for the end of the turn now.
         """
-        while self._whenReceived:
+        while self._calls:
+            call = self._calls.popleft()
             try:
-                self._whenReceived.pop(0)()
-            except Exception:
-                self.log.failure("after receiving", Failure())
-
-    def flushGathered(self) -> None:
-        """
-        End what L{gather} began.
-        """
-        if self._whenReceived:
-            self.catchUp()
-        self.gathering = False
-        unsent, self._unsent = self._unsent, []
-        for protocol in unsent:
-            protocol.flush()
-
-    def flushSoon(self, protocol: Sending) -> None:
-        """
-        Have a protocol flush now, or after what is gathered.
-        """
-        if self.gathering:
-            self._unsent.append(protocol)
-        else:
-            protocol.flush()
+                call()
+            except BaseException:
+                # Nor may this: an application may raise CancelledError or SystemExit.
+                self._log.failure("in a call after receiving")

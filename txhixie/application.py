@@ -1,0 +1,217 @@
+"""
+What an application is, and what it is given: the interfaces that users write to.
+
+They extend those of C{twisted.web.websocket}, so an application written for that module fits here
+unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IPushProducer
+    from twisted.python.failure import Failure
+    from twisted.web.server import Request
+
+    from txhixie.dialects.connection import State
+
+
+class WebSocketTransport(Protocol):
+    """
+    One open WebSocket, as its application sees it: Twisted's C{WebSocketTransport}, and more.
+
+    It is also a push producer, so another connection's L{attachProducer} takes it.
+    """
+
+    @property
+    def id(self) -> str:
+        """
+        A short opaque string, unique and never used again.
+        """
+
+    @property
+    def dialect(self) -> str:
+        """
+        The name of the dialect that the peer speaks, such as C{"rfc6455"}.
+        """
+
+    @property
+    def hasPing(self) -> bool:
+        """
+        Whether the dialect has pings.
+        """
+
+    @property
+    def subprotocol(self) -> str | None:
+        """
+        The subprotocol agreed on, or C{None}.
+        """
+
+    @property
+    def request(self) -> Request | None:
+        """
+        The request that opened the connection. It is dropped once the opening handshake is
+        complete, unless the application keeps a reference to it; then this is C{None}.
+        """
+
+    @property
+    def state(self) -> State:
+        """
+        The C{readyState} of the connection.
+        """
+
+    def sendTextMessage(self, text: str) -> None:
+        """
+        Send a text message. Before the opening handshake is complete it waits. Once the
+        connection is closing it is dropped. L{Settings.slowPolicy} decides what happens if the
+        peer does not read.
+
+        @raise TypeError: if C{text} is not a C{str}.
+        @raise UnicodeEncodeError: if C{text} has lone surrogates; nothing is sent then.
+        """
+
+    def sendTextMessages(self, texts: Iterable[str]) -> None:
+        """
+        Send several text messages at once. Connections of one dialect that are given the same
+        tuple share its frames, which is fast for sending many messages to many peers.
+
+        @raise TypeError: as L{sendTextMessage}, and if C{texts} itself is a C{str}.
+        @raise UnicodeEncodeError: as L{sendTextMessage}; some of the messages may be sent then.
+        """
+
+    def sendBytesMessage(self, data: bytes) -> None:
+        """
+        Send a bytes message, like L{sendTextMessage}.
+
+        @param data: bytes or any other object with a buffer; it is copied.
+        @raise TypeError: if C{data} has no buffer.
+        @raise txhixie.UnsupportedMessage: in dialects without bytes messages (Hixie-75, Hixie-76).
+        """
+
+    def ping(self, payload: bytes = b"") -> None:
+        """
+        Send a ping. Nothing happens in dialects without pings (Hixie-75, Hixie-76).
+
+        @raise ValueError: if C{payload} has more than 125 bytes (RFC 6455 section 5.5).
+        """
+
+    def loseConnection(self, code: int = 1000, reason: str = "") -> None:
+        """
+        Send everything sent so far, then close with the dialect's closing handshake.
+
+        @param code: the close code, in dialects that have close codes.
+        @param reason: the reason, likewise; only its first 123 bytes of UTF-8 are sent.
+        @raise TypeError: if C{code} is not an C{int} or C{reason} is not a C{str}.
+        @raise ValueError: if C{code} may not be sent (RFC 6455 section 7.4).
+        """
+
+    def abort(self) -> None:
+        """
+        End the connection now: nothing more is sent, and no message is delivered.
+        """
+
+    def attachProducer(self, producer: IPushProducer) -> None:
+        """
+        Pause C{producer} while the peer does not read what it is sent, and until the opening
+        handshake is complete. It is stopped when the connection is lost.
+
+        @raise TypeError: if C{producer} is not a push producer.
+        @raise RuntimeError: if a producer is attached already.
+        """
+
+    def detachProducer(self) -> None:
+        """
+        Forget the attached producer.
+        """
+
+    def whenReceived(self, call: Callable[[], object]) -> None:
+        """
+        Call C{call} once everything that is being received has been handled, and before anything
+        sent meanwhile is written; at once if nothing is being received.
+        """
+
+    def pauseProducing(self) -> None:
+        """
+        Stop reading: no message is delivered until L{resumeProducing}.
+        """
+
+    def resumeProducing(self) -> None:
+        """
+        Go on reading after L{pauseProducing}.
+        """
+
+    def stopProducing(self) -> None:
+        """
+        Close the connection, as L{loseConnection} does.
+        """
+
+
+class WebSocketProtocol(Protocol):
+    """
+    What handles one connection: Twisted's C{WebSocketProtocol}.
+
+    Every method may return C{None}, or an awaitable: a Deferred, a coroutine or an asyncio
+    Future. The next call of the same connection waits for it, and nothing more is read meanwhile.
+    An error closes the connection with the code 1011.
+
+    A method C{messagesDropped(count)} is called too, if there is one, when the peer was too slow
+    and missed messages.
+    """
+
+    def negotiationStarted(self, transport: Any, /) -> object:
+        """
+        The connection is accepted. What is sent now waits for the opening handshake.
+
+        @param transport: a L{WebSocketTransport}. The parameter may be annotated with it or with
+            Twisted's C{WebSocketTransport}.
+        """
+
+    def negotiationFinished(self) -> object:
+        """
+        The opening handshake is complete.
+        """
+
+    def textMessageReceived(self, message: str, /) -> object:
+        """
+        The peer sent a text message.
+        """
+
+    def bytesMessageReceived(self, data: bytes, /) -> object:
+        """
+        The peer sent a bytes message.
+        """
+
+    def pongReceived(self, payload: bytes, /) -> object:
+        """
+        The peer answered a ping.
+        """
+
+    def connectionLost(self, reason: Failure, /) -> object:
+        """
+        The connection is gone. This is called once, after everything else.
+
+        @param reason: a L{txhixie.WebSocketDone} or L{txhixie.WebSocketLost}.
+        """
+
+
+class Application(Protocol):
+    """
+    Answers WebSocket requests: Twisted's C{WebSocketServerFactory}, which may also refuse and
+    may take its time.
+    """
+
+    def buildProtocol(
+        self, request: Request, /
+    ) -> WebSocketProtocol | Awaitable[WebSocketProtocol | None] | None:
+        """
+        Return what handles a new connection, or C{None} to refuse it with 404; or an awaitable of
+        either.
+
+        Header fields that are set with C{request.setHeader}, and cookies that are added with
+        C{request.addCookie}, go out with the answer. C{Sec-WebSocket-Protocol} chooses the
+        subprotocol, in every dialect.
+
+        @raise txhixie.HandshakeError: to refuse the connection with another status.
+        """

@@ -1,0 +1,142 @@
+"""
+The contract of an opening handshake in every dialect, and what all of them check.
+
+A L{ServerOpening} is made from a request head. It answers with a 101 head, may wait for a few
+bytes after the request head (the tail) and answer those, and then makes the open
+L{txhixie.dialects.connection.Connection}.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import ClassVar
+
+from txhixie.dialects.connection import Connection
+from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.settings import Settings
+
+Fields = Iterable[tuple[bytes, bytes]]
+
+
+class ServerOpening(ABC):
+    """
+    The server's half of one opening handshake.
+
+    @cvar dialect: the name of the dialect.
+    @cvar tailSize: how many bytes a client sends after the request head before it is open.
+    @ivar requested: the subprotocols that the client asked for, best first.
+    @ivar subprotocol: the subprotocol agreed on, or C{None}.
+    """
+
+    __slots__ = ("_settings", "requested", "subprotocol")
+
+    dialect: ClassVar[str]
+    tailSize: ClassVar[int] = 0
+    # Whether a client that asked for subprotocols refuses an answer without one.
+    needsSubprotocol: ClassVar[bool] = False
+
+    def __init__(self, head: RequestHead, settings: Settings, secure: bool) -> None:
+        """
+        Read the request.
+
+        @param head: a request that this dialect L{recognizes}, with L{RequestHead.checkUpgrade}
+            passed.
+        @param settings: limits and policies.
+        @param secure: whether the client uses TLS.
+        @raise HandshakeError: if the request is refused.
+        """
+        self._settings = settings
+        self.requested = self._readSubprotocols(head)
+        self.subprotocol = next(
+            (name for name in self.requested if name in settings.subprotocols), None
+        )
+
+    @classmethod
+    @abstractmethod
+    def recognizes(cls, head: RequestHead) -> bool:
+        """
+        Return whether a request speaks this dialect, well or badly, going by the names of its
+        header fields.
+        """
+
+    @classmethod
+    def switchedOff(cls, enabled: tuple[str, ...]) -> HandshakeError:
+        """
+        Return the answer to a request in this dialect where it is switched off.
+
+        @param enabled: the names of the dialects that are not.
+        """
+        return HandshakeError(400, f"{cls.dialect} is switched off here")
+
+    @abstractmethod
+    def _readSubprotocols(self, head: RequestHead) -> list[str]:
+        """
+        Return the subprotocols that a client asked for, best first.
+        """
+
+    def chooseSubprotocol(self, name: str) -> None:
+        """
+        Choose a subprotocol in place of the one that L{Settings.subprotocols} chose.
+
+        @raise ValueError: if the client did not ask for it.
+        """
+        if name not in self.requested:
+            raise ValueError(f"the client did not ask for the subprotocol {name!r}")
+        self.subprotocol = name
+
+    def checkSubprotocol(self) -> None:
+        """
+        Check that the client can live with the subprotocol that was chosen, or not chosen.
+
+        @raise HandshakeError: if it cannot.
+        """
+        if self.needsSubprotocol and self.requested and not self.subprotocol:
+            raise HandshakeError(400, "this subprotocol is not spoken here")
+
+    @abstractmethod
+    def reply(self, fields: Fields = ()) -> bytes:
+        """
+        Return the head of the answer, to be sent as soon as the connection is accepted.
+
+        @param fields: further header fields, such as cookies.
+        """
+
+    def complete(self, tail: bytes) -> bytes:
+        """
+        Return the answer to the bytes after the request head; the connection is open then.
+
+        @param tail: L{tailSize} bytes.
+        """
+        return b""
+
+    @abstractmethod
+    def connection(self) -> Connection:
+        """
+        Return the connection that this handshake opens. Call it once.
+        """
+
+
+@lru_cache(maxsize=16)
+def _originPattern(origins: tuple[str, ...]) -> re.Pattern[str]:
+    patterns = (re.escape(origin.lower()).replace(r"\*", "[^/]*") for origin in origins)
+    return re.compile("|".join(patterns))
+
+
+def originAllowed(origin: str, settings: Settings) -> bool:
+    """
+    Return whether L{Settings.origins} admits an C{Origin} that a client sent.
+    """
+    if not settings.origins or "*" in settings.origins:
+        return True
+    return _originPattern(settings.origins).fullmatch(origin.lower()) is not None
+
+
+def checkOrigin(origin: bytes, settings: Settings) -> None:
+    """
+    @raise HandshakeError: 403 if L{Settings.origins} does not admit C{origin}.
+    """
+    if not originAllowed(origin.decode("iso-8859-1"), settings):
+        raise HandshakeError(403, "this origin may not connect")

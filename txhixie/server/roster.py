@@ -1,0 +1,170 @@
+"""
+Who is connected, how they are let go, and what they did in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie.websocket.shared import Shared
+from txhixie.websocket.websocket import WebSocket
+
+# Clients are let go in batches: the minimum batch size, the pause between batches in seconds, and
+# the share of Settings.drainTimeout that all batches may take.
+_BATCH, _BETWEEN_BATCHES, _PART_FOR_BATCHES = 100, 0.1, 0.8
+
+# What each connection counts.
+_COUNTERS = ("messagesReceived", "messagesSent", "bytesReceived", "bytesSent")
+
+
+class Member(Protocol):
+    """
+    A connection, whatever it carries.
+    """
+
+    webSocket: WebSocket | None
+
+    def shutDown(self) -> None:
+        """
+        Close because the server stops.
+        """
+
+    def abort(self) -> None:
+        """
+        End now.
+        """
+
+
+class Roster:
+    """
+    All connections of a factory.
+
+    @ivar connections: the open WebSockets by their id.
+    """
+
+    _log = Logger()
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._started = shared.seconds()
+        self._all: set[Member] = set()
+        self._open: dict[str, WebSocket] = {}
+        self.connections: Mapping[str, WebSocket] = MappingProxyType(self._open)
+        # Totals of closed connections.
+        self._gone = dict.fromkeys(_COUNTERS, 0)
+        self._waitingForAll: list[Deferred[None]] = []
+        self._nextBatch: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def connected(self, member: Member) -> None:
+        """
+        Add a connection.
+        """
+        self._all.add(member)
+
+    def opened(self, webSocket: WebSocket) -> None:
+        """
+        Note that a connection completed its opening handshake.
+        """
+        self._open[webSocket.id] = webSocket
+
+    def closed(self, webSocket: WebSocket) -> None:
+        """
+        Note that an open connection is lost.
+        """
+        self._open.pop(webSocket.id, None)
+
+    def gone(self, member: Member) -> None:
+        """
+        Remove a connection, after its application has heard of the end.
+        """
+        self._all.discard(member)
+        webSocket = member.webSocket
+        if webSocket is not None:
+            for counter in _COUNTERS:
+                self._gone[counter] += getattr(webSocket, counter)
+        self._tellIfAllGone()
+
+    def statistics(self) -> dict[str, Any]:
+        """
+        Return sums over all connections, past and present. See L{HixieFactory.statistics
+        <txhixie.HixieFactory.statistics>}.
+        """
+        connections = dict.fromkeys(DIALECT_NAMES, 0)
+        sums = dict(self._gone)
+        for webSocket in self._open.values():
+            connections[webSocket.dialect] += 1
+        for member in self._all:
+            if member.webSocket is not None:
+                for counter in _COUNTERS:
+                    sums[counter] += getattr(member.webSocket, counter)
+        return {
+            "uptime": self._shared.seconds() - self._started,
+            "connections": connections,
+            "messages": {"received": sums["messagesReceived"], "sent": sums["messagesSent"]},
+            "bytes": {"received": sums["bytesReceived"], "sent": sums["bytesSent"]},
+            "events": self._shared.counters.counts(),
+        }
+
+    def close(self) -> Deferred[None]:
+        """
+        Close all connections with their closing handshakes, in batches, so that not all clients
+        come back at once. Those that take longer than L{Settings.drainTimeout} are cut off.
+
+        @return: fires when no connection is left, and all applications were told.
+        """
+        gone: Deferred[None] = Deferred()
+        self._waitingForAll.append(gone)
+        self._cancelBatch()
+        drainTimeout = self._shared.settings.drainTimeout
+        cutOff = self._shared.clock.callLater(drainTimeout, self.abort)
+        gone.addCallback(lambda _: cutOff.cancel() if cutOff.active() else None)
+        for member in list(self._all):
+            if member.webSocket is None or member.webSocket.id not in self._open:
+                member.shutDown()
+        webSockets = list(self._open.values())
+        batches = drainTimeout * _PART_FOR_BATCHES / _BETWEEN_BATCHES
+        self._closeBatch(webSockets, max(_BATCH, ceil(len(webSockets) / batches)))
+        self._tellIfAllGone()
+        return gone
+
+    def _closeBatch(self, webSockets: list[WebSocket], size: int) -> None:
+        for webSocket in webSockets[:size]:
+            webSocket.shutDown()
+        self._nextBatch = None
+        if webSockets[size:]:
+            self._nextBatch = self._shared.clock.callLater(
+                _BETWEEN_BATCHES, self._closeBatch, webSockets[size:], size
+            )
+
+    def _cancelBatch(self) -> None:
+        if self._nextBatch is not None:
+            self._nextBatch.cancel()
+            self._nextBatch = None
+
+    def abort(self) -> None:
+        """
+        End all connections now.
+        """
+        if self._all:
+            self._log.info("{count} connections are cut off", count=len(self._all))
+        for member in list(self._all):
+            self._shared.count("connections cut off")
+            member.abort()
+
+    def _tellIfAllGone(self) -> None:
+        if not self._all and self._waitingForAll:
+            self._cancelBatch()
+            waiting, self._waitingForAll = self._waitingForAll, []
+            for gone in waiting:
+                gone.callback(None)

@@ -1,0 +1,77 @@
+"""
+The end of TCP in good order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from txhixie.websocket.shared import Shared
+
+
+class Hangup:
+    """
+    Ends a TCP connection step by step, each step if the peer did not do its part in time.
+
+    First our direction ends, after everything that was written. What the peer still sends is read
+    and dropped: closing a socket with unread bytes resets the connection, which takes back what
+    the peer has not read yet. Then the transport is closed, which may have to wait until the peer
+    reads. Then it is aborted.
+    """
+
+    __slots__ = ("_endWriting", "_name", "_shared", "_transport")
+
+    def __init__(
+        self,
+        shared: Shared,
+        transport: Any,
+        endWriting: Callable[[], bool],
+        name: Callable[[], str],
+    ) -> None:
+        """
+        @param endWriting: ends our direction, and returns whether the other one goes on.
+        @param name: names the connection in the log.
+        """
+        self._shared = shared
+        self._transport = transport
+        self._endWriting = endWriting
+        self._name = name
+
+    def start(self) -> None:
+        """
+        End our direction, and give the peer L{Settings.closeTimeout} to end its own.
+        """
+        if self._endWriting():
+            self._shared.closing.start(self)
+        else:
+            self.letGo()
+
+    def letGo(self) -> None:
+        """
+        Close the transport, and give the peer L{Settings.lingerTimeout} to read the rest.
+        """
+        self._shared.closing.cancel(self)
+        # The connection may be lost within the next call.
+        self._shared.lingering.start(self)
+        self._transport.loseConnection()
+
+    def closeTimedOut(self) -> None:
+        """
+        The peer did not end its direction. Many clients wait until we end both.
+        """
+        self.letGo()
+
+    def lingerTimedOut(self) -> None:
+        """
+        The peer did not read the rest.
+        """
+        self._shared.countLateClose(self._name())
+        self._transport.abortConnection()
+
+    def cancel(self) -> None:
+        """
+        Wait for nothing: the connection is gone.
+        """
+        self._shared.closing.cancel(self)
+        self._shared.lingering.cancel(self)

@@ -1,0 +1,268 @@
+"""
+What a connection sends: its one writer.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from socket import SHUT_WR
+from typing import Any, Protocol, cast
+
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableDescriptor,
+    IPushProducer,
+    ISSLTransport,
+)
+from zope.interface import implementer
+
+from txhixie.dialects.connection import Connection, State
+from txhixie.websocket.transports import ownSocket
+from txhixie.websocket.turn import Turn
+
+_OPEN = State.OPEN
+
+# Why nothing may be written.
+_HELD, _FULL, _OVER = 1, 2, 4
+
+
+class Owner(Protocol):
+    """
+    Whose connection it is.
+    """
+
+    def outgoingBlocked(self) -> None:
+        """
+        The transport is full: the peer does not read.
+        """
+
+    def outgoingResumed(self) -> None:
+        """
+        The transport took everything it was given. It may be full again.
+        """
+
+    def outgoingFinished(self) -> None:
+        """
+        The closing handshake is over, and everything is written.
+        """
+
+
+@implementer(IPushProducer)
+class Outgoing:
+    """
+    The only writer of a connection, and its transport's producer.
+
+    Frames wait in the connection and not in the transport, so that they can be counted and given
+    up.
+
+    @ivar backlog: bytes that were sent and that the kernel is not known to have accepted.
+    @ivar bytesSent: bytes written so far, the answer to the opening handshake included.
+    @ivar isUnsent: whether a flush is due at the end of the turn.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_handshake",
+        "_isProducer",
+        "_owner",
+        "_socket",
+        "_transport",
+        "_turn",
+        "_waitsFor",
+        "backlog",
+        "bytesSent",
+        "isUnsent",
+    )
+
+    def __init__(self, transport: Any, connection: Connection, turn: Turn, owner: Owner) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._turn = turn
+        self._owner = owner
+        self._socket = ownSocket(transport)
+        self._isProducer = False
+        # Messages are held until the opening handshake is complete.
+        self._waitsFor = _HELD
+        self._handshake = b""
+        self.isUnsent = False
+        self.backlog = 0
+        self.bytesSent = 0
+
+    # The opening handshake
+
+    def writeHandshake(self, data: bytes) -> None:
+        """
+        Write a part of the answer to the opening handshake. Messages are held meanwhile.
+        """
+        self._handshake += data
+        self.flushSoon()
+
+    def release(self) -> None:
+        """
+        Let messages out: the opening handshake is complete.
+        """
+        self._connection.sendFirst(self._handshake)
+        self._handshake = b""
+        self._waitsFor &= ~_HELD
+        if self._socket is None and not self._waitsFor:
+            self._isProducer = True
+            IConsumer(self._transport).registerProducer(self, True)
+        self.flushSoon()
+
+    @property
+    def isHeld(self) -> bool:
+        """
+        Whether the opening handshake is not complete.
+        """
+        return bool(self._waitsFor & _HELD)
+
+    @property
+    def isBlocked(self) -> bool:
+        """
+        Whether the transport is full.
+        """
+        return bool(self._waitsFor & _FULL)
+
+    @property
+    def isReady(self) -> bool:
+        """
+        Whether what is sent is written at once.
+        """
+        return not self._waitsFor
+
+    # Writing
+
+    def flushSoon(self) -> None:
+        """
+        Write what was sent: now, or at the end of the current turn.
+        """
+        if not self.isUnsent:
+            self.isUnsent = True
+            self._turn.flushSoon(self)
+
+    def flush(self) -> None:
+        """
+        Write what was sent. Nothing else writes to an upgraded connection.
+        """
+        self.isUnsent = False
+        if self._waitsFor:
+            self._flushHandshake()
+            return
+        connection = self._connection
+        data = connection.dataToSend()
+        self.backlog = 0
+        if data:
+            self._write(data)
+        if connection.state is not _OPEN and connection.finished:
+            self._owner.outgoingFinished()
+
+    def _flushHandshake(self) -> None:
+        if self._handshake and self._waitsFor == _HELD:
+            data, self._handshake = self._handshake, b""
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        size = len(data)
+        self.bytesSent += size
+        if self._socket is None:
+            self._transport.write(data)
+            if self._waitsFor:
+                self.backlog += size
+            return
+        # The transport holds nothing back. Writing at once avoids the way through the reactor,
+        # which costs more than all the rest of a small message.
+        try:
+            written = self._socket.send(data)
+        except OSError:
+            # The transport meets the same error, and ends the connection.
+            written = 0
+        if written != size:
+            self._writeLater(data[written:])
+
+    def _writeLater(self, rest: bytes) -> None:
+        """
+        Give the transport what the socket did not take. As its pull producer we are asked for more
+        as soon as it has written everything. It also asks at once, before there is anything.
+        """
+        self.backlog += len(rest)
+        if not self._isProducer:
+            self._isProducer = True
+            IConsumer(self._transport).registerProducer(self, False)
+        self._transport.write(rest)
+        self.pauseProducing()
+
+    def giveUp(self) -> None:
+        """
+        Drop what was sent and not written.
+        """
+        self._connection.dataToSend()
+
+    # The transport's producer
+
+    def pauseProducing(self) -> None:
+        """
+        Write no more: the transport is full.
+        """
+        if not self._waitsFor & (_FULL | _OVER):
+            self._waitsFor |= _FULL
+            self._owner.outgoingBlocked()
+
+    def resumeProducing(self) -> None:
+        """
+        Go on after L{pauseProducing}: the transport has written everything.
+        """
+        if not self._waitsFor & _FULL or self._waitsFor & _OVER:
+            return
+        self._waitsFor &= ~_FULL
+        self.flush()
+        if not self._waitsFor and self._socket is not None:
+            self._stopBeingProducer()
+        self._owner.outgoingResumed()
+
+    def stopProducing(self) -> None:
+        """
+        Write no more: the connection is gone.
+        """
+        self._waitsFor |= _OVER
+
+    def _stopBeingProducer(self) -> None:
+        if self._isProducer:
+            self._isProducer = False
+            IConsumer(self._transport).unregisterProducer()
+
+    # The end
+
+    def end(self) -> bool:
+        """
+        Write what waited for the peer to read, and end our direction of TCP.
+
+        @return: whether only our direction ended, where one can end without the other.
+        """
+        isBlocked = self._waitsFor == _FULL
+        self._waitsFor |= _OVER
+        if self._socket is not None and not self._isProducer:
+            # The transport holds nothing back here either.
+            with suppress(OSError):
+                self._socket.shutdown(SHUT_WR)
+            return True
+        self._stopBeingProducer()
+        rest = self._connection.dataToSend() if isBlocked else b""
+        if rest:
+            self.bytesSent += len(rest)
+            self._transport.write(rest)
+        return endWriting(self._transport)
+
+
+def endWriting(transport: Any) -> bool:
+    """
+    End our direction of TCP after everything that was written.
+
+    @return: whether only our direction ended. TLS and some other transports cannot do that; then
+        nothing is done.
+    """
+    if ISSLTransport.providedBy(transport):
+        return False
+    if not IHalfCloseableDescriptor.providedBy(transport):
+        return False
+    cast(Any, transport).loseWriteConnection()
+    return True

@@ -1,0 +1,28 @@
+"""
+How far a connection is.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Stage(Enum):
+    """
+    The stages of a connection. Each may be skipped, but none comes back: see L{MOVES}.
+    """
+
+    OPENING = "the opening handshake is not complete"
+    OPEN = "messages pass in both directions"
+    CLOSING = "a close was sent or is about to be; messages are neither sent nor delivered"
+    ENDING = "TCP is ending; what arrives is dropped"
+    LOST = "the connection is gone, and the application was told"
+
+
+MOVES: dict[Stage, frozenset[Stage]] = {
+    Stage.OPENING: frozenset({Stage.OPEN, Stage.CLOSING, Stage.ENDING, Stage.LOST}),
+    Stage.OPEN: frozenset({Stage.CLOSING, Stage.ENDING, Stage.LOST}),
+    Stage.CLOSING: frozenset({Stage.ENDING, Stage.LOST}),
+    Stage.ENDING: frozenset({Stage.LOST}),
+    Stage.LOST: frozenset(),
+}
