@@ -16,11 +16,10 @@ from tests.support import (
     openConnection,
     refusal,
 )
-from txhixie.dialects.choosing import DIALECT_NAMES
 from txhixie.dialects.connection import Connection, State
 from txhixie.dialects.events import CloseCode, Closed, Failed
 from txhixie.dialects.opening import originAllowed
-from txhixie.settings import Settings
+from txhixie.settings import DIALECT_NAMES, Settings
 
 DEFLATE = (b"Sec-WebSocket-Extensions", b"permessage-deflate")
 

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 
 from tests.loopback import HEAD75, LoopbackCase, TCPWire, frame
 from txhixie.console import Console
-from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie.settings import DIALECT_NAMES
 from txhixie.websocket.counters import EVENTS
 
 TOKEN = "0123456789abcdef"

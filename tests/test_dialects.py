@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from tests.support import IDIOMS, buildHead, case, connect, parseHead, refusal
-from txhixie.dialects.choosing import DIALECT_NAMES, DIALECTS, choose
-from txhixie.settings import Settings
+from txhixie.dialects.choosing import DIALECTS, choose
+from txhixie.settings import DIALECT_NAMES, Settings
 
 Changes = Mapping[bytes, bytes | None]
 Extra = Iterable[tuple[bytes, bytes]]

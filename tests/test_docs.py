@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from txhixie import Settings
+from txhixie.settings import declarations
 from txhixie.tap import Options, numberOptions
 from txhixie.websocket.counters import EVENTS
 
@@ -61,13 +61,12 @@ def optionsTable() -> str:
 
 def settingsTable() -> str:
     """
-    @return: all settings with their defaults as a Markdown table, told by L{Settings}'s docstring.
+    @return: all settings with their defaults as a Markdown table.
     """
-    told = dict(re.findall(r"@ivar (\w+): (.*?)(?=@ivar|\Z)", Settings.__doc__ or "", re.DOTALL))
     lines = ["| setting | default | meaning |", "|---|---|---|"]
-    for field in fields(Settings):
-        text = re.sub(r"[CL]\{(.*?)\}", r"`\1`", " ".join(told[field.name].split()))
-        lines.append(f"| `{field.name}` | `{field.default!r}` | {text} |")
+    for name, declaration in declarations().items():
+        meaning = declaration.metadata["meaning"]
+        lines.append(f"| `{name}` | `{declaration.default!r}` | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,6 @@ import pytest
 from twisted.internet import reactor as installed
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -30,9 +29,9 @@ from tests.loopback import (
     frame,
     ownLines,
 )
-from txhixie import Echo, HixieFactory, Settings, State, WebSocketDone, WebSocketLost
-from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie import Echo, HixieFactory, State, WebSocketDone, WebSocketLost
 from txhixie.server import factory
+from txhixie.settings import DIALECT_NAMES
 from txhixie.websocket.counters import EVENTS
 
 requirement = pytest.mark.requirement
@@ -157,13 +156,6 @@ class SendingTests(LoopbackCase):
         assert wire.writes[1:] == [frame("1") + frame("2")]
         wire.webSocket.sendTextMessage("3")
         assert wire.writes[2:] == [frame("3")]
-
-
-def test_wrongSettings() -> None:
-    """Settings that mean nothing are refused."""
-    for settings in (Settings(slowPolicy="wait"), Settings(trustedProxies=("everybody",))):
-        with pytest.raises(ValueError, match=r"wait|everybody"):
-            HixieFactory(Echo(), settings=settings, reactor=Clock())
 
 
 class CloseConnectionsTests(LoopbackCase):

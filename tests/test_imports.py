@@ -15,11 +15,12 @@ PACKAGE = Path(txhixie.__file__).parent
 # What each part of the package may import of the others. A new part is entered here. Nobody
 # imports tap or the package's own face.
 ALLOWED: dict[str, set[str]] = {
-    "settings": set(),
-    "dialects": {"settings"},
+    "addresses": set(),
+    "settings": {"addresses"},
+    "dialects": {"addresses", "settings"},
     "application": {"dialects"},
     "websocket": {"application", "dialects", "settings"},
-    "web": {"application", "dialects", "settings"},
+    "web": {"addresses", "application", "dialects", "settings"},
     "applications": {"application"},
     "server": {"application", "dialects", "settings", "web", "websocket"},
     "console": {"dialects", "server", "web", "websocket"},
@@ -30,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # What knows nothing of Twisted.
-PURE = ("dialects", "settings.py", "web/proxies.py")
+PURE = ("addresses.py", "dialects", "settings.py", "web/proxies.py")
 
 
 def _name(path: Path) -> str:

@@ -26,11 +26,11 @@ from tests.support import (
     openConnection,
     parseHead,
 )
-from txhixie.dialects.choosing import DIALECT_NAMES, choose
+from txhixie.dialects.choosing import choose
 from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong
 from txhixie.dialects.head import HandshakeError
 from txhixie.dialects.hixie_opening import keyNumber
-from txhixie.settings import Settings
+from txhixie.settings import DIALECT_NAMES, Settings
 
 LIMIT = 20
 SETTINGS = Settings(maxMessage=LIMIT)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from txhixie.addresses import parseNetwork
 from txhixie.dialects.head import RequestHead
-from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded, parseNetwork
+from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 
 NOTHING = Forwarded()
 TRUSTED = TrustedProxies.parse(["10.0.0.0/8", "2001:db8::/32", "192.168.1.7", "unix"])

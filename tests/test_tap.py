@@ -28,8 +28,8 @@ from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
 from txhixie import Broadcast, Echo, Settings
 from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
-from txhixie.dialects.choosing import DIALECT_NAMES
 from txhixie.server.service import HixieService
+from txhixie.settings import DIALECT_NAMES
 from txhixie.tap import Options, makeService
 from txhixie.web.site import Okay
 
@@ -135,7 +135,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_wrongValues(self) -> None:
         """A wrong value is one clear line that names the option."""
-        hosts = ["", "h", "http://h", "wss://", "wss://h/", "wss://a b", "wss://h\n", "wss://u@h"]
+        hosts = ["", "h", "http://h", "wss://", "wss://h/?x", "wss://a b", "wss://h\n", "wss://u@h"]
         ports = ["x", "0", "65536", "99999"]
         wrong = {
             "--location": [*hosts, *(f"wss://h:{port}" for port in ports)],

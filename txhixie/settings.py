@@ -1,12 +1,162 @@
 """
-Limits and policies: what every part of a server goes by.
+Limits and policies. Each is declared once, with its default, what it accepts, the option of
+C{twistd hixie} that sets it, and its meaning. The command line and the reference are made of these
+declarations.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
 
+from txhixie.addresses import parseAuthority, parseNetwork
+
+# Oldest first, as people name them.
+DIALECT_NAMES = ("hixie-75", "hixie-76", "hybi-07", "hybi-08", "rfc6455")
 SLOW_POLICIES = ("close", "drop", "latest")
+
+_LOCATION = re.compile(r"(wss?)://([^/?#]+)((?:/[!\"$-;=@-~]*)?)")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    What a setting accepts.
+
+    @ivar check: returns a value as it is kept.
+    @ivar parse: makes a value of an option's text, or is C{None} for settings whose option is not
+        a single number.
+    """
+
+    check: Callable[[Any], Any]
+    parse: Callable[[str], float] | None = None
+
+
+def _typed(value: Any, *types: type) -> Any:
+    # A bool is an int to Python, but True is no size.
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        names = " or ".join(each.__name__ for each in types)
+        raise TypeError(f"not of type {names}")
+    return value
+
+
+def _number(value: Any) -> int:
+    if _typed(value, int) < 1:
+        raise ValueError("not a whole number above 0")
+    return int(value)
+
+
+def _numberOrNone(value: Any) -> int:
+    return 0 if _typed(value, int) == 0 else _number(value)
+
+
+def _seconds(value: Any) -> float:
+    if not 0 < _typed(value, float, int) < float("inf"):
+        raise ValueError("not a number of seconds")
+    return float(value)
+
+
+def _secondsOrNone(value: Any) -> float:
+    return 0.0 if _typed(value, float, int) == 0 else _seconds(value)
+
+
+def _flag(value: Any) -> bool:
+    return bool(_typed(value, bool))
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError("not several texts")
+    texts = tuple(value)
+    for text in texts:
+        if not _typed(text, str):
+            raise ValueError("an empty one matches nothing")
+    return texts
+
+
+def _dialects(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = _texts(value)
+    for name in names:
+        _oneOf(DIALECT_NAMES)(name)
+    if not names:
+        raise ValueError("at least one dialect is needed")
+    return names
+
+
+def _oneOf(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if _typed(value, str) not in choices:
+            raise ValueError(f"none of {', '.join(choices)}")
+        return str(value)
+
+    return check
+
+
+def _location(value: Any) -> str | None:
+    if value is None:
+        return None
+    match = _LOCATION.fullmatch(_typed(value, str))
+    authority = parseAuthority(match[2].encode()) if match and match[2].isascii() else None
+    if match is None or authority is None or match[2] != match[2].lower():
+        raise ValueError("not like wss://chat.example.com:8443")
+    # Clients compare without the default port.
+    host, port = authority
+    isDefault = port in (None, 443 if match[1] == "wss" else 80)
+    suffix = "" if isDefault else f":{port}"
+    return f"{match[1]}://{host.decode()}{suffix}{match[3].rstrip('/')}"
+
+
+def _networks(value: Any) -> tuple[str, ...]:
+    texts = _texts(value)
+    for text in texts:
+        if text != "unix":
+            parseNetwork(text)
+    return texts
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        _typed(value, str).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"not text: {error.reason}") from None
+    return str(value)
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError("not a whole number")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("not a number of seconds") from None
+
+
+NUMBER = Kind(_number, _whole)
+NUMBER_OR_NONE = Kind(_numberOrNone, _whole)
+SECONDS = Kind(_seconds, _real)
+SECONDS_OR_NONE = Kind(_secondsOrNone, _real)
+FLAG = Kind(_flag)
+TEXTS = Kind(_texts)
+
+
+def _setting(default: Any, kind: Kind, meaning: str, option: str | None = None) -> Any:
+    """
+    Declare a setting.
+
+    @param meaning: what it does, in the terms of somebody who sets it.
+    @param option: the name of the option that sets it.
+    """
+    return field(default=default, metadata={"kind": kind, "meaning": meaning, "option": option})
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,76 +164,178 @@ class Settings:
     """
     What a server allows, and how long it waits.
 
-    @ivar origins: the origins that may connect, exact or with C{*} for any run of characters
-        other than a slash; empty: every origin.
-    @ivar allowMissingOrigin: whether a Hixie-76 client may leave out its C{Origin}.
-    @ivar dialects: the names of the dialects that are spoken, or C{None} for all there are.
-    @ivar location: scheme, host and port that clients know this server by, as
-        C{"wss://chat.example.com"}, for proxies that end TLS or rewrite C{Host}; C{None}: taken
-        from the transport and the C{Host} field.
-    @ivar trustedProxies: the networks of proxies whose C{X-Forwarded-For}, C{-Proto} and C{-Host}
-        are believed, as C{"10.0.0.0/8"} or a single address; C{"unix"} for Unix sockets.
-    @ivar subprotocols: the subprotocols that applications speak.
-    @ivar strict: close on what the drafts let a server discard or mend: frames other than text,
-        and ill-formed UTF-8.
-    @ivar maxMessage: bytes of payload in a message or discarded frame; one of exactly this size
-        passes.
-    @ivar maxHead: bytes of a request head.
-    @ivar maxFields: header fields of a request head.
-    @ivar maxBody: bytes of the body of a plain HTTP request, unless a site of its own answers them.
-    @ivar maxFragments: frames that a message may come in.
-    @ivar compression: whether permessage-deflate is agreed to where a client offers it.
-    @ivar sendLimit: bytes of backlog, from which on a peer counts as slow: of what was sent to it
-        and has not gone to the system. A single message may be larger.
-    @ivar slowPolicy: what a slow peer gets of further messages: C{"close"}, its connection is
-        closed and the backlog given up; C{"drop"}, none of them; C{"latest"}, the newest only.
-    @ivar maxConnections: connections whose request head is complete, plain HTTP included.
-    @ivar maxPerAddress: connections of one client address; 0: any number.
-    @ivar maxHandshakes: connections whose request head is not complete, or was refused for their
-        number; one more ends the oldest.
-    @ivar acceptRate: connections accepted per second, the others wait; 0: any number.
-    @ivar pingInterval: seconds between keepalive pings, in dialects that have them; 0: none.
-    @ivar pingTimeout: seconds that a pinged peer has to send anything at all.
-    @ivar heartbeat: a text sent to clients whose dialect has no pings in place of them, or C{None}.
-    @ivar idleTimeout: seconds without a message either way until a connection is closed, at the
-        latest after twice as long; 0: it never is.
-    @ivar handshakeTimeout: seconds from the connection to the end of the opening handshake.
-    @ivar closeTimeout: seconds the peer has to answer a closing handshake, and then to end TCP.
-    @ivar lingerTimeout: seconds a closed peer may take to read what was sent before the close.
-    @ivar drainTimeout: seconds that all peers have to close when the server stops.
-    @ivar logRate: events of a kind that are logged per second, of those that peers can cause; 0:
-        any number. How many more there were is logged then.
-    @ivar logConnections: whether every connection that opens or closes is logged, at info level.
-    @ivar logMessages: whether every message is logged, at info level.
+    @raise TypeError: if a value is not of the type that the setting takes.
+    @raise ValueError: if it is of that type, but means nothing.
     """
 
-    origins: tuple[str, ...] = ()
-    allowMissingOrigin: bool = False
-    dialects: tuple[str, ...] | None = None
-    location: str | None = None
-    trustedProxies: tuple[str, ...] = ()
-    subprotocols: tuple[str, ...] = ()
-    strict: bool = False
-    maxMessage: int = 1024 * 1024
-    maxHead: int = 16 * 1024
-    maxFields: int = 100
-    maxBody: int = 1024 * 1024
-    maxFragments: int = 128 * 1024
-    compression: bool = False
-    sendLimit: int = 1024 * 1024
-    slowPolicy: str = "close"
-    maxConnections: int = 20_000
-    maxPerAddress: int = 0
-    maxHandshakes: int = 1000
-    acceptRate: int = 0
-    pingInterval: float = 30.0
-    pingTimeout: float = 30.0
-    heartbeat: str | None = None
-    idleTimeout: float = 0.0
-    handshakeTimeout: float = 10.0
-    closeTimeout: float = 2.0
-    lingerTimeout: float = 30.0
-    drainTimeout: float = 10.0
-    logRate: int = 10
-    logConnections: bool = False
-    logMessages: bool = False
+    origins: tuple[str, ...] = _setting(
+        (),
+        TEXTS,
+        "Origins that may connect, such as http://example.com; * stands for any characters except "
+        "slashes. Empty: every origin.",
+        "origin",
+    )
+    allowMissingOrigin: bool = _setting(
+        False, FLAG, "Whether a Hixie-76 client may leave out its Origin."
+    )
+    dialects: tuple[str, ...] | None = _setting(
+        None, Kind(_dialects), "The dialects to speak; None: all.", "dialects"
+    )
+    location: str | None = _setting(
+        None,
+        Kind(_location),
+        "Scheme, host and port under which clients know this server, such as "
+        "wss://chat.example.com, if a proxy ends TLS or rewrites Host; None: taken from the "
+        "transport and the Host field. A path in it is put before the path of each request.",
+        "location",
+    )
+    trustedProxies: tuple[str, ...] = _setting(
+        (),
+        Kind(_networks),
+        "Networks or addresses of proxies whose X-Forwarded-For, -Proto and -Host are believed, "
+        "such as 10.0.0.0/8; unix for Unix sockets.",
+        "trust-proxy",
+    )
+    subprotocols: tuple[str, ...] = _setting(
+        (), TEXTS, "Subprotocols that the application speaks.", "subprotocol"
+    )
+    strict: bool = _setting(
+        False,
+        FLAG,
+        "Whether to close on what the Hixie drafts let a server discard or repair: frames other "
+        "than text, and ill-formed UTF-8.",
+    )
+    maxMessage: int = _setting(
+        1024 * 1024,
+        NUMBER,
+        "The largest message accepted, in bytes of payload.",
+        "max-message",
+    )
+    maxHead: int = _setting(
+        16 * 1024, NUMBER, "The largest request head accepted, in bytes.", "max-head"
+    )
+    maxFields: int = _setting(
+        100, NUMBER, "Header fields that a request head may have.", "max-fields"
+    )
+    maxBody: int = _setting(
+        1024 * 1024,
+        NUMBER,
+        "The largest body of a plain HTTP request, in bytes, unless a site of your own answers.",
+        "max-body",
+    )
+    maxFragments: int = _setting(
+        128 * 1024, NUMBER, "Frames that a message may come in.", "max-fragments"
+    )
+    compression: bool = _setting(
+        False, FLAG, "Agree to permessage-deflate if a client offers it.", "compression"
+    )
+    sendLimit: int = _setting(
+        1024 * 1024,
+        NUMBER,
+        "Bytes sent to a client but not yet accepted by the kernel, above which the client counts "
+        "as slow. A single message may be larger.",
+        "send-limit",
+    )
+    slowPolicy: str = _setting(
+        "close",
+        Kind(_oneOf(SLOW_POLICIES)),
+        "What happens to further messages for a slow client. close: its connection is closed; "
+        "drop: they are dropped; latest: only the newest is sent.",
+        "slow-policy",
+    )
+    maxConnections: int = _setting(
+        20_000,
+        NUMBER,
+        "Connections in total, plain HTTP included. Further clients get 503.",
+        "max-connections",
+    )
+    maxPerAddress: int = _setting(
+        0, NUMBER_OR_NONE, "Connections of one client address; 0: no limit.", "max-per-address"
+    )
+    maxHandshakes: int = _setting(
+        1000,
+        NUMBER,
+        "Connections whose request is not complete. One more ends the oldest with 408.",
+        "max-handshakes",
+    )
+    acceptRate: int = _setting(
+        0,
+        NUMBER_OR_NONE,
+        "Connections accepted per second, the others wait; 0: no limit.",
+        "accept-rate",
+    )
+    pingInterval: float = _setting(
+        30.0,
+        SECONDS_OR_NONE,
+        "Seconds between keepalive pings, to clients that have pings; 0: none.",
+        "ping-interval",
+    )
+    pingTimeout: float = _setting(
+        30.0, SECONDS, "Seconds in which a pinged client has to send anything.", "ping-timeout"
+    )
+    heartbeat: str | None = _setting(
+        None,
+        Kind(_text),
+        "A text sent instead of pings to clients without pings, which have to answer with any "
+        "message.",
+        "heartbeat",
+    )
+    idleTimeout: float = _setting(
+        0.0,
+        SECONDS_OR_NONE,
+        "Seconds without a message in either direction after which a client is closed, at the "
+        "latest after twice as long; 0: never.",
+        "idle-timeout",
+    )
+    handshakeTimeout: float = _setting(
+        10.0,
+        SECONDS,
+        "Seconds a client may take to complete its opening handshake.",
+        "handshake-timeout",
+    )
+    closeTimeout: float = _setting(
+        2.0,
+        SECONDS,
+        "Seconds a client has to answer a closing handshake, and then to end TCP.",
+        "close-timeout",
+    )
+    lingerTimeout: float = _setting(
+        30.0,
+        SECONDS,
+        "Seconds a closed client may take to read what was sent before the close.",
+        "linger-timeout",
+    )
+    drainTimeout: float = _setting(
+        10.0, SECONDS, "Seconds all clients have to close when the server stops.", "drain"
+    )
+    logRate: int = _setting(
+        10,
+        NUMBER_OR_NONE,
+        "Log events of one kind per second, of the kinds that clients can cause; 0: no limit.",
+        "log-rate",
+    )
+    logConnections: bool = _setting(
+        False, FLAG, "Log each connection that opens or closes, at info level.", "log-connections"
+    )
+    logMessages: bool = _setting(False, FLAG, "Log each message, at info level.", "log-messages")
+
+    def __post_init__(self) -> None:
+        """
+        Check all values.
+        """
+        for each in fields(self):
+            value = getattr(self, each.name)
+            try:
+                checked = each.metadata["kind"].check(value)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{each.name}: {value!r}: {error}") from None
+            if checked is not value:
+                object.__setattr__(self, each.name, checked)
+
+
+def declarations() -> dict[str, Field[Any]]:
+    """
+    Return the declarations of all settings by name. Their metadata has C{kind}, C{meaning} and
+    C{option}.
+    """
+    return {each.name: each for each in fields(Settings)}

@@ -5,7 +5,6 @@ What C{twistd hixie} runs: its options, and the service made from them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
@@ -18,130 +17,52 @@ from twisted.python.reflect import namedAny
 from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
 from txhixie.console import Console
-from txhixie.dialects.choosing import DIALECT_NAMES
 from txhixie.server.factory import HixieFactory
 from txhixie.server.service import HixieService, oneLine
-from txhixie.settings import SLOW_POLICIES, Settings
+from txhixie.settings import DIALECT_NAMES, FLAG, Kind, Settings, declarations
 from txhixie.web.auth import Authenticated, guarded, portalFor
-from txhixie.web.proxies import TrustedProxies
 from txhixie.web.site import Okay
 
 if TYPE_CHECKING:
     from txhixie.application import Application
 
-_DEFAULTS = Settings()
-_LOCATION = re.compile(r"wss?://(?:\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::([0-9]{1,5}))?")
 # Where an endpoint description holds a port number.
 _PORT = re.compile(r"(?:^|:)(?:tcp6?|ssl):(?:port=)?([0-9]+)")
 # Twisted wants the description within haproxy:... as it is; written escaped, it is meant too.
 _ESCAPED_IN_HAPROXY = re.compile(r"haproxy:[a-z0-9]+\\:")
 
 
-def _number(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or int(value) == 0:
-        raise ValueError("not a whole number above 0")
-    return int(value)
-
-
-def _numberOrNone(value: str) -> int:
-    return 0 if value == "0" else _number(value)
-
-
-def _seconds(value: str) -> float:
-    seconds = float(value)
-    if not 0 < seconds < float("inf"):
-        raise ValueError("not a number of seconds")
-    return seconds
-
-
-def _secondsOrNone(value: str) -> float:
-    return 0.0 if float(value) == 0 else _seconds(value)
-
-
-# Connections that may wait to be accepted, where only a port number is given.
+# Connections that may wait to be accepted, if only a port number is given.
 _BACKLOG = 1024
-
-# Options whose values are numbers: the setting, what makes it, and what it means.
-_NUMBERS: dict[str, tuple[str, Callable[[str], float], str]] = {
-    "max-message": ("maxMessage", _number, "The largest message accepted, in bytes."),
-    "max-fragments": ("maxFragments", _number, "Frames that a message may come in."),
-    "max-head": ("maxHead", _number, "The largest request head accepted, in bytes."),
-    "max-fields": ("maxFields", _number, "Header fields that a request head may have."),
-    "max-body": ("maxBody", _number, "The largest body of a plain HTTP request, in bytes."),
-    "max-connections": (
-        "maxConnections",
-        _number,
-        "Connections in all. Further clients are told to come again (503).",
-    ),
-    "max-per-address": (
-        "maxPerAddress",
-        _numberOrNone,
-        "Connections of one client address; 0: any number.",
-    ),
-    "max-handshakes": (
-        "maxHandshakes",
-        _number,
-        "Connections whose request is not complete. One more ends the oldest (408).",
-    ),
-    "accept-rate": (
-        "acceptRate",
-        _numberOrNone,
-        "Connections accepted per second, the others wait; 0: any number.",
-    ),
-    "handshake-timeout": (
-        "handshakeTimeout",
-        _seconds,
-        "Seconds a client may take to complete its opening handshake.",
-    ),
-    "ping-interval": (
-        "pingInterval",
-        _secondsOrNone,
-        "Seconds between keepalive pings, to clients that have them; 0: none.",
-    ),
-    "ping-timeout": (
-        "pingTimeout",
-        _seconds,
-        "Seconds that a pinged client has to send anything.",
-    ),
-    "idle-timeout": (
-        "idleTimeout",
-        _secondsOrNone,
-        "Seconds without a message either way until a client is let go, at the latest after twice "
-        "as long; 0: it never is.",
-    ),
-    "close-timeout": (
-        "closeTimeout",
-        _seconds,
-        "Seconds a client has to answer a closing handshake, and then to end TCP.",
-    ),
-    "linger-timeout": (
-        "lingerTimeout",
-        _seconds,
-        "Seconds a closed client may take to read what was sent before the close.",
-    ),
-    "drain": (
-        "drainTimeout",
-        _seconds,
-        "Seconds that all clients have to close when the server stops.",
-    ),
-    "log-rate": (
-        "logRate",
-        _numberOrNone,
-        "Log events of a kind per second, of those that clients can cause; 0: any number.",
-    ),
-    "send-limit": (
-        "sendLimit",
-        _number,
-        "Bytes waiting to be sent, from which on a client counts as slow.",
-    ),
-}
 
 
 def numberOptions() -> dict[str, str]:
     """
-    @return: the settings by the options that give them a number.
+    Return the settings whose option takes a number, by the name of the option.
     """
-    return {name: setting for name, (setting, _, _) in _NUMBERS.items()}
+    return {
+        each.metadata["option"]: name
+        for name, each in declarations().items()
+        if each.metadata["option"] and each.metadata["kind"].parse
+    }
+
+
+def _parameter(name: str) -> list[Any]:
+    """
+    Return the option of a setting, as C{usage.Options} wants it.
+    """
+    declaration = declarations()[name]
+    return [
+        declaration.metadata["option"],
+        None,
+        declaration.default,
+        declaration.metadata["meaning"],
+    ]
+
+
+def _flag(name: str) -> list[str | None]:
+    declaration = declarations()[name]
+    return [declaration.metadata["option"], None, declaration.metadata["meaning"]]
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -172,45 +93,20 @@ class Options(usage.Options, AuthOptionMixin):
             ",".join(DIALECT_NAMES),
             "The dialects to speak, separated by commas.",
         ],
-        [
-            "location",
-            None,
-            None,
-            "Scheme, host and port that clients know this server by, as wss://chat.example.com, "
-            "where a proxy ends TLS or rewrites Host.",
-        ],
-        [
-            "slow-policy",
-            None,
-            _DEFAULTS.slowPolicy,
-            "What a slow client gets of further messages: close, its connection is closed; drop, "
-            "none of them; latest, the newest only.",
-        ],
-        [
-            "heartbeat",
-            None,
-            None,
-            "A text sent in place of pings to clients that have none, to be answered with any.",
-        ],
-        *(
-            [name, None, getattr(_DEFAULTS, setting), text]
-            for name, (setting, _, text) in _NUMBERS.items()
-        ),
+        *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
     ]
 
     optFlags: ClassVar[list[list[str | None]]] = [
-        ["compression", None, "Agree to permessage-deflate where a client offers it."],
-        ["log-connections", None, "Log each connection that opens or closes, at info level."],
-        ["log-messages", None, "Log each message, at info level."],
+        *map(_flag, ("compression", "logConnections", "logMessages")),
         ["no-console", None, "Do not serve the console page at /console."],
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self["ports"] = []
-        self["origins"] = []
-        self["subprotocols"] = []
-        self["trusted-proxies"] = []
+        self["origin"] = []
+        self["subprotocol"] = []
+        self["trust-proxy"] = []
 
     def opt_port(self, description: str) -> None:
         """
@@ -234,20 +130,20 @@ class Options(usage.Options, AuthOptionMixin):
         An origin that may connect, as http://example.com; * stands for any run of characters but
         slashes. Repeatable. [default: every origin]
         """
-        self["origins"].append(_notEmpty("--origin", origin))
+        self["origin"].append(origin)
 
     def opt_subprotocol(self, name: str) -> None:
         """
         A subprotocol that the application speaks. Repeatable.
         """
-        self["subprotocols"].append(_notEmpty("--subprotocol", name))
+        self["subprotocol"].append(name)
 
     def opt_trust_proxy(self, network: str) -> None:
         """
         The network or address of a proxy whose X-Forwarded-For, -Proto and -Host are believed, as
         10.0.0.0/8; unix for Unix sockets. Repeatable. [default: none]
         """
-        self["trusted-proxies"].append(network)
+        self["trust-proxy"].append(network)
 
     def postOptions(self) -> None:
         """
@@ -266,77 +162,35 @@ class Options(usage.Options, AuthOptionMixin):
                 raise usage.UsageError(
                     f"--port: {description!r} is no endpoint: {oneLine(error)}"
                 ) from error
-        for name, (_, number, _) in _NUMBERS.items():
-            try:
-                self[name] = number(str(self[name]))
-            except ValueError as error:
-                raise usage.UsageError(f"--{name}: {self[name]!r}: {error}") from error
         self["applications"] = {name: make() for name, make in SERVICES.items()}
         self["application"] = self["applications"].get(self["service"]) or _application(
             self["service"]
         )
         self["settings"] = Settings(
-            origins=tuple(self["origins"]),
-            dialects=_dialects(self["dialects"]),
-            location=_location(self["location"]),
-            trustedProxies=_trustedProxies(self["trusted-proxies"]),
-            subprotocols=tuple(self["subprotocols"]),
-            compression=bool(self["compression"]),
-            slowPolicy=_slowPolicy(self["slow-policy"]),
-            heartbeat=_heartbeat(self["heartbeat"]),
-            logConnections=bool(self["log-connections"]),
-            logMessages=bool(self["log-messages"]),
-            **{setting: self[name] for name, (setting, _, _) in _NUMBERS.items()},
+            **{
+                name: self._setting(each.metadata["option"], each.metadata["kind"])
+                for name, each in declarations().items()
+                if each.metadata["option"] is not None
+            }
         )
 
+    def _setting(self, option: str, kind: Kind) -> Any:
+        """
+        Return the value that an option gives its setting.
 
-def _notEmpty(option: str, value: str) -> str:
-    if not value:
-        raise usage.UsageError(f"{option}: an empty one matches nobody")
-    return value
-
-
-def _dialects(value: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in value.split(","))
-    for name in names:
-        if name not in DIALECT_NAMES:
-            raise usage.UsageError(
-                f"--dialects: there is no {name!r}, only {', '.join(DIALECT_NAMES)}"
-            )
-    return names
-
-
-def _location(value: str | None) -> str | None:
-    if value is None:
-        return None
-    match = _LOCATION.fullmatch(value)
-    if match is None or not 1 <= int(match[1] or 1) <= 65535:
-        raise usage.UsageError(f"--location: {value!r} is not like wss://chat.example.com:8443")
-    # Clients compare without the port that goes without saying.
-    defaultPort = ":443" if value.startswith("wss:") else ":80"
-    return value.removesuffix(defaultPort)
-
-
-def _trustedProxies(names: list[str]) -> tuple[str, ...]:
-    try:
-        TrustedProxies.parse(names)
-    except ValueError as error:
-        raise usage.UsageError(f"--trust-proxy: {error}") from error
-    return tuple(names)
-
-
-def _heartbeat(text: str | None) -> str | None:
-    try:
-        (text or "").encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise usage.UsageError(f"--heartbeat: {text!r} is not text: {error.reason}") from error
-    return text
-
-
-def _slowPolicy(value: str) -> str:
-    if value not in SLOW_POLICIES:
-        raise usage.UsageError(f"--slow-policy: {value!r} is none of {', '.join(SLOW_POLICIES)}")
-    return value
+        @raise usage.UsageError: if it is not one.
+        """
+        value = self[option]
+        try:
+            if kind.parse is not None:
+                value = kind.parse(str(value))
+            elif kind is FLAG:
+                value = bool(value)
+            elif option == "dialects":
+                value = [name.strip() for name in value.split(",")]
+            return kind.check(value)
+        except ValueError as error:
+            raise usage.UsageError(f"--{option}: {self[option]!r}: {error}") from error
 
 
 def _application(name: str) -> Application:

@@ -14,9 +14,6 @@ from txhixie.dialects.rfc6455_opening import Opening07, Opening08, Opening13
 # entered here.
 DIALECTS: tuple[type[ServerOpening], ...] = (Opening07, Opening08, Opening13, Opening76, Opening75)
 
-# Oldest first, as people name them.
-DIALECT_NAMES: tuple[str, ...] = ("hixie-75", "hixie-76", "hybi-07", "hybi-08", "rfc6455")
-
 
 def choose(head: RequestHead, enabled: tuple[str, ...] | None = None) -> type[ServerOpening] | None:
     """

@@ -20,26 +20,6 @@ _NOT_CONTROL = bytes(byte for byte in range(256) if byte == 0x09 or byte >= 0x20
 _TARGET = re.compile(rb"/[!\"$-~]*")
 
 
-# Brackets for IPv6, a name or IPv4 otherwise. Nobody's name is longer than 255 characters.
-_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,255})(?::([0-9]{1,5}))?")
-
-
-def parseAuthority(value: bytes) -> tuple[bytes, int | None] | None:
-    """
-    Read a host and an optional port, as in C{Host} (RFC 9110 section 7.2).
-
-    @return: the host, with the brackets of an IPv6 address, and the port or C{None}; C{None}
-        alone if C{value} is malformed.
-    """
-    match = _AUTHORITY.fullmatch(value)
-    if match is None:
-        return None
-    port = None if match[2] is None else int(match[2])
-    if port is not None and not 1 <= port <= 65535:
-        return None
-    return match[1], port
-
-
 # Seconds after which a client may try again: spread, so that not all come at once.
 _RETRY_AFTER = (5, 15)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from hashlib import md5
 from typing import ClassVar
 
+from txhixie.addresses import parseAuthority
 from txhixie.dialects.connection import Connection
-from txhixie.dialects.head import HandshakeError, RequestHead, parseAuthority
+from txhixie.dialects.head import HandshakeError, RequestHead
 from txhixie.dialects.hixie import Hixie75, Hixie76
 from txhixie.dialects.opening import Fields, ServerOpening, checkOrigin
 from txhixie.settings import Settings

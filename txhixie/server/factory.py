@@ -23,7 +23,7 @@ from txhixie.server.accepting import Accepting
 from txhixie.server.admission import Admission
 from txhixie.server.protocol import HixieProtocol
 from txhixie.server.roster import Roster
-from txhixie.settings import SLOW_POLICIES, Settings
+from txhixie.settings import Settings
 from txhixie.web.proxies import TrustedProxies
 from txhixie.web.site import makeSite
 from txhixie.websocket.deadlines import Deadlines
@@ -63,8 +63,6 @@ class HixieFactory(ServerFactory):
             from twisted.internet import reactor as installed
 
             reactor = IReactorTime(installed)
-        if settings.slowPolicy not in SLOW_POLICIES:
-            raise ValueError(f"{settings.slowPolicy!r} is none of {', '.join(SLOW_POLICIES)}")
         self.application = application
         self.settings = settings
         self.trusted = TrustedProxies.parse(settings.trustedProxies)
@@ -253,3 +251,6 @@ class HixieFactory(ServerFactory):
             self.handshaking.rest()
             self.liveness.rest()
             self.shared.rest()
+            if not self.numPorts:
+                # Nothing that comes later would stop its timer.
+                self.shared.log.stop()

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from txhixie.dialects.choosing import DIALECT_NAMES
+from txhixie.settings import DIALECT_NAMES
 from txhixie.websocket.shared import Shared
 from txhixie.websocket.websocket import WebSocket
 

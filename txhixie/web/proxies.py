@@ -9,28 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
 
+from txhixie.addresses import Address, Network, parseAddress, parseAuthority, parseNetwork
 from txhixie.dialects.head import RequestHead
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
-
-# Stricter than ipaddress, which also takes masks, and any text at all as a zone.
-_NETWORK = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
-_IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 # A port may follow an IPv4 address, and an IPv6 address in brackets.
 _CLIENT = re.compile(
     r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15}))(?::[0-9]{1,5})?|([0-9A-Fa-f:.]{2,45})"
 )
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,255})(?::([0-9]{1,5}))?")
 _SECURE = {b"https": True, b"wss": True, b"http": False, b"ws": False}
 # How many proxies one after the other are looked through.
 _MAX_HOPS = 32
@@ -102,28 +88,8 @@ class TrustedProxies:
         if not self.networks:
             return False
         # Which of our interfaces a link-local peer is at makes no difference.
-        address = _address(peer.partition("%")[0])
+        address = parseAddress(peer.partition("%")[0])
         return address is not None and self.trusts(address)
-
-
-def parseNetwork(text: str) -> Network:
-    """
-    @param text: C{"10.0.0.0/8"}, C{"2001:db8::/32"}, or a single address.
-    @raise ValueError: if it is neither, or has host bits set: trust is not given to more than
-        somebody surely meant.
-    """
-    try:
-        if not _NETWORK.fullmatch(text):
-            raise ValueError
-        network = ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a network like 10.0.0.0/8, nor an address") from None
-    if network.network_address != ip_address(text.partition("/")[0]):
-        raise ValueError(f"{text!r} has host bits set: the network would be {network}")
-    if isinstance(network, IPv6Network) and network.subnet_of(_IPV4_MAPPED):
-        packed = network.network_address.packed[-4:]
-        return IPv4Network((packed, network.prefixlen - _IPV4_MAPPED.prefixlen))
-    return network
 
 
 def forwarded(head: RequestHead, peer: str | None, trusted: TrustedProxies) -> Forwarded:
@@ -166,16 +132,7 @@ def _client(lines: list[bytes], trusted: TrustedProxies) -> str | None:
 
 def _clientAddress(entry: bytes) -> Address | None:
     match = _CLIENT.fullmatch(entry.strip(b" \t").decode("latin-1"))
-    return None if match is None else _address(match[1] or match[2] or match[3])
-
-
-def _address(text: str) -> Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return None if match is None else parseAddress(match[1] or match[2] or match[3])
 
 
 def _last(head: RequestHead, name: bytes) -> bytes:
@@ -184,7 +141,4 @@ def _last(head: RequestHead, name: bytes) -> bytes:
 
 
 def _host(value: bytes) -> bytes | None:
-    match = _HOST.fullmatch(value)
-    if match is None or not 1 <= int(match[1] or 1) <= 65535:
-        return None
-    return value
+    return None if parseAuthority(value) is None else value
