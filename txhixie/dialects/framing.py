@@ -19,6 +19,7 @@ import logging
 import zlib
 from collections.abc import Generator
 from io import BytesIO
+from typing import TypeAlias
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake, PayloadTooBig, ProtocolError
@@ -41,6 +42,9 @@ except ImportError:
     ACCELERATED = False
 else:
     ACCELERATED = websockets.speedups is not None
+
+# The extension, as openings hand it to connections.
+Deflate: TypeAlias = PerMessageDeflate
 
 _TEXT, _BINARY, _CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE
 _CONT, _PING, _PONG = Opcode.CONT, Opcode.PING, Opcode.PONG
@@ -65,7 +69,7 @@ _negotiator = ServerProtocol(
 )
 
 
-def agreeOnDeflate(offers: list[bytes]) -> tuple[bytes | None, PerMessageDeflate | None]:
+def agreeOnDeflate(offers: list[bytes]) -> tuple[bytes | None, Deflate | None]:
     """
     Agree on permessage-deflate with a client (RFC 7692 section 7.1).
 
@@ -112,22 +116,23 @@ class Framing(Protocol):
     def __init__(
         self,
         settings: Settings,
-        deflate: PerMessageDeflate | None = None,
-        side: Side = Side.SERVER,
+        deflate: Deflate | None = None,
+        isClient: bool = False,
     ) -> None:
         """
         @param deflate: the extension agreed on, if any.
-        @param side: which side of the connection this is.
+        @param isClient: which side of the connection this is.
         """
         # The library refuses a frame by the length in its header. That may be a few bytes more
         # than the message has if it is compressed, and the library counts control frames between
         # fragments. So the library gets some room, and the payload is checked here.
         limit = settings.maxMessage
         room = 125 if deflate is None else limit // 32 + 1024
+        side = Side.CLIENT if isClient else Side.SERVER
         super().__init__(side, max_size=limit + room, logger=_quiet)
         self._maxMessage = limit
         self._maxFragments = settings.maxFragments
-        self._masks = side is Side.CLIENT
+        self._masks = isClient
         self._received: list[Event] = []
         # Why we failed the connection, where the library would not have.
         self._fault = ""
@@ -135,13 +140,6 @@ class Framing(Protocol):
         if deflate is not None:
             self.extensions: list[Extension] = [deflate]
             self._takeInflater(deflate)
-
-    @property
-    def sharesFrames(self) -> bool:
-        """
-        Whether other connections may send the same frames: they are neither compressed nor masked.
-        """
-        return not self.extensions and not self._masks
 
     # Sending does not use the library's own methods. They refuse once the library has read a close
     # frame, when the messages before that frame are not answered yet.
@@ -160,12 +158,6 @@ class Framing(Protocol):
         Return a bytes message as a frame.
         """
         return self._serialized(Frame(_BINARY, data))
-
-    def framePing(self, payload: bytes) -> bytes:
-        """
-        Return a ping as a frame.
-        """
-        return self._serialized(Frame(_PING, payload))
 
     def _serialized(self, frame: Frame) -> bytes:
         return frame.serialize(mask=self._masks, extensions=self.extensions)
@@ -336,3 +328,19 @@ def frameText(text: str) -> bytes:
     @raise UnicodeEncodeError: if it has lone surrogates.
     """
     return Frame(_TEXT, _encode(text)).serialize(mask=False)
+
+
+def frameBytes(data: bytes) -> bytes:
+    """
+    Return a bytes message as a server's frame without compression.
+    """
+    return Frame(_BINARY, data).serialize(mask=False)
+
+
+def framePing(payload: bytes, mask: bool) -> bytes:
+    """
+    Return a ping as a frame.
+
+    @param mask: whether a client sends it.
+    """
+    return Frame(_PING, payload).serialize(mask=mask)

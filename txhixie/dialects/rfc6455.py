@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator
 
 from txhixie.dialects.connection import Connection, LastFrame, State
 from txhixie.dialects.events import CloseCode, Event
-from txhixie.dialects.framing import Framing, frameText
+from txhixie.dialects.framing import (
+    Deflate,
+    Framing,
+    frameBytes,
+    framePing,
+    frameText,
+)
 from txhixie.settings import Settings
 
 _OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED
@@ -26,29 +32,46 @@ class Rfc6455(Connection):
 
     __slots__ = (
         "_closeFrame",
+        "_deflate",
         "_ended",
         "_framing",
-        "_isCompressed",
+        "_isClient",
         "_peerClosed",
         "_sentClose",
+        "_settings",
         "_sharesFrames",
     )
 
     dialect = "rfc6455"
     hasPing = True
 
-    def __init__(self, settings: Settings, framing: Framing) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        deflate: Deflate | None = None,
+        isClient: bool = False,
+    ) -> None:
         """
-        @param framing: makes messages of frames; it knows the extensions agreed on.
+        @param deflate: the extension agreed on, if any.
+        @param isClient: whether this is the client's side, which masks what it sends.
         """
         super().__init__(settings)
-        self._framing = framing
-        self._sharesFrames = framing.sharesFrames
-        self._isCompressed = bool(framing.extensions)
+        self._settings = settings
+        self._deflate = deflate
+        self._isClient = isClient
+        # Frames that are neither compressed nor masked are the same for all receivers.
+        self._sharesFrames = deflate is None and not isClient
+        # It is made when it is needed: it takes half of the memory of an idle connection.
+        self._framing: Framing | None = None
         self._sentClose = False
         self._peerClosed = False
         self._ended = False
         self._closeFrame = b""
+
+    def _makeFraming(self) -> Framing:
+        if self._framing is None:
+            self._framing = Framing(self._settings, self._deflate, self._isClient)
+        return self._framing
 
     # Sending
 
@@ -56,7 +79,9 @@ class Rfc6455(Connection):
         # The same steps as in Hixie, and not shared: a call more would show in the cost of every
         # small message.
         if not self._sharesFrames:
-            return self._send(self._framing.frameText(text)) if self.state is _OPEN else 0
+            if self.state is not _OPEN:
+                return 0
+            return self._send(self._makeFraming().frameText(text))
         last = _last
         if text is not last.text:
             last.frame = frameText(text)
@@ -73,24 +98,28 @@ class Rfc6455(Connection):
         return self._send(_last.framesOf(texts, frameText))
 
     def sendBytes(self, data: bytes) -> int:
-        return self._send(self._framing.frameBytes(data)) if self.state is _OPEN else 0
+        if self.state is not _OPEN:
+            return 0
+        if self._sharesFrames:
+            return self._send(frameBytes(data))
+        return self._send(self._makeFraming().frameBytes(data))
 
     def sendPing(self, payload: bytes = b"") -> None:
         if len(payload) > 125:
             raise ValueError("the payload of a ping has at most 125 bytes")
-        self._send(self._framing.framePing(payload))
+        self._send(framePing(payload, self._isClient))
 
     def sendClose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         if self._sentClose:
             return
-        self._outgoing.append(self._framing.closeFrame(code, reason) or self._closeFrame)
+        self._outgoing.append(self._makeFraming().closeFrame(code, reason) or self._closeFrame)
         self._sentClose = True
         self.state = _CLOSED if self._ended else _CLOSING
 
     # Receiving
 
     def receiveData(self, data: bytes) -> Iterable[Event]:
-        if self._isCompressed:
+        if self._deflate is not None:
             return self._receiveSlices(data)
         return self._receive(data)
 
@@ -101,27 +130,27 @@ class Rfc6455(Connection):
     def _receive(self, data: bytes) -> list[Event]:
         if self._ended:
             return []
-        framing = self._framing
+        framing = self._framing or self._makeFraming()
         events = framing.receive(data)
         answers = framing.takeAnswers()
         if framing.hasStopped:
-            self._stop(answers, events)
+            self._stop(framing, answers, events)
         if answers and not self._sentClose:
             self._outgoing += answers
         return events
 
-    def _stop(self, answers: list[bytes], events: list[Event]) -> None:
+    def _stop(self, framing: Framing, answers: list[bytes], events: list[Event]) -> None:
         """
         Note how reading ended: the library stops after a close frame and after a fault. Its close
         frame is kept until the messages before the peer's close have been handled.
         """
         self._ended = True
-        failed = self._framing.failure(self._sentClose)
+        failed = framing.failure(self._sentClose)
         if failed is None:
             self._peerClosed = True
         else:
             events.append(failed)
-        self._framing.forgetAll()
+        framing.forgetAll()
         if self._sentClose:
             self.state = _CLOSED
         else:
@@ -132,7 +161,8 @@ class Rfc6455(Connection):
     def abandon(self) -> None:
         super().abandon()
         self._ended = True
-        self._framing.forgetAll()
+        if self._framing is not None:
+            self._framing.forgetAll()
 
     @property
     def finished(self) -> bool:

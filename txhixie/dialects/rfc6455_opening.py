@@ -11,7 +11,7 @@ from hashlib import sha1
 from typing import ClassVar
 
 from txhixie.dialects.connection import Connection
-from txhixie.dialects.framing import Framing, agreeOnDeflate
+from txhixie.dialects.framing import agreeOnDeflate
 from txhixie.dialects.head import HandshakeError, RequestHead
 from txhixie.dialects.opening import Fields, ServerOpening, checkOrigin
 from txhixie.dialects.rfc6455 import Hybi07, Hybi08, Rfc6455
@@ -110,7 +110,7 @@ class Opening13(ServerOpening):
         return b"HTTP/1.1 101 Switching Protocols\r\n" + lines + b"\r\n"
 
     def connection(self) -> Connection:
-        return self.connectionType(self._settings, Framing(self._settings, self._deflate))
+        return self.connectionType(self._settings, self._deflate)
 
 
 class Opening08(Opening13):
