@@ -311,7 +311,7 @@ class OnThePortTests(LoopbackCase):
         class Ending(Wire):
             def write(self, data: bytes) -> None:
                 super().write(data)
-                if b"hi" in data:
+                if b": hi\xff" in data:
                     self.lose()
 
         self.serve(Broadcast())
