@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.proxies import document as proxiesDocument
 from txhixie import Settings
 from txhixie.settings import declarations
 from txhixie.tap import Options, numberOptions
@@ -148,6 +149,14 @@ def test_readme() -> None:
     named = set(re.findall(r"`(--[\w-]+)`", limits))
     assert named
     assert named <= names
+
+
+def test_proxies() -> None:
+    """
+    The page about proxies has the configurations that are tested, and what passes through them.
+    C{python -m tests.interop.proxies --write docs/proxies.md} writes it.
+    """
+    assert (DOCS / "proxies.md").read_text(encoding="utf-8") == proxiesDocument()
 
 
 if __name__ == "__main__":
