@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import IDIOMS, buildHead, case, connect, parseHead, refusal
 from txhixie.dialects.choosing import DIALECTS, choose
+from txhixie.dialects.head import HandshakeError
 from txhixie.settings import DIALECT_NAMES, Settings
 
 Changes = Mapping[bytes, bytes | None]
@@ -51,15 +52,64 @@ def test_switchedOff(name: str) -> None:
 
 
 @pytest.mark.requirement("D-07", "B-05")
-@pytest.mark.parametrize("name", DIALECT_NAMES)
 @pytest.mark.parametrize("upgrade", [None, b"h2c"])
 @pytest.mark.parametrize("requestLine", [b"GET /demo HTTP/1.1", b"POST /demo HTTP/1.0", b"x"])
-def test_plainHTTP(name: str, upgrade: bytes | None, requestLine: bytes) -> None:
+def test_plainHTTP(upgrade: bytes | None, requestLine: bytes) -> None:
     """
-    What does not ask for a WebSocket is plain HTTP, however it looks otherwise.
+    What does not ask for a WebSocket is plain HTTP.
     """
-    head = buildHead(name, {b"Upgrade": upgrade}, requestLine=requestLine)
+    head = buildHead("hixie-75", {b"Upgrade": upgrade}, requestLine=requestLine)
     assert choose(parseHead(head)) is None
+
+
+@pytest.mark.requirement("D-07", "B-05")
+@pytest.mark.parametrize("name", DIALECT_NAMES[1:])
+@pytest.mark.parametrize("requestLine", [b"POST /demo HTTP/1.0", b"x"])
+def test_plainHTTPWithKeys(name: str, requestLine: bytes) -> None:
+    """
+    So is a request that is no GET, whatever fields it has.
+    """
+    head = buildHead(name, {b"Upgrade": None}, requestLine=requestLine)
+    assert choose(parseHead(head)) is None
+
+
+@pytest.mark.requirement("D-07")
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("hixie-76", 400), ("hybi-07", 426), ("hybi-08", 426), ("rfc6455", 426)],
+)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("Upgrade", None), ("Upgrade", b"h2c"), ("Connection", None), ("Connection", b"close")],
+)
+def test_lostField(name: str, status: int, field: str, value: bytes | None) -> None:
+    """
+    A handshake that a proxy took its Upgrade or Connection from is refused, and says why.
+    """
+    error = refusal(buildHead(name, {field.encode(): value}))
+    assert error.status == status
+    assert f"the {field} header field" in error.text
+    assert ((b"Upgrade", b"websocket") in error.headers) is (status == 426)
+
+
+@pytest.mark.requirement("D-05", "B-03")
+@pytest.mark.parametrize("name", DIALECT_NAMES)
+@pytest.mark.parametrize(
+    "target", [b"http://example.com/demo", b"WS://example.com:80", b"ws://a?x"]
+)
+def test_absoluteForm(name: str, target: bytes) -> None:
+    """
+    Only Hixie clients may not send a whole URL, as theirs never do.
+    """
+    head = parseHead(buildHead(name, requestLine=b"GET " + target + b" HTTP/1.1"))
+    if name.startswith("hixie"):
+        with pytest.raises(HandshakeError) as raised:
+            choose(head)
+        assert raised.value.status == 400
+    else:
+        dialect = choose(head)
+        assert dialect is not None
+        assert dialect.dialect == name
 
 
 @pytest.mark.parametrize(
@@ -179,9 +229,9 @@ def test_requestLine(name: str, requestLine: bytes, status: int) -> None:
 
 
 @pytest.mark.requirement("D-08", "B-06", "H75-S-05")
-@pytest.mark.parametrize("name", DIALECT_NAMES)
+@pytest.mark.parametrize("name", ["hixie-75", "hixie-76"])
 def test_noConnectionUpgrade(name: str) -> None:
     """
-    Every dialect demands the Connection field.
+    Hixie demands the Connection field, too.
     """
     assert refusal(buildHead(name, {b"Connection": b"close"})).status == 400

@@ -19,6 +19,7 @@ def test_face() -> None:
         "HandshakeError",
         "HixieFactory",
         "HixieProtocol",
+        "HixieResource",
         "HixieService",
         "Routes",
         "Settings",

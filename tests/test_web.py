@@ -146,14 +146,6 @@ class PlainTests(LoopbackCase):
         wire.lose()
         self.assertQuiet()
 
-    def test_staysPlain(self) -> None:
-        """A connection that began as HTTP stays HTTP."""
-        wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        wire.take()
-        wire.send(HEAD75)
-        assert [answer.body for answer in answers(wire.take())] == [b"okay"]
-        assert self.recorder.made == []
-
     def test_noHandshakeTimeout(self) -> None:
         """The handshake's time does not run on for HTTP; the site has its own."""
         wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -12,6 +12,7 @@ from txhixie.dialects.events import CloseCode
 from txhixie.dialects.head import HandshakeError
 from txhixie.server.factory import HixieFactory
 from txhixie.server.protocol import HixieProtocol
+from txhixie.server.resource import HixieResource
 from txhixie.server.service import HixieService
 from txhixie.settings import Settings
 from txhixie.web.auth import Authenticated
@@ -27,6 +28,7 @@ __all__ = [
     "HandshakeError",
     "HixieFactory",
     "HixieProtocol",
+    "HixieResource",
     "HixieService",
     "Routes",
     "Settings",

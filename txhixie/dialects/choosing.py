@@ -23,11 +23,12 @@ def choose(head: RequestHead, enabled: tuple[str, ...] | None = None) -> type[Se
     @return: the dialect's opening handshake, or C{None} for plain HTTP.
     @raise HandshakeError: if it asks for a WebSocket in a way that is not served.
     """
-    if not head.asksForUpgrade:
+    if not head.isHandshake:
         return None
     head.checkUpgrade()
     for dialect in DIALECTS:
         if dialect.recognizes(head):
+            dialect.checkUpgrade(head)
             if enabled is not None and dialect.dialect not in enabled:
                 raise dialect.switchedOff(enabled)
             return dialect

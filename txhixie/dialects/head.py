@@ -9,15 +9,26 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 # RFC 9110 section 5.6.2: what a field name and a method may consist of.
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # TAB is white space in HTTP, and a Java client puts DEL into its keys: both stay.
 _NOT_CONTROL = bytes(byte for byte in range(256) if byte == 0x09 or byte >= 0x20)
-# What a WebSocket may be asked for by: draft 76 section 5.1; no absolute form, no fragment.
+# The path of a WebSocket (draft 76 section 5.1): there is no fragment.
 _TARGET = re.compile(rb"/[!\"$-~]*")
+# The absolute form of a target (RFC 9112 section 3.2.2).
+_ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
+# Only an opening handshake has one of these.
+_HANDSHAKE_FIELDS = frozenset(
+    {
+        b"sec-websocket-key",
+        b"sec-websocket-key1",
+        b"sec-websocket-key2",
+        b"sec-websocket-version",
+    }
+)
 
 
 # Seconds after which a client may try again: spread, so that not all come at once.
@@ -56,9 +67,11 @@ class HandshakeError(Exception):
         self.headers = tuple(headers)
         super().__init__(status, self.text)
 
-    def response(self) -> bytes:
+    def response(self, method: bytes = b"GET") -> bytes:
         """
-        @return: the whole HTTP answer, after which the connection ends.
+        Return the whole HTTP answer, after which the connection ends.
+
+        @param method: the request's; there is no body in an answer to HEAD.
         """
         body = self.text.encode("utf-8", "replace") + b"\n"
         fields = [
@@ -68,7 +81,12 @@ class HandshakeError(Exception):
             (b"Connection", b"Upgrade, close" if self.status == 426 else b"close"),
         ]
         head = b"HTTP/1.1 %d %b\r\n" % (self.status, _phrase(self.status).encode("ascii"))
-        return head + b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n" + body
+        return (
+            head
+            + b"".join(b"%b: %b\r\n" % field for field in fields)
+            + b"\r\n"
+            + (b"" if method == b"HEAD" else body)
+        )
 
 
 def comeAgain(text: str) -> HandshakeError:
@@ -168,6 +186,33 @@ class RequestHead:
         """
         return b"websocket" in self.tokens(b"upgrade")
 
+    @property
+    def isHandshake(self) -> bool:
+        """
+        Whether this is an opening handshake, or was one before a proxy dropped its C{Upgrade}.
+        """
+        if self.asksForUpgrade:
+            return True
+        return self.method == b"GET" and not _HANDSHAKE_FIELDS.isdisjoint(self.fields)
+
+    @property
+    def isAbsolute(self) -> bool:
+        """
+        Whether the target is a whole URL, as clients send it to proxies.
+        """
+        return _ABSOLUTE.fullmatch(self.target) is not None
+
+    def inOriginForm(self) -> RequestHead:
+        """
+        Return the same request with a path as its target. The host of an absolute target replaces
+        C{Host} (RFC 9112 section 3.2.2).
+        """
+        match = _ABSOLUTE.fullmatch(self.target)
+        if match is None:
+            return self
+        path = match[2] if match[2].startswith(b"/") else b"/" + match[2]
+        return replace(self, target=path, fields={**self.fields, b"host": [match[1]]})
+
     def checkUpgrade(self) -> None:
         """
         Check what every dialect demands of its opening handshake (draft 75 section 5.2, draft 76
@@ -179,12 +224,20 @@ class RequestHead:
             raise HandshakeError(400, self.flaw)
         if self.method != b"GET":
             raise HandshakeError(405, "a WebSocket is opened with GET", [(b"Allow", b"GET")])
-        if not _TARGET.fullmatch(self.target):
+        if not _TARGET.fullmatch(self.inOriginForm().target):
             raise HandshakeError(400, "the request target is not an absolute path")
         if self.version != b"HTTP/1.1":
             raise HandshakeError(400, "a WebSocket is opened with HTTP/1.1")
-        if b"upgrade" not in self.tokens(b"connection"):
-            raise HandshakeError(400, "the Connection header field does not say Upgrade")
+
+    @property
+    def lostField(self) -> str | None:
+        """
+        The field that says too little for an opening handshake: C{"Upgrade"} or C{"Connection"}.
+        Proxies drop them unless they are told otherwise.
+        """
+        if not self.asksForUpgrade:
+            return "Upgrade"
+        return None if b"upgrade" in self.tokens(b"connection") else "Connection"
 
     def checkNoBody(self, contentLength: bytes) -> None:
         """

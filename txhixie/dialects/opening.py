@@ -71,6 +71,18 @@ class ServerOpening(ABC):
         """
         return HandshakeError(400, f"{cls.dialect} is switched off here")
 
+    @classmethod
+    def checkUpgrade(cls, head: RequestHead) -> None:
+        """
+        Check that a request asks for an upgrade as this dialect demands it.
+
+        @raise HandshakeError: if it does not.
+        """
+        if head.lostField is not None:
+            raise HandshakeError(400, lost(head.lostField))
+        if head.isAbsolute:
+            raise HandshakeError(400, "the request target is not an absolute path")
+
     @abstractmethod
     def _readSubprotocols(self, head: RequestHead) -> list[str]:
         """
@@ -117,6 +129,13 @@ class ServerOpening(ABC):
         """
         Return the connection that this handshake opens. Call it once.
         """
+
+
+def lost(field: str) -> str:
+    """
+    Return the reason for refusing a handshake without a field.
+    """
+    return f"the {field} header field does not ask for a WebSocket: a proxy may have changed it"
 
 
 @lru_cache(maxsize=16)

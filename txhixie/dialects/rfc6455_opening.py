@@ -13,7 +13,7 @@ from typing import ClassVar
 from txhixie.dialects.connection import Connection
 from txhixie.dialects.framing import agreeOnDeflate
 from txhixie.dialects.head import HandshakeError, RequestHead
-from txhixie.dialects.opening import Fields, ServerOpening, checkOrigin
+from txhixie.dialects.opening import Fields, ServerOpening, checkOrigin, lost
 from txhixie.dialects.rfc6455 import Hybi07, Hybi08, Rfc6455
 from txhixie.settings import Settings
 
@@ -71,6 +71,11 @@ class Opening13(ServerOpening):
         self._deflate = None
         if settings.compression and offers:
             self._extensions, self._deflate = agreeOnDeflate(offers)
+
+    @classmethod
+    def checkUpgrade(cls, head: RequestHead) -> None:
+        if head.lostField is not None:
+            raise HandshakeError(426, lost(head.lostField), [(b"Upgrade", b"websocket")])
 
     def _checkVersion(self, head: RequestHead, settings: Settings) -> None:
         version = head.single(b"sec-websocket-version")

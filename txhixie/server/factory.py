@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolNegotiationFactory, IReactorTime
+from twisted.internet.interfaces import IProtocolNegotiationFactory, IReactorTime, ITransport
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
@@ -47,13 +47,14 @@ class HixieFactory(ServerFactory):
 
     def __init__(
         self,
-        application: Application,
+        application: Application | None,
         site: Site | IResource | None = None,
         settings: Settings = Settings(),
         reactor: IReactorTime | None = None,
     ) -> None:
         """
-        @param application: what answers WebSocket requests.
+        @param application: what answers WebSocket requests; C{None} if resources of the site do
+            (see L{txhixie.HixieResource}).
         @param site: what answers all other requests, a site or its root resource. By default
             every path answers C{okay}.
         @param settings: limits and policies.
@@ -189,6 +190,15 @@ class HixieFactory(ServerFactory):
     def _bodyTooLarge(self, error: HandshakeError) -> None:
         self.shared.count("refused", error.status)
         self.shared.log.info("refused a request of plain HTTP: {text}", text=error.text)
+
+    def adopt(self, transport: ITransport) -> HixieProtocol:
+        """
+        Return a protocol of this factory for a connection that another factory accepted.
+        """
+        protocol = HixieProtocol()
+        protocol.factory = self
+        protocol.makeConnection(transport)
+        return protocol
 
     def newId(self) -> str:
         """

@@ -47,7 +47,7 @@ class Server(Protocol):
     @ivar handshaking: connections that have L{Settings.handshakeTimeout} for their handshake.
     """
 
-    application: Application
+    application: Application | None
     site: Site
     trusted: TrustedProxies
     shared: Shared
@@ -110,6 +110,10 @@ class HixieProtocol(LineReceiver):
     # Where bytes go in raw mode: the opening handshake takes its tail, the site takes everything.
     _opening: ServerOpening | None = None
     _tail = b""
+    # What came after the head with it, if twisted.web read the head.
+    _rest = b""
+    _isBehind = False
+    _method = b""
     _http: IProtocol | None = None
     _decision: Deferred[Any] | None = None
     # The request, until the opening handshake is complete; and as long as somebody waits for its
@@ -167,11 +171,11 @@ class HixieProtocol(LineReceiver):
         self._headSize += len(line) + len(self.delimiter)
         tooMany = line and len(self._lines) > settings.maxFields
         if tooMany or self._headSize > settings.maxHead:
-            self._refuse(HandshakeError(431), LogLevel.debug)
+            self.refuse(HandshakeError(431), LogLevel.debug)
         elif line:
             self._lines.append(line)
             if len(self._lines) == 1 and b" HTTP/" not in line:
-                self._refuse(HandshakeError(400, "this is not HTTP"), LogLevel.debug)
+                self.refuse(HandshakeError(400, "this is not HTTP"), LogLevel.debug)
         elif self._lines:
             head = RequestHead.parse(self._lines)
             self._lines.clear()
@@ -181,35 +185,74 @@ class HixieProtocol(LineReceiver):
         """
         Refuse a head with a line longer than a whole head may be.
         """
-        self._refuse(HandshakeError(431), LogLevel.debug)
+        self.refuse(HandshakeError(431), LogLevel.debug)
 
     def _headReceived(self, head: RequestHead) -> None:
         self.setRawMode()
+        self._method = head.method
+        factory = self.factory
+        host = self._peerHost()
+        try:
+            factory.admit(self, forwarded(head, host, factory.trusted).client or host or "")
+        except HandshakeError as error:
+            self.refuse(error)
+            return
+        if self.takes(head):
+            self._ask(head, factory.application)
+        else:
+            factory.handshaking.cancel(self)
+            self._http = serveHTTP(head, factory.site, self.transport, self)
+
+    # Requests that twisted.web reads
+
+    def takes(self, head: RequestHead) -> bool:
+        """
+        Return whether a request is answered here, and not by the site.
+        """
+        if head.method == b"CONNECT":
+            return True
+        return self.factory.application is not None and head.isHandshake
+
+    def upgrade(
+        self, head: RequestHead, rest: bytes, application: Application | None = None
+    ) -> None:
+        """
+        Answer a request that twisted.web has read.
+
+        @param rest: the bytes after its head.
+        @param application: answers it; by default the factory's application.
+        """
+        self._http = None
+        self._method = head.method
+        self._isBehind, self._rest = True, rest
+        self.setRawMode()
+        self.factory.handshaking.start(self)
+        self.factory.shared.turn.run(self._ask, head, application or self.factory.application)
+
+    def _ask(self, head: RequestHead, application: Application | None) -> None:
+        """
+        Ask the application about an opening handshake.
+        """
         factory = self.factory
         settings = factory.shared.settings
         try:
-            host = self._peerHost()
-            told = forwarded(head, host, factory.trusted)
-            factory.admit(self, told.client or host or "")
             dialect = choose(head, settings.dialects)
-            if dialect is None:
-                factory.handshaking.cancel(self)
-                self._http = serveHTTP(head, factory.site, self.transport)
-                return
+            if dialect is None or application is None:
+                raise HandshakeError(405, "this is no proxy", [(b"Allow", b"GET, HEAD, POST")])
+            told = forwarded(head, self._peerHost(), factory.trusted)
+            head = told.applied(head.inOriginForm())
             request = self._makeRequest(head, told, dialect.dialect)
-            opening = dialect(told.applied(head), settings, request.isSecure())
-            answer = factory.application.buildProtocol(request)
+            opening = dialect(head, settings, request.isSecure())
+            answer = application.buildProtocol(request)
         except HandshakeError as error:
-            self._refuse(error)
+            self.refuse(error)
         except BaseException:
             self._refuseFailure(Failure())
         else:
             self._decide(answer, opening, request)
 
     def _makeRequest(self, head: RequestHead, told: Forwarded, dialect: str) -> UpgradeRequest:
-        return UpgradeRequest(
-            told.applied(head), self.factory.site, self.transport, told, dialect, self._keep
-        )
+        return UpgradeRequest(head, self.factory.site, self.transport, told, dialect, self._keep)
 
     def _keep(self, request: UpgradeRequest) -> None:
         self._kept = request
@@ -280,11 +323,13 @@ class HixieProtocol(LineReceiver):
             name=name,
             subprotocol=opening.subprotocol,
             request=request,
+            isBehind=self._isBehind,
         )
         webSocket.accepted(opening.reply(fields))
-        # What arrived during the decision, or already after the head.
+        # What arrived with the head, and during the decision.
         self.paused = False
-        self.rawDataReceived(self.clearLineBuffer())
+        rest, self._rest = self._rest + self.clearLineBuffer(), b""
+        self.rawDataReceived(rest)
 
     def rawDataReceived(self, data: bytes) -> None:
         """
@@ -333,14 +378,17 @@ class HixieProtocol(LineReceiver):
         if not self._takeDecision():
             return
         if failure.check(HandshakeError):
-            self._refuse(cast(HandshakeError, failure.value))
+            self.refuse(cast(HandshakeError, failure.value))
             return
         self.factory.shared.log.failure(
             "asking the application about {peer}", failure, peer=self.peerName()
         )
-        self._refuse(HandshakeError(500))
+        self.refuse(HandshakeError(500))
 
-    def _refuse(self, error: HandshakeError, level: Any = LogLevel.info) -> None:
+    def refuse(self, error: HandshakeError, level: Any = LogLevel.info) -> None:
+        """
+        Answer with an error, and end the connection.
+        """
         shared = self.factory.shared
         shared.log.emit(
             level,
@@ -350,7 +398,7 @@ class HixieProtocol(LineReceiver):
             text=printable(error.text),
         )
         shared.count("refused", error.status)
-        self.transport.write(error.response())
+        self.transport.write(error.response(self._method))
         self._hangUp()
 
     def _hangUp(self) -> None:
@@ -378,10 +426,10 @@ class HixieProtocol(LineReceiver):
     def _giveUp(self) -> None:
         decision = self._decision
         if decision is not None:
-            self._refuse(comeAgain("the application took too long"))
+            self.refuse(comeAgain("the application took too long"))
             decision.cancel()
         elif self._lines:
-            self._refuse(HandshakeError(408, "the request took too long"), LogLevel.debug)
+            self.refuse(HandshakeError(408, "the request took too long"), LogLevel.debug)
         else:
             self.factory.shared.log.debug(
                 "{peer} did not complete a handshake", peer=self.peerName()
@@ -417,7 +465,7 @@ class HixieProtocol(LineReceiver):
         elif self._http is not None:
             self.transport.loseConnection()
         elif self._hangup is None:
-            self._refuse(comeAgain("the server is going down"))
+            self.refuse(comeAgain("the server is going down"))
 
     def abort(self) -> None:
         """

@@ -13,6 +13,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.web.upgrading import Upgrader, letUpgrade
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, ITCPTransport
@@ -120,13 +121,17 @@ def makeSite(
     return _Site(site, maxBody, mayLog, refused, reactor)
 
 
-def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:
+def serveHTTP(
+    head: RequestHead, site: Site, transport: ITCPTransport, upgrader: Upgrader
+) -> IProtocol:
     """
-    Hand a connection on to twisted.web, its first request included.
+    Hand a connection over to twisted.web, its first request included.
 
+    @param upgrader: takes the connection back for an opening handshake.
     @return: what takes all further data, and the loss of the connection.
     """
     channel: IProtocol = site.buildProtocol(transport.getPeer())
+    letUpgrade(channel, upgrader)
     channel.makeConnection(transport)
     channel.dataReceived(head.raw)
     return channel

@@ -63,6 +63,7 @@ class Outgoing:
     __slots__ = (
         "_connection",
         "_handshake",
+        "_isBehind",
         "_isProducer",
         "_owner",
         "_socket",
@@ -74,12 +75,23 @@ class Outgoing:
         "isUnsent",
     )
 
-    def __init__(self, transport: Any, connection: Connection, turn: Turn, owner: Owner) -> None:
+    def __init__(
+        self,
+        transport: Any,
+        connection: Connection,
+        turn: Turn,
+        owner: Owner,
+        isBehind: bool = False,
+    ) -> None:
+        """
+        @param isBehind: whether the transport may still hold an answer to an earlier request.
+        """
         self._transport = transport
         self._connection = connection
         self._turn = turn
         self._owner = owner
         self._socket = ownSocket(transport)
+        self._isBehind = isBehind and self._socket is not None
         self._isProducer = False
         # Messages are held until the opening handshake is complete.
         self._waitsFor = _HELD
@@ -101,6 +113,8 @@ class Outgoing:
         """
         Let messages out: the opening handshake is complete.
         """
+        if self._isBehind:
+            self._flushHandshake()
         self._connection.sendFirst(self._handshake)
         self._handshake = b""
         self._waitsFor &= ~_HELD
@@ -159,7 +173,13 @@ class Outgoing:
     def _flushHandshake(self) -> None:
         if self._handshake and self._waitsFor == _HELD:
             data, self._handshake = self._handshake, b""
-            self._write(data)
+            if self._isBehind:
+                # What the transport holds goes first. It tells us when it has written everything.
+                self._isBehind = False
+                self.bytesSent += len(data)
+                self._writeLater(data)
+            else:
+                self._write(data)
 
     def _write(self, data: bytes) -> None:
         size = len(data)
@@ -215,7 +235,7 @@ class Outgoing:
             return
         self._waitsFor &= ~_FULL
         self.flush()
-        if not self._waitsFor and self._socket is not None:
+        if self._socket is not None and not self.isBlocked:
             self._stopBeingProducer()
         self._owner.outgoingResumed()
 

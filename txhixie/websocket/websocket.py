@@ -137,6 +137,7 @@ class WebSocket:
         name: str,
         subprotocol: str | None = None,
         request: Request | None = None,
+        isBehind: bool = False,
     ) -> None:
         """
         @param transport: TCP or TLS or such.
@@ -144,6 +145,7 @@ class WebSocket:
         @param connection: the dialect's connection.
         @param protocol: the application's object for this connection.
         @param name: the L{id}.
+        @param isBehind: whether the transport may still hold an answer to an earlier request.
         """
         self._shared = shared
         self._liveness = liveness
@@ -154,7 +156,7 @@ class WebSocket:
         self._connection = connection
         self._protocol = protocol
         self._opener = opener
-        self._outgoing = Outgoing(transport, connection, shared.turn, self)
+        self._outgoing = Outgoing(transport, connection, shared.turn, self, isBehind)
         self._stage = Stage.OPENING
         # What arrives has to wait, or is dropped.
         self._isBusy = reading.isPaused
@@ -418,7 +420,7 @@ class WebSocket:
             self._slowness.catchUp()
         if self._outgoing.isReady and self._producer is not None:
             self._callProducer(self._producer.resumeProducing)
-        if self._outgoing.isReady:
+        if not self._outgoing.isBlocked:
             self._resume(Pause.PEER)
 
     # Reading
