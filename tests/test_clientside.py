@@ -135,7 +135,8 @@ class Link(StringTransport):
         self._wire.send(data)
 
     def getPeer(self) -> IAddress:
-        return self._wire.getHost()
+        address: IAddress = self._wire.getHost()
+        return address
 
 
 class Pair:
@@ -148,7 +149,7 @@ class Pair:
         protocol = factory.buildProtocol(None)
         assert isinstance(protocol, HixieProtocol)
         self.wire: Any = TCPWire(protocol, self.clock)
-        self.recording: Any = Recorder().buildProtocol(None)  # type: ignore[arg-type]
+        self.recording: Any = Recorder().buildProtocol(None)
         self.client: Any = kind(self.clock, self.recording)
         self.client.makeConnection(Link(self.wire))
         self.exchange()
