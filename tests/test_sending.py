@@ -610,7 +610,8 @@ class AfterwardsTests(SlowCase):
             for text in texts:
                 self.transport.sendTextMessage(text)
             # The timers of a reactor's turn: not those that they start.
-            for call in self.clock.getDelayedCalls():
+            calls: list[Any] = [*self.clock.getDelayedCalls()]
+            for call in calls:
                 if call.getTime() <= self.clock.seconds():
                     function, arguments = call.func, call.args
                     call.cancel()
