@@ -286,6 +286,60 @@ class PortsTests(AcceptingCase):
         self.accepting.connected()
         assert port.listens
 
+    def test_addedWhilePaused(self) -> None:
+        """A port that is added while accepting is paused waits with the others."""
+        for rate, descriptors in ((10, None), (0, 4)):
+            with self.subTest(rate=rate):
+                port = self.accept(rate, descriptors)
+                while port.listens:
+                    self.accepting.connected()
+                added = self.accepting.add(Port(self.poller, self.accepting))
+                assert not added.listens
+                assert self.pauses == 1
+                self.accepting.disconnected()
+                self.poller.advance(0.1)
+                assert (port.listens, added.listens) == (True, True)
+                assert port.numberAccepts == added.numberAccepts
+                self.pauses = 0
+
+    def test_addedAfterClear(self) -> None:
+        """Ports that are added after a pause was cut short listen, and are paused anew."""
+        for rate, descriptors in ((10, None), (0, 4)):
+            with self.subTest(rate=rate):
+                port = self.accept(rate, descriptors)
+                while port.listens:
+                    self.accepting.connected()
+                self.accepting.clear()
+                for _ in range(2):
+                    added = self.accepting.add(Port(self.poller, self.accepting))
+                    assert added.listens
+                for _ in range(1 if rate else 3):
+                    assert added.listens
+                    self.accepting.connected()
+                assert not added.listens
+                assert self.pauses == 2
+                assert not port.listens
+                self.accepting.disconnected()
+                self.poller.advance(0.1)
+                assert added.listens
+                assert not port.listens
+                self.pauses = 0
+
+    def test_allGoneWhileCleared(self) -> None:
+        """Who goes while no port listens is not counted when one listens again."""
+        port = self.accept(descriptors=4)
+        for _ in range(3):
+            self.accepting.connected()
+        self.accepting.clear()
+        for _ in range(3):
+            self.accepting.disconnected()
+        port = self.accepting.add(Port(self.poller, self.accepting))
+        for _ in range(2):
+            self.accepting.connected()
+        assert port.listens
+        self.accepting.connected()
+        assert not port.listens
+
     def test_endpoint(self) -> None:
         """An endpoint's port is put under control when it listens."""
         self.accepting = Accepting(self.poller, 0, self._paused, lambda: 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -59,8 +60,8 @@ class AdmissionCase(LoopbackCase):
         return wire.take()[:12] in (b"HTTP/1.1 101", b"HTTP/1.1 200")
 
 
-class RetryAfterTests(SynchronousTestCase):
-    """When those may come again that are turned away."""
+class CountTests(SynchronousTestCase):
+    """Who is counted, and when those may come again that are turned away."""
 
     def test_spread(self) -> None:
         """They are told different times, from 5 to 15 seconds, so that not all come at once."""
@@ -68,14 +69,42 @@ class RetryAfterTests(SynchronousTestCase):
         assert seconds == set(range(5, 16))
 
     def test_nothingKept(self) -> None:
-        """Addresses are not remembered of clients that are gone."""
-        admission = Admission(10, 1)
+        """Addresses of clients that are gone are not remembered, with a limit or without."""
+        for perAddress in (0, 1, 2):
+            with self.subTest(perAddress=perAddress):
+                admission = Admission(10, perAddress)
+                before = heldBytes(admission)
+                for number in range(1000):
+                    host = f"10.0.{number >> 8}.{number & 255}"
+                    admission.admit(host)
+                    admission.release(host)
+                assert heldBytes(admission) == before
+
+    def test_severalOfOne(self) -> None:
+        """Of several of one address each that goes makes room for one, and the last for all."""
+        admission = Admission(10, 2)
         before = heldBytes(admission)
-        for number in range(1000):
-            host = f"10.0.{number >> 8}.{number & 255}"
-            admission.admit(host)
-            admission.release(host)
+        for _ in range(2):
+            admission.admit("10.0.0.1")
+        for _ in range(3):
+            with pytest.raises(HandshakeError, match="from this address"):
+                admission.admit("10.0.0.1")
+            admission.release("10.0.0.1")
+            admission.admit("10.0.0.1")
+        for _ in range(2):
+            admission.release("10.0.0.1")
         assert heldBytes(admission) == before
+
+    def test_withoutAddress(self) -> None:
+        """Clients that have no address are counted in all only."""
+        admission = Admission(3, 1)
+        for _ in range(2):
+            for _ in range(3):
+                admission.admit("")
+            with pytest.raises(HandshakeError, match="too many connections'"):
+                admission.admit("")
+            for _ in range(3):
+                admission.release("")
 
 
 class InAllTests(AdmissionCase):

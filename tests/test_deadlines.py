@@ -83,6 +83,49 @@ class DeadlinesTests(SynchronousTestCase):
         self.at(10)
         assert self.expired == [("a", 3)]
 
+    def test_startAgainAmongOthers(self) -> None:
+        """One that is started anew makes none of the others late, whatever its place among them."""
+        for again in "abc":
+            with self.subTest(again):
+                self.expired.clear()
+                began = self.clock.seconds()
+                for item in "abc":
+                    self.deadlines.start(item)
+                    self.at(self.clock.seconds() + 0.25)
+                self.deadlines.start(again)
+                self.at(began + 10)
+                due = {"a": 2.0, "b": 2.25, "c": 2.5, again: 2.75}
+                expected = sorted((seconds, item) for item, seconds in due.items())
+                assert [(at - began, item) for item, at in self.expired] == expected
+                assert self.clock.getDelayedCalls() == []
+
+    def test_cancelAmongOthers(self) -> None:
+        """One that is cancelled makes none of the others early or late."""
+        for item in "abc":
+            self.deadlines.start(item)
+            self.at(self.clock.seconds() + 0.25)
+        self.deadlines.cancel("b")
+        self.at(10)
+        assert self.expired == [("a", 2), ("c", 2.5)]
+
+    def test_error(self) -> None:
+        """An error as one runs out is logged, and the others run out in time."""
+
+        def fail(item: str) -> None:
+            self.expire(item)
+            if item == "a":
+                raise ZeroDivisionError
+
+        self.deadlines = Deadlines(self.clock, 2, fail)
+        for item in "abc":
+            self.deadlines.start(item)
+        self.at(1)
+        self.deadlines.start("d")
+        self.at(10)
+        assert self.expired == [("a", 2), ("b", 2), ("c", 2), ("d", 3)]
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+        assert self.clock.getDelayedCalls() == []
+
     def test_reuse(self) -> None:
         """All can begin anew when none is left."""
         for moment in (2, 12, 22):

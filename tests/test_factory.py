@@ -505,6 +505,71 @@ class FactoryTests(LoopbackCase):
             "sent": sum(webSocket.bytesSent for webSocket in webSockets),
         }
 
+    def test_madeLater(self) -> None:
+        """Time counts from when a factory was made, wherever its clock stood."""
+        self.clock.advance(1000.25)
+        self.serve(logRate=1, acceptRate=10)
+        port = FileDescriptor(Poller())  # type: ignore[arg-type]
+        self.factory.accepting.add(port)
+        self.clock.advance(5)
+        assert self.factory.statistics()["uptime"] == 5
+        wire = self.connect()
+        assert self.count("accepting paused") == 1
+        with capturedLogs() as events:
+            for _ in range(3):
+                self.connect(b"GET /\r\n").lose()
+            self.clock.advance(0.75)
+            assert len(ownLines(events)) == 1
+            self.clock.advance(0.25)
+            assert len(ownLines(events)) == 2
+        self.clock.advance(8.75)
+        assert not wire.ended
+        self.clock.advance(0.25)
+        assert wire.ended
+        assert self.factory.statistics()["uptime"] == 15
+
+    def test_startAgain(self) -> None:
+        """A factory that closed all connections, and was stopped, can do so again and again."""
+        self.serve(drainTimeout=10)
+        for _ in range(3):
+            self.factory.doStart()
+            wires = [self.open() for _ in range(150)]
+            gone = self.factory.closeConnections()
+            assert [wire.take() for wire in wires].count(CLOSE) == 100
+            for wire in wires[:100]:
+                wire.send(CLOSE)
+                wire.lose()
+            self.assertNoResult(gone)
+            # The others have not been told yet.
+            for wire in wires[100:]:
+                wire.lose()
+            assert self.successResultOf(gone) is None
+            self.factory.doStop()
+            self.assertQuiet()
+        assert self.count("connections cut off") == 0
+
+    def test_startAgainEarly(self) -> None:
+        """One that starts again before all are gone serves the new ones, and lets the old go."""
+        self.serve(drainTimeout=10)
+        self.factory.doStart()
+        old = [self.open() for _ in range(150)]
+        gone = self.factory.closeConnections()
+        self.factory.doStop()
+        self.factory.doStart()
+        new = self.open()
+        self.clock.advance(0.1)
+        assert [wire.take() for wire in old] == [CLOSE] * 150
+        for wire in old:
+            wire.send(CLOSE)
+            wire.lose()
+        new.send(frame("hello"))
+        assert new.take() == frame("hello")
+        self.assertNoResult(gone)
+        new.lose()
+        assert self.successResultOf(gone) is None
+        self.factory.doStop()
+        self.assertQuiet()
+
     def test_newId(self) -> None:
         """Ids are short, and different."""
         ids = {self.factory.newId() for _ in range(10_000)}

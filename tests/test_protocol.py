@@ -37,6 +37,7 @@ from tests.loopback import (
     frame,
     ownLines,
 )
+from tests.support import IDIOMS, buildHead
 from txhixie import (
     Broadcast,
     CloseCode,
@@ -164,6 +165,24 @@ class HeadLimitTests(LoopbackCase):
                 wire = self.connect()
                 send(wire, self.head(limit + 1))
                 self.assertRefused(wire, b"431")
+
+    @requirement("L-05", "B-35")
+    def test_large(self) -> None:
+        """A limit above what the libraries read of a line holds in every dialect."""
+        self.serve(maxHead=100_000)
+        for dialect, idiom in IDIOMS.items():
+            size = 100_000 - len(buildHead(dialect)) - len(b"X: \r\n")
+            for excess, status in ((0, b"101"), (1, b"431")):
+                head = buildHead(dialect, extra=[(b"X", b"x" * (size + excess))])
+                assert len(head) == 100_000 + excess
+                for piece in (len(head), 10_000):
+                    with self.subTest(dialect, excess=excess, piece=piece):
+                        wire = self.connect()
+                        for at in range(0, len(head), piece):
+                            wire.send(head[at : at + piece])
+                        wire.send(idiom.preamble)
+                        assert wire.take()[9:12] == status
+                        assert wire.ended is bool(excess)
 
     @requirement("L-05", "B-35")
     def test_sizeOfManyLines(self) -> None:

@@ -820,6 +820,10 @@ def test_badDeflated(vector: Frames) -> None:
     show(vector, lambda: compressing(Settings()))
 
 
+# A message in fragments.
+SPLIT_HELLO = clientFrame(0x42, DEFLATED_HELLO[:3]) + clientFrame(0x80, DEFLATED_HELLO[3:])
+
+
 @pytest.mark.requirement("HY-07")
 def test_badDeflatedAlone() -> None:
     """
@@ -834,6 +838,22 @@ def test_badDeflatedAlone() -> None:
         connection = compressing(Settings(), b"permessage-deflate; client_no_context_takeover")
         data = clientFrame(0xC2, DEFLATED_HELLO) + clientFrame(0xC2, payload)
         assert outcome(feed(connection, data)) == (b"Hello", expected)
+
+
+@pytest.mark.requirement("HY-07")
+@pytest.mark.parametrize("first", [clientFrame(0xC2, DEFLATED_HELLO), SPLIT_HELLO])
+def test_brokenNoTakeover(first: bytes) -> None:
+    """
+    A client that agreed to compress each message by itself, and does not, breaks the protocol.
+    """
+    again = clientFrame(0xC2, bytes.fromhex("f2 00 11 00 00"))
+    for offer, expected in (
+        (b"permessage-deflate", b"Hello"),
+        (b"permessage-deflate; server_no_context_takeover", b"Hello"),
+        (b"permessage-deflate; client_no_context_takeover", CloseCode.PROTOCOL_ERROR),
+    ):
+        connection = compressing(Settings(), offer)
+        assert outcome(feed(connection, first, again)) == (b"Hello", expected)
 
 
 @pytest.mark.requirement("HY-07", "L-01")

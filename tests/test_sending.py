@@ -37,6 +37,7 @@ from txhixie.websocket.websocket import WebSocket
 
 # Above what Twisted's transports hold before they ask to wait.
 LIMIT = 100_000
+SLOW_POLICIES = ("close", "drop", "latest")
 OLD, MODERN = ("hixie-75", "hixie-76"), ("hybi-07", "hybi-08", "rfc6455")
 SLOW = "what was sent is not read"
 
@@ -78,6 +79,16 @@ class Peer:
         """Whether the server ended the connection without regard to what is unread."""
         raise NotImplementedError
 
+    @property
+    def isRead(self) -> bool:
+        """Whether the server reads what is sent."""
+        raise NotImplementedError
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server will send nothing more."""
+        raise NotImplementedError
+
 
 class SocketPeer(Peer):
     """At the other end of a socket, with nothing between it and the protocol."""
@@ -102,6 +113,14 @@ class SocketPeer(Peer):
     @property
     def aborted(self) -> bool:
         return self._descriptor.aborted
+
+    @property
+    def isRead(self) -> bool:
+        return self._descriptor in self._poller.readers
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._descriptor.halfClosed or self._descriptor.disconnecting)
 
 
 class TLSPeer(SocketPeer):
@@ -146,6 +165,14 @@ class WirePeer(Peer):
     @property
     def aborted(self) -> bool:
         return self._wire.disconnected
+
+    @property
+    def isRead(self) -> bool:
+        return self._wire.producerState == "producing"
+
+    @property
+    def ended(self) -> bool:
+        return self._wire.ended
 
 
 class Telling(Recording):
@@ -360,6 +387,21 @@ class LimitTests(SlowCase):
             self.assertReads(peer, self.framed(peer, *texts))
             self.assertFine(peer)
 
+    def test_gatheredOverTheLimit(self) -> None:
+        """What is over the limit does not wait for the end of what is being read."""
+        self.kinds = (SocketPeer, WirePeer)
+
+        def send(peer: Peer) -> None:
+            (made,) = self.recorder.made
+            made.transport.sendTextMessage("x" * (LIMIT + 1))
+            assert peer.read() == b""
+            made.transport.sendTextMessage("more")
+            self.assertReads(peer, self.framed(peer, "x" * (LIMIT + 1)))
+
+        for peer in self.peers():
+            self.factory.gather(send, peer)
+            self.assertReads(peer, self.framed(peer, "more"))
+
     def test_producer(self) -> None:
         """A producer is paused long before its client is slow, and goes on after that."""
         for peer in self.peers(slowPolicy="drop"):
@@ -498,6 +540,195 @@ class CloseTests(SlowCase):
                 peer.webSocket.sendBytesMessage(b"x" * size)
                 self.assertReads(peer, frame(0x82, b"x" * size))
             self.assertFine(peer)
+
+
+class AfterwardsTests(SlowCase):
+    """What comes after a burst over the limit, whatever the policy, when the clock moves on."""
+
+    def everyPeer(self, *policies: str) -> Iterator[Any]:
+        """Go through all kinds of clients under some policies, or under all."""
+        for policy in policies or SLOW_POLICIES:
+            for peer in self.peers(slowPolicy=policy):
+                self.case += f", {policy}"
+                yield peer
+
+    @property
+    def transport(self) -> Any:
+        """What the application of the newest client has."""
+        return self.recorder.made[-1].transport
+
+    def assertForgiven(self, peer: Any) -> None:
+        """A client is as good as any: it gets as much as one that was never slow."""
+        self.clock.advance(0)
+        self.assertReads(peer, b"")
+        dropped = self.count("messages dropped")
+        clogged = self.clog(peer)
+        self.assertReads(peer, clogged)
+        assert self.count("messages dropped") == dropped, self.case
+        self.assertFine(peer)
+
+    def test_readAtOnce(self) -> None:
+        """Who reads all of it as it comes is neither closed nor misses anything."""
+        texts = ["x" * 65_536] * 20
+        for peer in self.everyPeer():
+            for _ in range(3):
+                self.factory.gather(lambda: [*map(self.transport.sendTextMessage, texts)])
+                self.assertReads(peer, self.framed(peer, *texts))
+                self.clock.advance(0)
+                self.assertFine(peer)
+            assert self.count("messages dropped") == 0
+
+    def test_readBeforeJudged(self) -> None:
+        """So it is for one that reads all of it in the turn that it is given."""
+        texts = ["x" * LIMIT] * 5
+        for peer in self.everyPeer():
+            for _ in range(3):
+                peer.stop()
+                for text in texts:
+                    self.transport.sendTextMessage(text)
+                self.assertReads(peer, self.framed(peer, *texts))
+                self.clock.advance(0)
+                self.assertFine(peer)
+            assert self.count("messages dropped") == 0
+
+    def test_readInPart(self) -> None:
+        """So it is for one that reads so much in that turn that the rest is within the limit."""
+        # Of other transports it is not known what they have written yet.
+        self.kinds = (SocketPeer,)
+        texts = ["x" * LIMIT] * 3
+        for peer in self.everyPeer():
+            peer.stop()
+            for text in texts:
+                self.transport.sendTextMessage(text)
+            expected = self.framed(peer, *texts)
+            got = peer.read(len(expected) - 50_000)
+            self.clock.advance(0)
+            self.transport.sendTextMessage("more")
+            self.assertSame(got + peer.read(), expected + self.framed(peer, "more"))
+            self.clock.advance(0)
+            self.assertFine(peer)
+            assert self.count("messages dropped") == 0
+
+    def test_aTurn(self) -> None:
+        """That turn is a whole one: timers, then all that can be read and written."""
+        self.kinds = (SocketPeer, TLSPeer)
+        texts = ["x" * LIMIT] * 3
+        for peer in self.everyPeer():
+            peer.stop()
+            for text in texts:
+                self.transport.sendTextMessage(text)
+            # The timers of a reactor's turn: not those that they start.
+            calls: list[Any] = [*self.clock.getDelayedCalls()]
+            for call in calls:
+                if call.getTime() <= self.clock.seconds():
+                    function, arguments = call.func, call.args
+                    call.cancel()
+                    function(*arguments)
+            self.assertReads(peer, self.framed(peer, *texts))
+            self.clock.advance(0)
+            self.assertFine(peer)
+
+    def test_closedMeanwhile(self) -> None:
+        """Who is closed before that turn is over is closed for no other reason, and reads all."""
+        for peer in self.everyPeer():
+            filled = self.fill(peer)
+            for text in ("over", "and over"):
+                self.transport.sendTextMessage(text)
+            self.transport.loseConnection()
+            self.clock.advance(0)
+            expected = filled + self.framed(peer, "over", "and over")
+            self.assertReads(peer, expected + IDIOMS[peer.protocol.dialect].serverClose)
+            assert self.count("slow closed") == 0
+
+    def test_goneMeanwhile(self) -> None:
+        """Who is gone before it is over is not judged."""
+        for peer in self.everyPeer():
+            self.fill(peer)
+            for text in ("over", "and over"):
+                self.transport.sendTextMessage(text)
+            peer.lose(ConnectionAborted())
+            self.clock.advance(0)
+            assert self.count("slow closed") == 0
+            self.assertQuiet()
+
+    def test_slowOnce(self) -> None:
+        """Who was slow once, and reads all, gets everything again, as often as that happens."""
+        for peer in self.everyPeer("drop", "latest"):
+            for _ in range(3):
+                clogged = self.clog(peer)
+                for text in "abc":
+                    self.transport.sendTextMessage(text)
+                newest = self.framed(peer, "c") if self.case.endswith("latest") else b""
+                self.assertReads(peer, clogged + newest)
+                self.assertForgiven(peer)
+
+    def test_slowByALargeOne(self) -> None:
+        """So it is where a single message is over the limit, and is read piece by piece."""
+        large = "x" * (5 * LIMIT)
+        for peer in self.everyPeer("drop", "latest"):
+            for _ in range(2):
+                filled = self.fill(peer)
+                for text in ("over", large):
+                    self.transport.sendTextMessage(text)
+                self.clock.advance(0)
+                for text in "ab":
+                    self.transport.sendTextMessage(text)
+                newest = self.framed(peer, "b") if self.case.endswith("latest") else b""
+                expected = filled + self.framed(peer, "over", large) + newest
+                got = peer.read(len(filled) + 1000)
+                while len(got) < len(expected):
+                    more = peer.read(LIMIT // 3)
+                    assert more, self.case
+                    got += more
+                self.assertSame(got, expected)
+                self.assertForgiven(peer)
+
+    def test_slowUntilTheLimit(self) -> None:
+        """Who reads again is slow as long as what is left to write is over the limit."""
+        # Of other transports it is not known what they have written yet.
+        self.kinds = (SocketPeer,)
+        texts = ("x" * LIMIT, "more")
+        for left, dropped in ((LIMIT + 1, 3), (LIMIT, 1), (1, 1)):
+            for peer in self.everyPeer("drop"):
+                filled = self.fill(peer)
+                for text in ("over", "x" * 3 * LIMIT):
+                    self.transport.sendTextMessage(text)
+                expected = filled + self.framed(peer, "over", "x" * 3 * LIMIT)
+                self.clock.advance(0)
+                self.transport.sendTextMessage("dropped")
+                got = peer.read(len(expected) - left)
+                for text in texts:
+                    self.transport.sendTextMessage(text)
+                assert self.count("messages dropped") == dropped, self.case
+                more = b"" if dropped == 3 else self.framed(peer, *texts)
+                self.assertSame(got + peer.read(), expected + more)
+                self.assertForgiven(peer)
+
+    def test_slowReadsInPart(self) -> None:
+        """Who reads again gets what is sent then, although it has not read all that waits."""
+        for peer in self.everyPeer("drop"):
+            clogged = self.clog(peer)
+            self.transport.sendTextMessage("dropped")
+            got = peer.read(len(clogged) - 5)
+            self.transport.sendTextMessage("sent")
+            self.assertSame(got + peer.read(), clogged + self.framed(peer, "sent"))
+            self.assertForgiven(peer)
+
+    def test_closeIsSeen(self) -> None:
+        """What a slow client says while it is closed for that is read: its own close, too."""
+        for peer in self.peers(slowPolicy="close"):
+            self.clog(peer)
+            assert self.count("slow closed") == 1
+            before = self.transport.bytesReceived
+            said = IDIOMS[peer.protocol.dialect].clientText("x")
+            said += IDIOMS[peer.protocol.dialect].clientClose
+            assert peer.isRead, self.case
+            peer.send(said)
+            self.clock.advance(0)
+            assert self.transport.bytesReceived == before + len(said), self.case
+            # With that there is nothing to wait for but the end.
+            peer.read()
+            assert peer.ended, self.case
 
 
 class DropTests(SlowCase):
@@ -756,3 +987,19 @@ class ConnectingTests(SlowCase):
                 assert got.startswith(b"HTTP/1.1 101 ")
                 assert got.endswith(self.farewell(peer))
                 assert self.count("slow closed") == 1
+
+    def test_oneByOne(self) -> None:
+        """That holds where the answer is out, and a client has not said all it has to yet."""
+        for policy in SLOW_POLICIES:
+            for peer in self.peers("hixie-76", slowPolicy=policy):
+                self.factory.application = self.recorder = Recorder()
+                self.opened = type(peer)(self.clock, self.factory.buildProtocol(None))
+                self.opened.send(buildHead("hixie-76"))
+                assert self.opened.read()
+                (made,) = self.recorder.made
+                for _ in range(100):
+                    made.transport.sendTextMessage("x" * (LIMIT // 2))
+                    self.clock.advance(0)
+                assert self.count("slow closed") == 1
+                self.opened.send(IDIOMS["hixie-76"].preamble)
+                assert self.opened.read().endswith(self.farewell(peer))

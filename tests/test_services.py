@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,7 +11,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.loopback import CLOSE, HANDSHAKES, LoopbackCase, Wire, frame
+from tests.loopback import CLOSE, HANDSHAKES, LoopbackCase, TCPWire, Wire, frame
+from tests.support import IDIOMS
 from txhixie import Broadcast, Echo
 from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
@@ -170,6 +173,24 @@ class BroadcastTests(SynchronousTestCase):
         assert len(self.flushLoggedErrors(ZeroDivisionError)) == 2
         assert a.received[-2:] == c.received[-2:] == ["A: 1", "A: 2"]
 
+    def test_raisedInDelivery(self) -> None:
+        """What is no error and breaks a delivery off does so once: the next one reaches all."""
+        for error in (CancelledError, SystemExit, GeneratorExit):
+            with self.subTest(error.__name__):
+                self.broadcast = Broadcast()
+                a, b, c = (self.client(name).join() for name in "ABC")
+
+                def breakOff(message: str, error: Any = error) -> None:
+                    if message == "A: break":
+                        raise error
+
+                b.whenSent = breakOff
+                with contextlib.suppress(error):
+                    a.say("break")
+                c.say("hello")
+                for client in (a, b, c):
+                    assert client.received[-1] == "C: hello"
+
     def test_lostInDelivery(self) -> None:
         """A member that is lost as a message is delivered: the news of it come behind."""
         for number, lost in enumerate("ABC"):
@@ -290,6 +311,47 @@ class OnThePortTests(LoopbackCase):
         closed = frame(f"Connection Closed: {ids[1]}") + frame(f"{ids[0]}: ho")
         assert wires[0].take() == news + said + closed
         assert wires[1].take() == HANDSHAKES["hixie-76"][1] + news + said + CLOSE
+
+    def test_joinInBatch(self) -> None:
+        """One who comes amid messages that go out together hears of itself, and what follows."""
+        self.serve(Broadcast())
+        wires = [self.open(), self.open("rfc6455")]
+        for wire in wires:
+            wire.take()
+        names = list(self.factory.connections)
+        newcomers: list[TCPWire] = []
+
+        def talk() -> None:
+            wires[0].send(frame("1") + frame("2"))
+            newcomers.append(self.connect(HANDSHAKES["hixie-75"][0]))
+            wires[0].send(frame("3") + frame("4"))
+
+        self.factory.gather(talk)
+        (newcomer,) = {*self.factory.connections} - {*names}
+        texts = [f"{names[0]}: {number}" for number in range(1, 5)]
+        texts.insert(2, f"New Connection: {newcomer}")
+        for wire, dialect in zip(wires, ("hixie-76", "rfc6455"), strict=True):
+            assert wire.take() == b"".join(map(IDIOMS[dialect].serverText, texts))
+        assert newcomers[0].take() == HANDSHAKES["hixie-75"][1] + b"".join(map(frame, texts[2:]))
+
+    def test_leaveInBatch(self) -> None:
+        """One who goes amid such messages is told of in its turn, and told no more."""
+        self.serve(Broadcast())
+        wires = [self.open(), self.open()]
+        names = list(self.factory.connections)
+        for wire in wires:
+            wire.take()
+
+        def talk() -> None:
+            wires[0].send(frame("1") + frame("2"))
+            wires[1].lose()
+            wires[0].send(frame("3") + frame("4"))
+
+        self.factory.gather(talk)
+        texts = [f"{names[0]}: {number}" for number in range(1, 5)]
+        texts.insert(2, f"Connection Closed: {names[1]}")
+        assert wires[0].take() == b"".join(map(frame, texts))
+        assert wires[1].take() == b""
 
     def test_lastWords(self) -> None:
         """Messages that come with the close are told, also to those who sent them."""

@@ -7,7 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 import pytest
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -263,6 +263,13 @@ class UpgradeRequestTests(LoopbackCase):
         assert request.args == {b"x": [b"1", b"2"], b"y": [b"\0"]}
         assert self.request(b"/").postpath == [b""]
 
+    def test_emptyValues(self) -> None:
+        """Arguments with an empty value are there, among others and alone."""
+        request = self.request(b"/?x=&y=1&x=2")
+        assert request.args == {b"x": [b"", b"2"], b"y": [b"1"]}
+        assert self.request(b"/?x=").args == {b"x": [b""]}
+        assert self.request(b"/?").args == self.request(b"/").args == {}
+
     def test_headers(self) -> None:
         """Header fields have any case, several values, and ISO-8859-1 bytes."""
         request = self.request(b"/", b"X-One: \xe9\xff\r\nX-TWO: 1\r\nx-two: 2, 3\r\n")
@@ -284,6 +291,35 @@ class UpgradeRequestTests(LoopbackCase):
         assert request.getHost() == IPv4Address("TCP", "10.0.0.1", 12345)
         assert request.isSecure() is False
         assert self.request(b"/", kind=TLSWire).isSecure() is True
+
+    def test_addressBehindProxy(self) -> None:
+        """Behind a proxy that is believed the peer is its client, of either family."""
+        self.serve(trustedProxies=("192.168.1.1",))
+        for client, address in (
+            (b"203.0.113.7", IPv4Address("TCP", "203.0.113.7", 0)),
+            (b"2001:db8::7", IPv6Address("TCP", "2001:db8::7", 0)),
+            (b"[2001:DB8::7]:80", IPv6Address("TCP", "2001:db8::7", 0)),
+            (b"::ffff:203.0.113.7", IPv4Address("TCP", "203.0.113.7", 0)),
+            (b"unknown", IPv4Address("TCP", "192.168.1.1", 54321)),
+        ):
+            with self.subTest(client):
+                fields = b"X-Forwarded-For: " + client + b"\r\n"
+                request = self.request(b"/", fields)
+                # What shows the address is the same, whatever was looked at before.
+                assert request.getClientAddress() == address
+                assert type(request.getClientAddress()) is type(address)
+                assert request.getHeader(b"host") == b"example.com"
+                assert request.getClientAddress() == address
+                kept = self.recorder.made[-1].transport.request
+                assert kept.getClientAddress() == address
+
+    def test_secureBehindProxy(self) -> None:
+        """So it is with TLS, either way."""
+        self.serve(trustedProxies=("192.168.1.1",))
+        for kind in (TCPWire, TLSWire):
+            for scheme, secure in ((b"https", True), (b"http", False)):
+                fields = b"X-Forwarded-Proto: " + scheme + b"\r\n"
+                assert self.request(b"/", fields, kind).isSecure() is secure
 
     def test_afterTheEnd(self) -> None:
         """One that was kept can be read when its connection is gone, but for our own address."""
@@ -408,3 +444,35 @@ class BodyTests(LoopbackCase):
             assert wire.disconnecting
             wire.lose()
         self.assertQuiet()
+
+    def test_tooLargeAndOn(self) -> None:
+        """It is refused once, and read no more, where its client's connection does not end yet."""
+        bodies: list[bytes] = []
+
+        class Reading(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> bytes:
+                assert request.content is not None
+                bodies.append(request.content.read())
+                return b"read"
+
+        class Deaf(TCPWire):
+            """Delivers all that comes, also when it is to end."""
+
+            def _arrive(self) -> None:
+                if self._unread:
+                    data, self._unread = self._unread, b""
+                    self.protocol.dataReceived(data)
+
+        self.serve(site=Reading(), maxBody=1000)
+        chunk = b"64\r\n" + b"x" * 100 + b"\r\n"
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        wire = self.connect(head + chunk * 10, Deaf)
+        assert wire.take() == b""
+        for _ in range(5):
+            wire.send(chunk)
+        wire.send(b"0\r\n\r\n")
+        assert [answer.status for answer in answers(wire.take())] == [413]
+        assert self.count("refused") == self.count("refused 413") == 1
+        assert bodies == []

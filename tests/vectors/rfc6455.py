@@ -313,6 +313,13 @@ DEFLATED = [
         clientFrame(0xC1, bytes.fromhex("f2 48 05 00 00 00 ff ff ca c9 c9 07 00")),
         ("Hello",),
     ),
+    Frames(
+        "7.2.3.4, final block in a fragment that is not the last",
+        clientFrame(0x41, bytes.fromhex("f3 48 cd c9 c9 07 00"))
+        + clientFrame(0x00)
+        + clientFrame(0x80, b"\x00"),
+        ("Hello",),
+    ),
     Frames("7.2.3.6, empty message", clientFrame(0xC2, b"\x00"), (b"",)),
     Frames(
         "7.2.1, last fragment without data",
@@ -362,6 +369,17 @@ BAD_DEFLATED = [
         "7.2.3.4, data behind the end, in fragments",
         clientFrame(0x42, bytes.fromhex("f3 48 cd c9 c9 07 00"))
         + clientFrame(0x00, bytes(1000)) * 25,
+    ),
+    _badDeflated(
+        "7.2.3.4, another stream in a later fragment",
+        clientFrame(0x41, bytes.fromhex("f3 48 cd c9 c9 07 00"))
+        + clientFrame(0x80, DEFLATED_HELLO),
+    ),
+    _badDeflated(
+        "7.2.3.4, another stream in a later fragment but one",
+        clientFrame(0x41, bytes.fromhex("f3 48 cd c9 c9 07 00"))
+        + clientFrame(0x00)
+        + clientFrame(0x80, DEFLATED_HELLO),
     ),
     Frames(
         "6, ill-formed text",
