@@ -399,7 +399,7 @@ class LimitTests(SlowCase):
             self.assertReads(peer, self.framed(peer, "x" * (LIMIT + 1)))
 
         for peer in self.peers():
-            self.factory.gather(send, peer)
+            self.factory.shared.turn.run(send, peer)
             self.assertReads(peer, self.framed(peer, "more"))
 
     def test_producer(self) -> None:
@@ -572,7 +572,7 @@ class AfterwardsTests(SlowCase):
         texts = ["x" * 65_536] * 20
         for peer in self.everyPeer():
             for _ in range(3):
-                self.factory.gather(lambda: [*map(self.transport.sendTextMessage, texts)])
+                self.factory.shared.turn.run(lambda: [*map(self.transport.sendTextMessage, texts)])
                 self.assertReads(peer, self.framed(peer, *texts))
                 self.clock.advance(0)
                 self.assertFine(peer)
@@ -637,7 +637,7 @@ class AfterwardsTests(SlowCase):
             self.transport.loseConnection()
             self.clock.advance(0)
             expected = filled + self.framed(peer, "over", "and over")
-            self.assertReads(peer, expected + IDIOMS[peer.protocol.dialect].serverClose)
+            self.assertReads(peer, expected + IDIOMS[peer.webSocket.dialect].serverClose)
             assert self.count("slow closed") == 0
 
     def test_goneMeanwhile(self) -> None:
@@ -720,8 +720,8 @@ class AfterwardsTests(SlowCase):
             self.clog(peer)
             assert self.count("slow closed") == 1
             before = self.transport.bytesReceived
-            said = IDIOMS[peer.protocol.dialect].clientText("x")
-            said += IDIOMS[peer.protocol.dialect].clientClose
+            said = IDIOMS[peer.webSocket.dialect].clientText("x")
+            said += IDIOMS[peer.webSocket.dialect].clientClose
             assert peer.isRead, self.case
             peer.send(said)
             self.clock.advance(0)

@@ -326,7 +326,7 @@ class OnThePortTests(LoopbackCase):
             newcomers.append(self.connect(HANDSHAKES["hixie-75"][0]))
             wires[0].send(frame("3") + frame("4"))
 
-        self.factory.gather(talk)
+        self.factory.shared.turn.run(talk)
         (newcomer,) = {*self.factory.connections} - {*names}
         texts = [f"{names[0]}: {number}" for number in range(1, 5)]
         texts.insert(2, f"New Connection: {newcomer}")
@@ -347,7 +347,7 @@ class OnThePortTests(LoopbackCase):
             wires[1].lose()
             wires[0].send(frame("3") + frame("4"))
 
-        self.factory.gather(talk)
+        self.factory.shared.turn.run(talk)
         texts = [f"{names[0]}: {number}" for number in range(1, 5)]
         texts.insert(2, f"Connection Closed: {names[1]}")
         assert wires[0].take() == b"".join(map(frame, texts))

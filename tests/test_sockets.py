@@ -33,7 +33,7 @@ from txhixie import (
     WebSocketDone,
     WebSocketLost,
 )
-from txhixie.accepting import ControlledEndpoint
+from txhixie.server.accepting import ControlledEndpoint
 
 # Seconds that anything may take.
 LONG = 10

@@ -292,7 +292,7 @@ class NothingLeftTests(LoopbackCase):
                     self.assertQuiet()
                     self.recorder.made.clear()
                     self.clock.advance(10)
-                    self.factory.log.stop()
+                    self.factory.shared.log.stop()
                     del wires, wire
                     gc.collect()
                     sizes.append(heldBytes(self.factory))

@@ -81,10 +81,11 @@ class HixieFactory(ServerFactory):
         )
         self.admission = Admission(settings.maxConnections, settings.maxPerAddress)
         self.accepting = Accepting(reactor, settings.acceptRate, self._acceptingPaused)
-        self._roster = Roster(self.shared)
+        self._roster = Roster(self.shared, self._rest)
         # Connections that are not admitted, the oldest first: their handshake is not complete, or
         # was refused.
         self._outside: dict[HixieProtocol, None] = {}
+        self._isStopped = False
         self._observers: list[Callable[[WebSocket], object]] = []
 
     # What applications call
@@ -164,6 +165,7 @@ class HixieFactory(ServerFactory):
         """
         Admit clients, and start the site.
         """
+        self._isStopped = False
         self.admission.open()
         self.shared.isDraining = False
         if not self.settings.origins:
@@ -176,6 +178,7 @@ class HixieFactory(ServerFactory):
         """
         Stop the site, and log how many log events were suppressed.
         """
+        self._isStopped = True
         self.site.doStop()
         self.shared.log.stop()
 
@@ -257,10 +260,14 @@ class HixieFactory(ServerFactory):
         A connection is gone, and its application has heard of it.
         """
         self._roster.gone(protocol)
-        if not len(self._roster):
-            self.handshaking.rest()
-            self.liveness.rest()
-            self.shared.rest()
-            if not self.numPorts:
-                # Nothing that comes later would stop its timer.
-                self.shared.log.stop()
+
+    def _rest(self) -> None:
+        """
+        Let go of all timers: there are no connections.
+        """
+        self.handshaking.rest()
+        self.liveness.rest()
+        self.shared.rest()
+        if self._isStopped:
+            # Nothing that comes later would stop its timer.
+            self.shared.log.stop()

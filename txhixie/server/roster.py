@@ -4,7 +4,7 @@ Who is connected, how they are let go, and what they did in all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import ceil
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -52,8 +52,12 @@ class Roster:
 
     _log = Logger()
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, rest: Callable[[], object]) -> None:
+        """
+        @param rest: called when no connection is left, to let go of timers.
+        """
         self._shared = shared
+        self._rest = rest
         self._started = shared.seconds()
         self._all: set[Member] = set()
         self._open: dict[str, WebSocket] = {}
@@ -163,8 +167,10 @@ class Roster:
             member.abort()
 
     def _tellIfAllGone(self) -> None:
-        if not self._all and self._waitingForAll:
-            self._cancelBatch()
-            waiting, self._waitingForAll = self._waitingForAll, []
-            for gone in waiting:
-                gone.callback(None)
+        if self._all:
+            return
+        self._rest()
+        self._cancelBatch()
+        waiting, self._waitingForAll = self._waitingForAll, []
+        for gone in waiting:
+            gone.callback(None)

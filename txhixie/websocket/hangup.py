@@ -20,7 +20,7 @@ class Hangup:
     reads. Then it is aborted.
     """
 
-    __slots__ = ("_endWriting", "_name", "_shared", "_transport")
+    __slots__ = ("_endWriting", "_isHopeless", "_name", "_shared", "_transport")
 
     def __init__(
         self,
@@ -28,15 +28,19 @@ class Hangup:
         transport: Any,
         endWriting: Callable[[], bool],
         name: Callable[[], str],
+        isHopeless: bool = False,
     ) -> None:
         """
         @param endWriting: ends our direction, and returns whether the other one goes on.
         @param name: names the connection in the log.
+        @param isHopeless: whether the peer broke the protocol and reads nothing. It gets no time
+            to read the rest.
         """
         self._shared = shared
         self._transport = transport
         self._endWriting = endWriting
         self._name = name
+        self._isHopeless = isHopeless
 
     def start(self) -> None:
         """
@@ -60,7 +64,10 @@ class Hangup:
         """
         The peer did not end its direction. Many clients wait until we end both.
         """
-        self.letGo()
+        if self._isHopeless:
+            self.lingerTimedOut()
+        else:
+            self.letGo()
 
     def lingerTimedOut(self) -> None:
         """

@@ -692,8 +692,13 @@ class WebSocket:
         @param now: do not wait for the peer to end its direction.
         """
         if self._stop():
+            outgoing = self._outgoing
             self._hangup = Hangup(
-                self._shared, self._transport, self._outgoing.end, self._opener.peerName
+                self._shared,
+                self._transport,
+                outgoing.end,
+                self._opener.peerName,
+                isHopeless=outgoing.isBlocked and isinstance(self._farewell, Failed),
             )
             self._hangup.start()
         if now and self._hangup is not None:
