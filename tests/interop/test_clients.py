@@ -9,7 +9,6 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.request import ProxyHandler, build_opener
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
@@ -56,9 +55,7 @@ def bytesReceived(server: Server) -> int:
     """
     What the server counted of what its clients sent.
     """
-    url = server.url("/console/statistics", "http")
-    with build_opener(ProxyHandler({})).open(url, timeout=10) as response:
-        return int(json.load(response)["bytes"]["received"])
+    return int(server.statistics()["bytes"]["received"])
 
 
 # websockets
