@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import pytest
@@ -26,6 +26,15 @@ from tests.certificates import selfSigned
 PROJECT = Path(__file__).resolve().parents[2]
 
 T = TypeVar("T")
+
+
+def missing(message: str) -> NoReturn:
+    """
+    Skip a test that needs what is not installed; fail it if the environment variable CI is set.
+    """
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 class Child:
