@@ -28,6 +28,7 @@ from tests.certificates import selfSigned
 from tests.interop.server import PROJECT, Child, Server
 from tests.loopback import ANSWER
 from tests.support import IDIOMS, buildHead, frame
+from txhixie import Settings
 from txhixie.dialects.head import comeAgain
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
@@ -831,6 +832,42 @@ def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
             client.expect(b"".join(map(idiom.serverText, texts)) + idiom.serverClose)
             client.send(idiom.clientClose)
             client.expectEnd()
+
+
+@pytest.mark.parametrize(
+    "secure",
+    [
+        False,
+        pytest.param(
+            True,
+            marks=pytest.mark.xfail(
+                reason="by TLS the backlog has what the system took already: 1008, FF 00",
+                strict=True,
+            ),
+        ),
+    ],
+    ids=["tcp", "tls"],
+)
+@pytest.mark.parametrize("dialect", ["hixie-75", "hixie-76", "rfc6455"])
+def test_largestMessage(dialect: str, secure: bool) -> None:
+    """A client that reads has the largest message echoed, and one that comes right after it."""
+    pytest.importorskip("OpenSSL")
+    idiom = IDIOMS[dialect]
+    texts = ["x" * Settings().maxMessage, "bye"]
+    with Server(secure=secure) as server:
+        connected = Client.to(server.tlsPort or server.port).socket
+        context = server.context()
+        if context is not None:
+            connected = context.wrap_socket(connected, server_hostname="127.0.0.1")
+        with closing(Client(connected)) as client:
+            client.open(dialect)
+            # In one go, so that the end of the one and the other are in one record.
+            client.send(b"".join(map(idiom.clientText, texts)))
+            # Not all at once: pytest would take long to compare what differs.
+            assert [client.take(len(idiom.serverText(text)))[-9:] for text in texts] == [
+                idiom.serverText(text)[-9:] for text in texts
+            ]
+            client.end(dialect)
 
 
 def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,9 @@ class Generator:
             steps += make()
             if not self._below(12):
                 steps.append(self._action())
+            if not self._below(8):
+                # A peer that talks on, and reads only then.
+                steps += [Action("stall"), *make(), *make(), Action("read"), *make()]
         return self._fit(Scenario(settings, wire, application, tuple(steps), self._below(1 << 30)))
 
     def _application(self) -> str:

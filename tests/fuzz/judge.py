@@ -8,7 +8,7 @@ import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tests.fuzz import runner
+from tests.fuzz import runner, wires
 from tests.fuzz.oracle import HybiReader, Reading, readHixie
 from tests.fuzz.replies import Malformed, Reply, readReply
 from tests.fuzz.runner import Conversation, Cutter, Log, Outcome, cutter
@@ -289,7 +289,7 @@ def _checkEvents(scenario: Scenario, reading: Reading, stream: bytes) -> None:
     parsed = parseHead(head + end)
     dialect = choose(parsed, settings.dialects)
     assert dialect is not None
-    connection = Served(dialect(parsed, settings, scenario.wire == "tls"))
+    connection = Served(dialect(parsed, settings, scenario.wire in wires.SECURE))
     connection.accept()
     connection.receiveData(rest[: len(rest) - len(stream)])
     events: list[Event] = []

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,24 @@ def test_findsMissedFault(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HixieConnection, "__init__", generous)
     big = scenario("hixie-75", b"\0" + b"x" * 30 + b"\xff", maxMessage=20)
     assert found(log, big) == "misunderstood"
+
+
+def test_findsOvertaking(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    what came during a pause and is overtaken by what comes later,
+    """
+    texts = [b"\0" + letter * 100 + b"\xff" for letter in (b"a", b"b", b"c")]
+    steps: list[Step] = [Action("stall"), *texts, Action("read"), b"\0later\xff"]
+    paused = scenario("hixie-76", *steps, wire="records")
+    ways = [replace(paused, cut=cut) for cut in range(8)]
+    assert {found(log, way) for way in ways} == {"nothing"}
+
+    def overtakes(self: WebSocket, data: bytes) -> None:
+        self._reading.parked = data + self._reading.parked
+        self._goOn()
+
+    monkeypatch.setattr(WebSocket, "_receiveLater", overtakes)
+    assert "misunderstood" in {found(log, way) for way in ways}
 
 
 def test_findsDependenceOnTheCut(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ What conversations come by: the server's end of a connection, and the peer's han
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from socket import SHUT_WR
 from typing import Protocol
 
@@ -113,6 +114,60 @@ class WirePeer:
 
     def settle(self) -> None:
         self._wire.clock.advance(0)
+
+
+class RecordWire(TLSWire):
+    """
+    TLS as Twisted has it: all records of one read are delivered, also those after a pause; and a
+    peer that does not read shows only when something is written to it.
+
+    @ivar isPaused: whether the producer was asked to wait.
+    """
+
+    isPaused = False
+    _aborted = False
+
+    def __init__(self, protocol: HixieProtocol, clock: Reactor) -> None:
+        # Not the same for each read, so that frames end in the middle of records, or with them.
+        self._sizes = cycle((40, 1, 7, 100, 20, 3, 16_384))
+        super().__init__(protocol, clock)
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.stuck and self.producer is not None and not self.isPaused:
+            self.isPaused = True
+            self.producer.pauseProducing()
+
+    def abortConnection(self) -> None:
+        self._aborted = True
+        super().abortConnection()
+
+    def _arrive(self) -> None:
+        if not self._unread or self.producerState != "producing" or self.disconnecting:
+            return
+        data, self._unread = self._unread, b""
+        while data and not self._aborted:
+            size = next(self._sizes)
+            self.protocol.dataReceived(data[:size])
+            data = data[size:]
+
+
+class RecordPeer(WirePeer):
+    """
+    The peer of a L{RecordWire}.
+    """
+
+    def __init__(self, wire: RecordWire) -> None:
+        super().__init__(wire)
+        self._records = wire
+
+    def stall(self) -> None:
+        self._records.stuck = True
+
+    def read(self, amount: float) -> None:
+        wire = self._records
+        wire.isPaused = False
+        super().read(amount)
 
 
 @implementer(ISystemHandle, ITCPTransport, IHalfCloseableDescriptor)
@@ -264,10 +319,13 @@ def _wirePeer(kind: type[Wire]) -> Callable[[HixieProtocol, Reactor], Peer]:
 
 
 # Makes a connection, and returns its peer: a socket that is written to directly, a TCP transport
-# of another kind, TLS, and one without half-closing.
+# of another kind, TLS, TLS that delivers records, and one without half-closing.
 KINDS: dict[str, Callable[[HixieProtocol, Reactor], Peer]] = {
     "socket": lambda protocol, reactor: SocketPeer(Socket(protocol, reactor)),
     "tcp": _wirePeer(TCPWire),
     "tls": _wirePeer(TLSWire),
+    "records": lambda protocol, reactor: RecordPeer(RecordWire(protocol, reactor)),
     "pipe": _wirePeer(Wire),
 }
+# Those of them that are TLS.
+SECURE = frozenset(("tls", "records"))

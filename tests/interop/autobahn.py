@@ -2,6 +2,7 @@
 The Autobahn TestSuite against the server, or against any other server that echoes::
 
     python -m tests.interop.autobahn --cases all --report /tmp/report -- --some-server-option
+    python -m tests.interop.autobahn --cases limits --tls
 
 C{tests/interop/install-autobahn} installs it. The exit status is 1 unless all is well.
 """
@@ -222,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = ArgumentParser(prog="python -m tests.interop.autobahn", description=__doc__)
     parser.add_argument("--cases", choices=[*PARTS, "all"], default="quick")
+    parser.add_argument("--tls", action="store_true", help="connect to our own server by wss")
     parser.add_argument("--url", help="an echo service that runs already, instead of our own")
     parser.add_argument("--report", type=Path, help="keep the detailed reports in this folder")
     parser.add_argument("options", nargs="*", help="more options for twistd hixie, after --")
@@ -236,7 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with quiet(), ExitStack() as running:
                 url = chosen.url
                 if url is None:
-                    server = Server(*PARTS[part].options, *chosen.options)
+                    options = (*PARTS[part].options, *chosen.options)
+                    server = Server(*options, secure=chosen.tls)
                     url = running.enter_context(server).url("/echo")
                 report = runPart(part, url, directory)
                 print(*report.summary(), sep="\n", file=out, flush=True)

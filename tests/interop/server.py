@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -14,13 +16,25 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import pytest
+
+from tests.certificates import selfSigned
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 T = TypeVar("T")
+
+
+def missing(message: str) -> NoReturn:
+    """
+    Skip a test that needs what is not installed; fail it if the environment variable CI is set.
+    """
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 class Child:
@@ -124,15 +138,35 @@ class Server(Child):
     """
     C{twistd -n hixie} on a free port of the loopback interface, in a temporary
     directory, with more options as given.
+
+    @ivar port: the port of plain TCP.
+    @ivar tlsPort: the port of TLS; 0 if there is none.
     """
 
-    def __init__(self, *options: str, timeout: float = 15) -> None:
+    tlsPort = 0
+
+    def __init__(
+        self,
+        *options: str,
+        secure: bool = False,
+        port: str = "tcp:0:interface=127.0.0.1",
+        timeout: float = 15,
+    ) -> None:
+        """
+        @param secure: whether to listen with TLS, too. The addresses of the server are those
+            of TLS then.
+        @param port: where to listen, as an endpoint of TCP.
+        """
         self._directory = tempfile.TemporaryDirectory(prefix="hixie-")
+        if secure:
+            key, self.certificate = selfSigned(Path(self._directory.name))
+            tls = port.replace("tcp:", "ssl:", 1)
+            options = ("--port", f"{tls}:privateKey={key}:certKey={self.certificate}", *options)
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         super().__init__(
             [
                 *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
-                *("-n", "--pidfile=", "hixie", "--port", "tcp:0:interface=127.0.0.1"),
+                *("-n", "--pidfile=", "hixie", "--port", port),
                 *options,
             ],
             cwd=self._directory.name,
@@ -140,6 +174,9 @@ class Server(Child):
         )
         try:
             self.port = int(self.waitForLog(r"HixieFactory starting on (\d+)", timeout)[1])
+            if secure:
+                pattern = r"HixieFactory \(TLS\) starting on (\d+)"
+                self.tlsPort = int(self.waitForLog(pattern, timeout)[1])
         except BaseException:
             self.end()
             raise
@@ -162,8 +199,34 @@ class Server(Child):
     def url(self, path: str, scheme: str = "ws") -> str:
         """
         The address of a path on this server.
+
+        @param scheme: C{ws} or C{http}, whether or not it is by TLS.
         """
+        if self.tlsPort:
+            return f"{scheme}s://127.0.0.1:{self.tlsPort}{path}"
         return f"{scheme}://127.0.0.1:{self.port}{path}"
+
+    def context(self, *protocols: str) -> ssl.SSLContext | None:
+        """
+        What a client by TLS needs to trust the server; None if there is no TLS.
+
+        @param protocols: what the client offers by ALPN.
+        """
+        if not self.tlsPort:
+            return None
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        return context
+
+    def statistics(self) -> dict[str, Any]:
+        """
+        What the server counted.
+        """
+        opener = build_opener(ProxyHandler({}), HTTPSHandler(context=self.context()))
+        with opener.open(self.url("/console/statistics", "http"), timeout=10) as response:
+            counted: dict[str, Any] = json.load(response)
+        return counted
 
     def end(self, number: int = signal.SIGKILL, timeout: float = 10) -> int:
         """

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from .autobahn import MISSING, PARTS, WSTEST, runPart
-from .server import Server
+from .server import Server, missing
 
 
-def test_quick(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "secure", "count"),
+    [("quick", False, 247), ("quick", True, 247), ("limits", True, 54)],
+    ids=["ws", "wss", "limits-by-wss"],
+)
+def test_cases(tmp_path: Path, part: str, secure: bool, count: int) -> None:
     """
-    Every case but those of limits and compression passes, and closes as it should.
+    Every case but those of compression passes, and closes as it should.
     """
     if not WSTEST.exists():
-        if os.environ.get("CI"):
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
-    with Server(*PARTS["quick"].options) as server:
-        report = runPart("quick", server.url("/echo"), tmp_path)
-    assert len(report.results) == 247
+        missing(MISSING)
+    with Server(*PARTS[part].options, secure=secure) as server:
+        report = runPart(part, server.url("/echo"), tmp_path)
+    assert len(report.results) == count
     assert report.failed == []
     assert report.unclean == []

@@ -8,22 +8,23 @@ import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.request import ProxyHandler, build_opener
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.error import ConnectionDone
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
-from .server import PROJECT, Child, Server
+from .flow import SIZES, flow, inLoop
+from .server import PROJECT, Child, Server, missing
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.websocket import WebSocketTransport
-    from websockets.sync.client import ClientConnection
+    from websockets.asyncio.client import ClientConnection
 
 NODE = PROJECT / ".peers" / "node" / "node_modules"
 MIB = 1 << 20
@@ -38,17 +39,26 @@ T = TypeVar("T")
 inReactor = cast("Callable[[Callable[..., Awaitable[None]]], Any]", pytest_twisted.ensureDeferred)
 
 
-@pytest.fixture(scope="module", params=["plain", "compressed"])
-def compressed(request: pytest.FixtureRequest) -> bool:
+@pytest.fixture(scope="module", params=["plain", "compressed", "tls"])
+def manner(request: pytest.FixtureRequest) -> str:
     """
-    Whether server and client agree on permessage-deflate.
+    How server and clients talk.
     """
-    return bool(request.param == "compressed")
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def server(compressed: bool) -> Iterator[Server]:
-    with Server(*(["--compression"] if compressed else [])) as server:
+def compressed(manner: str) -> bool:
+    """
+    Whether server and client agree on permessage-deflate.
+    """
+    return manner == "compressed"
+
+
+@pytest.fixture(scope="module")
+def server(manner: str, compressed: bool) -> Iterator[Server]:
+    options = ["--compression"] if compressed else []
+    with Server(*options, secure=manner == "tls") as server:
         yield server
 
 
@@ -56,68 +66,77 @@ def bytesReceived(server: Server) -> int:
     """
     What the server counted of what its clients sent.
     """
-    url = server.url("/console/statistics", "http")
-    with build_opener(ProxyHandler({})).open(url, timeout=10) as response:
-        return int(json.load(response)["bytes"]["received"])
+    return int(server.statistics()["bytes"]["received"])
 
 
-# websockets
+# websockets: its client of asyncio. The other has two threads, which share one TLS: that goes wrong
+# now and then in Python 3.11. Nor does it read while it waits to send.
 
 
-def library(server: Server, path: str = "/echo", **options: Any) -> ClientConnection:
+def library(server: Server, path: str = "/echo", **options: Any) -> connect:
     """
     A client of the websockets library. It offers compression unless it is told not to.
     """
-    made: ClientConnection = connect(server.url(path), proxy=None, max_queue=None, **options)
-    return made
+    return connect(server.url(path), proxy=None, **{"ssl": server.context(), **options})
 
 
-def closeOf(client: ClientConnection) -> tuple[int, str]:
+async def closeOf(client: ClientConnection) -> tuple[int, str]:
     """
     Read until the connection is closed, and return what the server gave for it.
     """
     with pytest.raises(ConnectionClosed) as raised:
-        client.recv(10)
+        await client.recv()
     assert raised.value.rcvd is not None
     return raised.value.rcvd.code, raised.value.rcvd.reason
 
 
-def test_websockets(server: Server, compressed: bool) -> None:
+@inLoop
+async def test_websockets(server: Server, compressed: bool) -> None:
     """Texts and bytes come back, whole or in fragments, up to 1 MiB; pings are answered."""
     before = bytesReceived(server)
-    with library(server) as client:
+    async with library(server) as client:
         assert bool(client.protocol.extensions) == compressed
         for message in MESSAGES:
-            client.send(message)
-            assert client.recv(10) == message
-        client.send(PIECES)
-        assert client.recv(10) == "".join(PIECES)
-        client.send([EVERY_BYTE] * 5)
-        assert client.recv(10) == EVERY_BYTE * 5
+            await client.send(message)
+            assert await client.recv() == message
+        await client.send(PIECES)
+        assert await client.recv() == "".join(PIECES)
+        await client.send([EVERY_BYTE] * 5)
+        assert await client.recv() == EVERY_BYTE * 5
         for payload in (b"", b"x" * 125):
-            assert client.ping(payload).wait(10)
+            assert await (await client.ping(payload)) >= 0
     sent = sum(len(text.encode()) for text in TEXTS) + sum(map(len, BLOBS))
     received = bytesReceived(server) - before
     assert received < sent / 10 if compressed else received > sent
 
 
-def test_websocketsTogether(server: Server) -> None:
+@inLoop
+async def test_websocketsTogether(server: Server) -> None:
     """Many messages at once come back in their order, each as what it was."""
     messages: list[str | bytes] = []
     for number in range(300):
         messages += [f"number {number}", b"%d" % number, ""]
-    with library(server) as client:
+    async with library(server) as client:
         for message in messages:
-            client.send(message)
-        assert [client.recv(10) for _ in messages] == messages
+            await client.send(message)
+        assert [await client.recv() for _ in messages] == messages
 
 
-def test_websocketsDecline(server: Server) -> None:
+@pytest.mark.parametrize(("size", "count"), SIZES)
+@inLoop
+async def test_websocketsFlow(server: Server, size: int, count: int) -> None:
+    """A client that sends and receives at the same time gets all of it, and in order."""
+    async with library(server) as client:
+        await flow(size, count, client.send, client.recv)
+
+
+@inLoop
+async def test_websocketsDecline(server: Server) -> None:
     """A client that offers no compression is served without."""
-    with library(server, compression=None) as client:
+    async with library(server, compression=None) as client:
         assert client.protocol.extensions == []
-        client.send("hello")
-        assert client.recv(10) == "hello"
+        await client.send("hello")
+        assert await client.recv() == "hello"
 
 
 @pytest.mark.parametrize(
@@ -131,46 +150,66 @@ def test_websocketsDecline(server: Server) -> None:
     ],
     ids=["kill", "large-text", "large-bytes", "no-utf-8", "bytes-in-broadcast"],
 )
-def test_websocketsClosed(
+@inLoop
+async def test_websocketsClosed(
     server: Server, path: str, message: str | bytes, text: bool, expected: object
 ) -> None:
     """The server gives the code that is right for what was sent."""
-    with library(server, path) as client:
+    async with library(server, path) as client:
         if path == "/broadcast":
-            assert str(client.recv(10)).startswith("New Connection: ")
-        client.send(message, text=text)
-        code, reason = closeOf(client)
+            assert str(await client.recv()).startswith("New Connection: ")
+        # The close may come before all is sent.
+        with suppress(ConnectionClosed):
+            await client.send(message, text=text)
+        code, reason = await closeOf(client)
         assert expected in (code, (code, reason))
 
 
-def test_websocketsClose(server: Server) -> None:
+@inLoop
+async def test_websocketsClose(server: Server) -> None:
     """The server gives back the code that it was given."""
     for code in (1000, 1001, 1011, 3000, 4999):
-        with library(server) as client:
-            client.close(code, "grüße")
+        async with library(server) as client:
+            await client.close(code, "grüße")
             assert client.protocol.close_rcvd_then_sent is False
             assert (client.close_code, client.close_reason) == (code, "grüße")
 
 
-def test_websocketsHandshake() -> None:
+@inLoop
+async def test_websocketsHandshake() -> None:
     """A subprotocol that both speak is chosen; other origins are refused with 403."""
     with Server("--subprotocol", "chat", "--origin", "http://*.example.com") as server:
         names: list[Any] = ["superchat", "chat"]
         origin: Any = "http://www.example.com"
-        with library(server, subprotocols=names, origin=origin) as client:
+        async with library(server, subprotocols=names, origin=origin) as client:
             assert client.subprotocol == "chat"
-        with library(server, subprotocols=names[:1]) as client:
+        async with library(server, subprotocols=names[:1]) as client:
             assert client.subprotocol is None
         with pytest.raises(InvalidStatus) as raised:
-            library(server, origin="http://www.example.org").__enter__()
+            await library(server, origin="http://www.example.org")
         assert raised.value.response.status_code == 403
 
 
-def test_websocketsShutdown() -> None:
+@pytest.mark.parametrize("offered", [(), ("http/1.1",), ("h2", "http/1.1")])
+@inLoop
+async def test_websocketsProtocol(offered: tuple[str, ...]) -> None:
+    """By TLS it is HTTP/1.1 that is agreed on, with those that ask and those that do not."""
+    with Server(secure=True) as server:
+        async with library(server, ssl=server.context(*offered)) as client:
+            tls = client.transport.get_extra_info("ssl_object")
+            assert tls.selected_alpn_protocol() == ("http/1.1" if offered else None)
+            await client.send("hello")
+            assert await client.recv() == "hello"
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@inLoop
+async def test_websocketsShutdown(secure: bool) -> None:
     """A server that is stopped says so, in the words that Chromium shows as well."""
-    with Server("--compression") as server, library(server) as client:
-        server.process.send_signal(signal.SIGTERM)
-        assert closeOf(client) == DOWN
+    with Server("--compression", secure=secure) as server:
+        async with library(server) as client:
+            server.process.send_signal(signal.SIGTERM)
+            assert await closeOf(client) == DOWN
         server.process.wait(10)
 
 
@@ -215,9 +254,13 @@ async def twistedClient(server: Server) -> Recorder:
     A client of twisted.web.websocket, connected.
     """
     from twisted.internet import reactor
+    from twisted.internet.ssl import Certificate
+    from twisted.web.client import BrowserLikePolicyForHTTPS
     from twisted.web.websocket import WebSocketClientEndpoint
 
-    endpoint = WebSocketClientEndpoint.new(reactor, server.url("/echo"))
+    trusted = Certificate.loadPEM(server.certificate.read_bytes()) if server.tlsPort else None
+    policy = BrowserLikePolicyForHTTPS(trusted)
+    endpoint = WebSocketClientEndpoint.new(reactor, server.url("/echo"), policy)
     return await endpoint.connect(Recorder())
 
 
@@ -265,7 +308,11 @@ SCRIPT = """
 const WebSocket = require('ws');
 const plan = JSON.parse(require('fs').readFileSync(0, 'utf-8'));
 const report = (kind, data) => console.log(JSON.stringify([kind, data]));
-const socket = new WebSocket(plan.url, {perMessageDeflate: plan.deflate});
+const socket = new WebSocket(plan.url, {
+    perMessageDeflate: plan.deflate,
+    ca: plan.certificate,
+    ALPNProtocols: ['http/1.1'],
+});
 let received = 0;
 const proceed = () => {
     if (received !== plan.after) return;
@@ -273,6 +320,7 @@ const proceed = () => {
 };
 socket.on('open', () => {
     report('extensions', socket.extensions);
+    report('protocol', socket._socket.alpnProtocol);
     for (const text of plan.texts) socket.send(text);
     for (const data of plan.blobs) socket.send(Buffer.from(data, 'base64'));
     for (const [index, piece] of plan.pieces.entries()) {
@@ -295,12 +343,12 @@ socket.on('close', (code, reason) => report('close', [code, reason.toString()]))
 
 class Node(Child):
     """
-    A process of Node that connects to a URL with the client of ws, and its events.
+    A process of Node that connects to a server's echo with the client of ws, and its events.
     """
 
     def __init__(
         self,
-        url: str,
+        server: Server,
         *,
         texts: Sequence[str] = (),
         blobs: Sequence[bytes] = (),
@@ -315,7 +363,8 @@ class Node(Child):
         @param close: the close code and the reason, or L{None} to let the server close.
         """
         plan = {
-            "url": url,
+            "url": server.url("/echo"),
+            "certificate": server.certificate.read_text() if server.tlsPort else None,
             "texts": list(texts),
             "blobs": [base64.b64encode(data).decode() for data in blobs],
             "pieces": list(pieces),
@@ -359,17 +408,17 @@ def node() -> None:
     Skips the test where ws is not installed, or fails it if the environment variable CI is set.
     """
     if shutil.which("node") is None or not (NODE / "ws").is_dir():
-        message = "ws is missing, install it with: tests/interop/install-node-peers"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("ws is missing, install it with: tests/interop/install-node-peers")
 
 
 @pytest.mark.usefixtures("node")
-def test_ws(server: Server, compressed: bool) -> None:
+def test_ws(server: Server, compressed: bool, request: pytest.FixtureRequest) -> None:
     """Texts and bytes come back, whole or in fragments with pings between; so does the code."""
+    if server.tlsPort:
+        reason = "a client that reads is taken for a slow one, see test_largestMessage"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     with Node(
-        server.url("/echo"),
+        server,
         texts=TEXTS,
         blobs=BLOBS,
         pieces=PIECES,
@@ -382,6 +431,7 @@ def test_ws(server: Server, compressed: bool) -> None:
         assert client.events("pong") == [f"between {number}" for number in range(len(PIECES))]
         (extensions,) = client.events("extensions")
         assert ("permessage-deflate" in extensions) == compressed
+        assert client.events("protocol") == ["http/1.1" if server.tlsPort else None]
         assert client.events("error") == []
 
 
@@ -389,7 +439,7 @@ def test_ws(server: Server, compressed: bool) -> None:
 def test_wsClosed(server: Server, compressed: bool) -> None:
     """The server's close comes after all that was sent, with its code."""
     numbers = [f"number {number}" for number in range(500)]
-    with Node(server.url("/echo"), texts=[*numbers, "kill"], deflate=compressed) as client:
+    with Node(server, texts=[*numbers, "kill"], deflate=compressed) as client:
         assert client.waitFor("close") == [[1000, ""]]
         assert client.events("text") == numbers
         assert client.events("error") == []
@@ -400,7 +450,7 @@ def test_wsKeepAlive() -> None:
     """Pings of the server are answered, so the connection stays, until the server goes down."""
     with (
         Server("--ping-interval", "0.1", "--ping-timeout", "0.2") as server,
-        Node(server.url("/echo"), texts=["hello"]) as client,
+        Node(server, texts=["hello"]) as client,
     ):
         client.waitFor("text")
         client.waitFor("ping", 3)

@@ -357,6 +357,37 @@ def test_broadcast(browser: Browser, server: Server) -> None:
         assertGood(old)
 
 
+def test_tls(browser: Browser) -> None:
+    """
+    By TLS the page loads, echoes, and is in one broadcast with those that come without TLS.
+    """
+    with ExitStack() as stack:
+        server = stack.enter_context(Server(secure=True))
+        # The certificate is our own.
+        page = ChromiumTab(browser, console(server), ignore_https_errors=True)
+        tab = stack.enter_context(closing(page))
+        assert tab.evaluate("location.protocol") == "https:"
+        assert tab.evaluate("performance.getEntries()[0].nextHopProtocol") == "http/1.1"
+        connect(tab)
+        say(tab, "grüße 🚀")
+        assert lines(tab, "received", 1) == ["grüße 🚀"]
+        tab.wait(textIs("dialect", tab.dialect))
+        tab.click("clear")
+        tab.click("toggle")
+        tab.wait(textIs("state", "Disconnected"))
+        connect(tab, 1)
+        oldest = stack.enter_context(closing(Hixie75(server.port, "/broadcast")))
+        names = [joined(line) for line in lines(tab, "received", 2)]
+        say(tab, "by TLS")
+        oldest.waitFor(2)
+        oldest.send("without")
+        seen = lines(tab, "received", 4)
+        assert seen[2:] == [f"{names[0]}: by TLS", f"{names[1]}: without"]
+        assert oldest.waitFor(3) == seen[1:]
+        tab.wait(textIs("total", "2"))
+        assertGood(tab)
+
+
 def test_refused(browser: Browser) -> None:
     """
     A connection that never was is not tried again; one that cannot be is told as well.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any
-from urllib.request import ProxyHandler, build_opener
 
 from ..support import frame
 from .chromium import ChromiumTab, chromium
@@ -140,10 +138,8 @@ def connections(server: Server) -> dict[str, int]:
     """
     How many connections of each dialect the server counts.
     """
-    url = server.url("/console/statistics", "http")
-    with build_opener(ProxyHandler({})).open(url, timeout=10) as response:
-        counted: dict[str, int] = json.load(response)["connections"]
-        return counted
+    counted: dict[str, int] = server.statistics()["connections"]
+    return counted
 
 
 def test_everybody() -> None:
