@@ -460,7 +460,7 @@ class TogetherTests(TimeCase):
                         self.serve(**settings)
                         producer = Producer()
                         wire = self.open(dialect)
-                        wire.webSocket.attachProducer(producer)  # type: ignore[arg-type]
+                        wire.webSocket.attachProducer(producer)
                         self.pass_(delay)
                         way(wire)
                         self.pass_(150)

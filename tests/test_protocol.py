@@ -1200,7 +1200,7 @@ class BackpressureTests(LoopbackCase):
     def attach(self, wire: Wire) -> Producer:
         """@return: a producer, attached by the application."""
         producer = Producer()
-        wire.webSocket.attachProducer(producer)  # type: ignore[arg-type]
+        wire.webSocket.attachProducer(producer)
         return producer
 
     def test_pause(self) -> None:

@@ -18,6 +18,27 @@ if TYPE_CHECKING:
     from txhixie.dialects.connection import State
 
 
+class PushProducer(Protocol):
+    """
+    Twisted's C{IPushProducer}, for the type checker.
+    """
+
+    def pauseProducing(self) -> None:
+        """
+        Produce nothing for a while.
+        """
+
+    def resumeProducing(self) -> None:
+        """
+        Go on producing.
+        """
+
+    def stopProducing(self) -> None:
+        """
+        Produce no more.
+        """
+
+
 class WebSocketTransport(Protocol):
     """
     One open WebSocket, as its application sees it: Twisted's C{WebSocketTransport}, and more.
@@ -81,11 +102,11 @@ class WebSocketTransport(Protocol):
         @raise UnicodeEncodeError: as L{sendTextMessage}; some of the messages may be sent then.
         """
 
-    def sendBytesMessage(self, data: bytes) -> None:
+    def sendBytesMessage(self, data: bytes | bytearray | memoryview) -> None:
         """
         Send a bytes message, like L{sendTextMessage}.
 
-        @param data: bytes or any other object with a buffer; it is copied.
+        @param data: bytes or any other object with a buffer, such as an array. It is copied.
         @raise TypeError: if C{data} has no buffer.
         @raise txhixie.UnsupportedMessage: in dialects without bytes messages (Hixie-75, Hixie-76).
         """
@@ -112,7 +133,7 @@ class WebSocketTransport(Protocol):
         End the connection now: nothing more is sent, and no message is delivered.
         """
 
-    def attachProducer(self, producer: IPushProducer) -> None:
+    def attachProducer(self, producer: IPushProducer | PushProducer) -> None:
         """
         Pause C{producer} while the peer does not read what it is sent, and until the opening
         handshake is complete. It is stopped when the connection is lost.

@@ -7,7 +7,7 @@ declarations.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -67,9 +67,7 @@ def _flag(value: Any) -> bool:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError("not several texts")
-    texts = tuple(value)
+    texts = tuple(_typed(value, tuple, list))
     for text in texts:
         if not _typed(text, str):
             raise ValueError("an empty one matches nothing")

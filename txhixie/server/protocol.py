@@ -381,7 +381,10 @@ class HixieProtocol(LineReceiver):
             self.refuse(cast(HandshakeError, failure.value))
             return
         self.factory.shared.log.failure(
-            "asking the application about {peer}", failure, peer=self.peerName()
+            "asking the application about {peer}: {error}",
+            failure,
+            peer=self.peerName(),
+            error=printable(failure.getErrorMessage()),
         )
         self.refuse(HandshakeError(500))
 

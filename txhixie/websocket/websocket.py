@@ -4,6 +4,7 @@ One open WebSocket: to its application the transport, to TCP the protocol.
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txhixie.application import WebSocketProtocol
+from txhixie.application import PushProducer, WebSocketProtocol
 from txhixie.dialects.connection import Connection, State
 from txhixie.dialects.events import (
     CloseCode,
@@ -168,7 +169,7 @@ class WebSocket:
         # What a callback of the application returned, until it is done.
         self._running: Deferred[Any] | None = None
         self._slowness: Slowness | None = None
-        self._producer: IPushProducer | None = None
+        self._producer: IPushProducer | PushProducer | None = None
         self._hangup: Hangup | None = None
         # How the connection ends: what the peer said, or what is wrong.
         self._farewell: Closed | Failed | None = None
@@ -271,7 +272,7 @@ class WebSocket:
         Send a text message.
         """
         outgoing = self._outgoing
-        if outgoing.backlog > self._sendLimit and not self._admits(text):
+        if outgoing.backlog > self._sendLimit and not self._admits(text, str):
             return
         size = self._connection.sendText(text)
         if size:
@@ -300,14 +301,14 @@ class WebSocket:
             outgoing.backlog += size
             outgoing.flushSoon()
 
-    def sendBytesMessage(self, data: bytes) -> None:
+    def sendBytesMessage(self, data: bytes | bytearray | memoryview) -> None:
         """
         Send a bytes message.
         """
         if type(data) is not bytes:
             data = memoryview(data).tobytes()
         outgoing = self._outgoing
-        if outgoing.backlog > self._sendLimit and not self._admits(data):
+        if outgoing.backlog > self._sendLimit and not self._admits(data, bytes):
             return
         size = self._connection.sendBytes(data)
         if size:
@@ -330,15 +331,19 @@ class WebSocket:
 
     # A peer that does not read
 
-    def _admits(self, message: str | bytes) -> bool:
+    def _admits(self, message: str | bytes, kind: type) -> bool:
         """
         Return whether a message is sent although the backlog is over the limit.
+
+        @param kind: its type.
         """
         if self._stage not in _BEFORE_CLOSING:
             return True
         if self._slowness is None:
             self._slowness = Slowness(self._shared, self._outgoing, self)
         if self._slowness.isSlow:
+            if not isinstance(message, kind):
+                raise TypeError(f"{message!r} is not of type {kind.__name__}")
             self._connection.checkMessage(message)
         return self._slowness.admits(message)
 
@@ -376,7 +381,7 @@ class WebSocket:
 
     # Producers
 
-    def attachProducer(self, producer: IPushProducer) -> None:
+    def attachProducer(self, producer: IPushProducer | PushProducer) -> None:
         """
         Pause C{producer} while the peer does not read.
         """
@@ -590,24 +595,28 @@ class WebSocket:
         if running is None:
             return
         self._running = running
-        running.addErrback(self._protocolFailed)
+        running.addErrback(self._callbackFailed, running)
         running.addCallback(self._callbackDone, running)
         if self._running is running:
             self._pause(Pause.CALLBACK)
 
+    def _callbackFailed(self, failure: Failure, running: Deferred[Any]) -> None:
+        # If nobody waits for it any longer, we cancelled it ourselves.
+        if self._running is running or not failure.check(CancelledError, asyncio.CancelledError):
+            self._protocolFailed(failure)
+
     def _callbackDone(self, _: object, running: Deferred[Any]) -> None:
-        # One that did not end when it was cancelled is waited for no longer.
         if self._running is running:
             self._running = None
-            if self._stage is not Stage.LOST:
-                self._resume(Pause.CALLBACK)
-            elif not self._isTelling:
-                self._gone()
+            self._afterCallback()
+
+    def _afterCallback(self) -> None:
+        if self._stage is not Stage.LOST:
+            self._resume(Pause.CALLBACK)
+        elif not self._isTelling:
+            self._gone()
 
     def _protocolFailed(self, failure: Failure) -> None:
-        if self._lostBy is not None and failure.check(CancelledError):
-            # We cancelled it ourselves.
-            return
         self._shared.count("application errors")
         self._shared.log.failure("in the application of {id}", failure, id=self.id)
         self.loseConnection(CloseCode.INTERNAL_ERROR)
@@ -664,12 +673,14 @@ class WebSocket:
         self.hangUp(now=isBlocked or self._shared.isDraining)
 
     def _cancelCallback(self) -> None:
-        running = self._running
+        """
+        Wait no longer for a callback.
+        """
+        running, self._running = self._running, None
         if running is not None:
-            self._held = None
-            self._reading.parked = b""
+            self._dropReceived()
             running.cancel()
-            self._callbackDone(None, running)
+            self._afterCallback()
 
     def shutDown(self) -> None:
         """
@@ -746,15 +757,21 @@ class WebSocket:
         producer, self._producer = self._producer, None
         if producer is not None:
             self._callProducer(producer.stopProducing)
-        if self._reading.has(Pause.APPLICATION):
-            # It may never be resumed.
-            self._held = None
-            self._reading.parked = b""
-            self._reading.resume(Pause.APPLICATION)
+        if self._reading.has(Pause.APPLICATION) or not reason.check(ConnectionDone):
+            # What waits is still told after an orderly end, unless nobody resumes it.
+            self._dropReceived()
+        self._reading.resume(Pause.APPLICATION)
         self._reading.resume(Pause.PEER)
         if self._running is not None:
             self._shared.closing.start(self)
         self._goOn()
+
+    def _dropReceived(self) -> None:
+        """
+        Drop what was received and not told.
+        """
+        self._held = None
+        self._reading.parked = b""
 
     def _howItEnded(self, reason: Failure) -> WebSocketDone | WebSocketLost:
         farewell, connection = self._farewell, self._connection
