@@ -694,13 +694,14 @@ class WebSocket:
         """
         End TCP: the closing handshake is over.
         """
-        self.hangUp()
+        self.hangUp(waits=self._connection.peerEndsTCP)
 
-    def hangUp(self, now: bool = False) -> None:
+    def hangUp(self, now: bool = False, waits: bool = False) -> None:
         """
         End TCP in good order.
 
         @param now: do not wait for the peer to end its direction.
+        @param waits: let the peer begin.
         """
         if self._stop():
             outgoing = self._outgoing
@@ -711,7 +712,10 @@ class WebSocket:
                 self._opener.peerName,
                 isHopeless=outgoing.isBlocked and isinstance(self._farewell, Failed),
             )
-            self._hangup.start()
+            if waits:
+                self._hangup.wait()
+            else:
+                self._hangup.start()
         if now and self._hangup is not None:
             self._hangup.letGo()
 
