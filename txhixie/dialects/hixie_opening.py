@@ -16,7 +16,14 @@ from txhixie.dialects.connection import Connection
 from txhixie.dialects.errors import NotWebSocket, WrongAnswer, WrongChallenge, quoted
 from txhixie.dialects.head import HandshakeError, RequestHead, ResponseHead
 from txhixie.dialects.hixie import Hixie75, Hixie76
-from txhixie.dialects.opening import ClientOpening, Fields, ServerOpening, Wish, checkOrigin
+from txhixie.dialects.opening import (
+    RANDOM,
+    ClientOpening,
+    Fields,
+    ServerOpening,
+    Wish,
+    checkOrigin,
+)
 from txhixie.settings import Settings
 
 _NOT_DIGITS = bytes(byte for byte in range(256) if byte not in b"0123456789")
@@ -259,7 +266,7 @@ class _HixieClientOpening(ClientOpening):
     takesInterim = False
     fieldPrefix: ClassVar[bytes]
 
-    def __init__(self, wish: Wish, settings: Settings, random: Random) -> None:
+    def __init__(self, wish: Wish, settings: Settings, random: Random = RANDOM) -> None:
         super().__init__(wish, settings, random)
         names = wish.subprotocols
         if len(names) > 1 or not all(map(_SUBPROTOCOL.fullmatch, names)):
@@ -325,7 +332,7 @@ class ClientOpening76(_HixieClientOpening):
     tailSize = 16
     fieldPrefix = Opening76.fieldPrefix
 
-    def __init__(self, wish: Wish, settings: Settings, random: Random) -> None:
+    def __init__(self, wish: Wish, settings: Settings, random: Random = RANDOM) -> None:
         super().__init__(wish, settings, random)
         key1, part1 = makeKey(random)
         key2, part2 = makeKey(random)

@@ -154,7 +154,8 @@ class Wish:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-_random = SystemRandom()
+# Makes keys that nobody can guess.
+RANDOM = SystemRandom()
 # What an Origin consists of.
 _ORIGIN = re.compile("[!-~]+")
 # Fields that only the opening handshake itself may have, and how the names of others begin.
@@ -180,7 +181,7 @@ class ClientOpening(ABC):
     tailSize: ClassVar[int] = 0
     takesInterim: ClassVar[bool] = True
 
-    def __init__(self, wish: Wish, settings: Settings, random: Random = _random) -> None:
+    def __init__(self, wish: Wish, settings: Settings, random: Random = RANDOM) -> None:
         """
         @param settings: limits and policies.
         @param random: makes keys.

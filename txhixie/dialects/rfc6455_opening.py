@@ -17,6 +17,7 @@ from txhixie.dialects.errors import NotWebSocket, WrongAnswer, WrongChallenge
 from txhixie.dialects.framing import DEFLATE_OFFER, Deflate, acceptDeflate, agreeOnDeflate
 from txhixie.dialects.head import HandshakeError, RequestHead, ResponseHead
 from txhixie.dialects.opening import (
+    RANDOM,
     ClientOpening,
     Fields,
     ServerOpening,
@@ -191,7 +192,7 @@ class ClientOpening13(ClientOpening):
     version: ClassVar[bytes] = Opening13.version
     originField: ClassVar[bytes] = b"Origin"
 
-    def __init__(self, wish: Wish, settings: Settings, random: Random) -> None:
+    def __init__(self, wish: Wish, settings: Settings, random: Random = RANDOM) -> None:
         super().__init__(wish, settings, random)
         names = wish.subprotocols
         if not all(map(_SUBPROTOCOL.fullmatch, names)) or len({*names}) < len(names):
