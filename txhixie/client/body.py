@@ -24,7 +24,7 @@ class Body:
         (length, *others) = head.fields.get(b"content-length", [b""])
         # Without a length it ends with the connection.
         self._size = int(length) if length.isdigit() and len(length) < 20 and not others else _MOST
-        if head.status in _WITHOUT_BODY:
+        if head.status < 200 or head.status in _WITHOUT_BODY:
             self._size = 0
         self._received = b""
         self.value = b""
