@@ -22,7 +22,7 @@ AGENT = "txhixie"
 
 class Echoing:
     """
-    Sends back what it is sent.
+    Sends back what it is sent, unless it only listens.
 
     @ivar first: the first text received.
     @ivar lost: fires when the connection is gone.
@@ -30,7 +30,8 @@ class Echoing:
 
     first = ""
 
-    def __init__(self) -> None:
+    def __init__(self, isQuiet: bool) -> None:
+        self._isQuiet = isQuiet
         self.lost: Deferred[None] = Deferred()
 
     def negotiationStarted(self, transport: Any) -> None:
@@ -41,7 +42,8 @@ class Echoing:
 
     def textMessageReceived(self, message: str) -> None:
         self.first = self.first or message
-        self._transport.sendTextMessage(message)
+        if not self._isQuiet:
+            self._transport.sendTextMessage(message)
 
     def bytesMessageReceived(self, data: bytes) -> None:
         self._transport.sendBytesMessage(data)
@@ -57,14 +59,13 @@ async def main(reactor: Any, url: str, settings: Settings) -> None:
     """Run all cases."""
 
     async def visit(path: str) -> str:
-        echoing = Echoing()
+        echoing = Echoing(isQuiet="case=" not in path)
         await connect(url + path, echoing, settings=settings, reactor=reactor)
         await echoing.lost
         return echoing.first
 
     for case in range(1, int(await visit("/getCaseCount")) + 1):
         await visit(f"/runCase?case={case}&agent={AGENT}")
-        print(f"case {case}", flush=True)
     await visit(f"/updateReports?agent={AGENT}")
 
 
