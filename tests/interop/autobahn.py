@@ -140,8 +140,8 @@ class Fuzzer(Child):
         self._done = 0
         others = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         super().__init__(
-            # A server also serves its reports, on a port of its own.
-            [str(WSTEST), "-m", mode, "-s", str(specification), "-w", "0"],
+            # As a server it would also serve its reports.
+            [str(WSTEST), "-m", mode, "-s", str(specification), "-u", "0"],
             cwd=str(specification.parent),
             env={**others, "PYTHONUNBUFFERED": "1"},
         )
