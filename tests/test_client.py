@@ -6,14 +6,13 @@ import sys
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionLost
-from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from tests.clients import URL, Attempt, Memory, Pair
 from tests.loopback import (
     FINISHED,
     LOST,
@@ -21,7 +20,6 @@ from tests.loopback import (
     Recorder,
     Recording,
     TCPWire,
-    echo,
     ownLines,
 )
 from txhixie import (
@@ -38,117 +36,12 @@ from txhixie import (
     WebSocketLost,
     WrongAnswer,
     WrongChallenge,
-    connect,
 )
 from txhixie.client.connect import Client
 from txhixie.settings import DIALECT_NAMES
 
-DEFAULT = Settings()
-URL = "ws://example.com/demo?x=1"
 HYBI = ("hybi-07", "hybi-08", "rfc6455")
 dialects = pytest.mark.parametrize("dialect", DIALECT_NAMES)
-
-
-@implementer(IStreamClientEndpoint)
-class Memory:
-    """An endpoint without a network: the test is the server."""
-
-    wire: TCPWire
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
-        protocol: Any = factory.buildProtocol(None)  # type: ignore[arg-type]
-        self.wire = TCPWire(protocol, self._clock)
-        return succeed(protocol)
-
-
-class Attempt:
-    """
-    A client that tries to connect.
-
-    @ivar outcome: the open WebSocket, or the error; C{None} as long as there is neither.
-    @ivar recording: the client's application.
-    """
-
-    outcome: Any = None
-
-    def __init__(
-        self,
-        dialect: str = "rfc6455",
-        url: str = URL,
-        endpoint: Any = None,
-        hooks: Any = None,
-        settings: Settings = DEFAULT,
-        **wish: Any,
-    ) -> None:
-        self.clock = Clock()
-        self.memory = Memory(self.clock)
-        self.recording = Recording(None, hooks or {})  # type: ignore[arg-type]
-        self.deferred = connect(
-            url,
-            self.recording,
-            dialect=dialect,
-            endpoint=endpoint or self.memory,
-            settings=settings,
-            reactor=self.clock,
-            **wish,
-        )
-        self.deferred.addBoth(self._fired)
-
-    def _fired(self, outcome: Any) -> None:
-        assert self.outcome is None
-        self.outcome = outcome.value if isinstance(outcome, Failure) else outcome
-        self.recording.calls.append("fired")
-
-    @property
-    def wire(self) -> TCPWire:
-        """The client's end of TCP."""
-        return self.memory.wire
-
-    def assertOver(self, error: type[Exception]) -> None:
-        """The attempt failed, TCP is gone, and nobody waits for anything."""
-        assert type(self.outcome) is error
-        self.clock.advance(0)
-        assert self.wire.lost
-        assert self.recording.calls == ["fired"]
-        assert self.clock.getDelayedCalls() == []
-
-
-class Pair(Attempt):
-    """A client and our server, which echoes."""
-
-    def __init__(self, dialect: str, serving: Settings = DEFAULT, **options: Any) -> None:
-        super().__init__(dialect, **options)
-        self.server = Recorder(textMessageReceived=echo)
-        factory = HixieFactory(self.server, settings=serving, reactor=self.clock)
-        protocol: Any = factory.buildProtocol(None)
-        self.serving = TCPWire(protocol, self.clock)
-        self.exchange()
-
-    def exchange(self) -> None:
-        """Let both sides read until nothing more comes."""
-        sides = ((self.wire, self.serving), (self.serving, self.wire))
-        while True:
-            moved = [self._carry(source, target) for source, target in sides]
-            self.clock.advance(0)
-            if not any(moved):
-                return
-
-    def _carry(self, source: TCPWire, target: TCPWire) -> bool:
-        data = source.take()
-        if data and not target.lost:
-            target.send(data)
-        if source.ended and not target.lost:
-            target.lose()
-            return True
-        return bool(data)
-
-    @property
-    def served(self) -> Recording:
-        """The server's side of the connection."""
-        return self.server.made[0]
 
 
 # With our own server

@@ -18,6 +18,8 @@ from txhixie.command.screen import Screen
 
 # Seconds between pings.
 _INTERVAL = 1.0
+# What Twisted says of the end of TCP says nothing to those who use the command.
+_CLEANLY = ": 1006 Connection was closed cleanly"
 
 
 @implementer(IPushProducer)
@@ -138,7 +140,7 @@ class Conversation:
         if self._isDone and self._left == 0:
             pass
         elif not isinstance(ending, WebSocketDone):
-            self._fail(f"the connection is lost: {text}")
+            self._fail(f"the connection is lost: {text}".removesuffix(_CLEANLY))
         elif isMissing:
             self._fail(f"the server closed too early: {text}")
         elif not self._isDone:
