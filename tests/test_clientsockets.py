@@ -152,6 +152,7 @@ async def test_reconnecting(
         return 0.001
 
     server = Recorder(negotiationFinished=lambda it: it.transport.sendTextMessage("news"))
+    timers = set(clock.getDelayedCalls())
     async with serving(server) as running:
         port = running.port
         staying = Deferred.fromCoroutine(
@@ -171,3 +172,21 @@ async def test_reconnecting(
         staying.cancel()
         with pytest.raises(CancelledError):
             await staying
+        await running.end()
+        await reach(lambda: set(clock.getDelayedCalls()) <= timers)
+
+
+@inReactor
+async def test_howTo(capsys: pytest.CaptureFixture[str]) -> None:
+    """The client of the how-to runs as it is printed."""
+    text = (EXAMPLES.parent / "docs" / "howto.md").read_text(encoding="utf-8")
+    section = text.partition("## Be a client")[2].partition("\n## ")[0]
+    names: dict[str, Any] = {"__name__": "howto"}
+    exec(section.partition("```python\n")[2].partition("```")[0], names)
+    server = Recorder(lambda made: made if made.request.uri == b"/echo" else None)
+    async with serving(server) as running:
+        url = f"ws://127.0.0.1:{running.port}"
+        await names["main"](clock, f"{url}/echo")
+        await reach(lambda: server.made[0].calls[1:] == [FINISHED, "text: hello", LOST])
+        await names["main"](clock, f"{url}/other")
+    assert capsys.readouterr().out.startswith("404 {")
