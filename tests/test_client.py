@@ -458,7 +458,7 @@ def test_connectTimesOut() -> None:
 
 
 @dialects
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 X\r\n", b"HTTP/1.1 404 X\r\n\r\nx"])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 X\r\n"])
 def test_answerTimesOut(dialect: str, answer: bytes) -> None:
     """A server that does not complete its answer is given up."""
     attempt = Attempt(dialect)
@@ -466,6 +466,15 @@ def test_answerTimesOut(dialect: str, answer: bytes) -> None:
         attempt.wire.send(answer)
     attempt.clock.advance(10)
     attempt.assertOver(OpeningTimedOut)
+
+
+def test_bodyTimesOut() -> None:
+    """A refusal whose body does not end is still a refusal."""
+    attempt = Attempt()
+    attempt.wire.send(b"HTTP/1.1 404 X\r\n\r\nhel")
+    attempt.clock.advance(10)
+    attempt.assertOver(HandshakeRefused)
+    assert attempt.outcome.body == b"hel"
 
 
 @dialects

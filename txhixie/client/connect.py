@@ -171,10 +171,7 @@ class _Attempt(Factory):
         self.result: Deferred[WebSocketTransport] = Deferred(self._cancelled)
         self._protocol = HixieClientProtocol(client, opening, protocol, self._decided)
         self._connecting: Deferred[Any] | None = None
-        self._isDecided = False
-        self._timer = client.shared.clock.callLater(
-            seconds, self.end, OpeningTimedOut(f"the WebSocket was not open within {seconds:g} s")
-        )
+        self._timer = client.shared.clock.callLater(seconds, self._timedOut, seconds)
 
     def start(self, endpoint: IStreamClientEndpoint) -> None:
         """
@@ -197,6 +194,11 @@ class _Attempt(Factory):
         self._protocol.giveUp(error)
         if self._connecting is not None:
             self._connecting.cancel()
+
+    def _timedOut(self, seconds: float) -> None:
+        error = OpeningTimedOut(f"the WebSocket was not open within {seconds:g} s")
+        self._protocol.timedOut(error)
+        self.end(error)
 
     def _decided(self, outcome: WebSocket | Failure) -> None:
         if self._timer.active():

@@ -229,6 +229,15 @@ class HixieClientProtocol(LineReceiver):
 
     # The end
 
+    def timedOut(self, error: OpeningError) -> None:
+        """
+        Give up, as the time is over. A refusal is one also if its body does not end.
+        """
+        if self._body is not None and self._failure is None:
+            self._refused(self._body)
+        else:
+            self.giveUp(error)
+
     def giveUp(self, error: Exception | Failure) -> None:
         """
         End the connection, unless it is open: there will be no WebSocket.
