@@ -34,6 +34,26 @@ class Memory:
         return succeed(protocol)
 
 
+def exchange(*wires: TCPWire) -> None:
+    """Let both sides of a connection read until nothing more comes."""
+    first, second = wires
+    while True:
+        moved = [_carry(first, second), _carry(second, first)]
+        first.clock.advance(0)
+        if not any(moved):
+            return
+
+
+def _carry(source: TCPWire, target: TCPWire) -> bool:
+    data = source.take()
+    if data and not target.lost:
+        target.send(data)
+    if source.ended and not target.lost:
+        target.lose()
+        return True
+    return bool(data)
+
+
 class Attempt:
     """
     A client that tries to connect.
@@ -105,21 +125,7 @@ class Pair(Attempt):
 
     def exchange(self) -> None:
         """Let both sides read until nothing more comes."""
-        sides = ((self.wire, self.serving), (self.serving, self.wire))
-        while True:
-            moved = [self._carry(source, target) for source, target in sides]
-            self.clock.advance(0)
-            if not any(moved):
-                return
-
-    def _carry(self, source: TCPWire, target: TCPWire) -> bool:
-        data = source.take()
-        if data and not target.lost:
-            target.send(data)
-        if source.ended and not target.lost:
-            target.lose()
-            return True
-        return bool(data)
+        exchange(self.wire, self.serving)
 
     @property
     def served(self) -> Recording:

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.task import Clock
@@ -23,11 +24,13 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 import txhixie
-from tests.clients import Pair
+from tests.clients import Pair, exchange
 from tests.interop.server import PROJECT, Server
-from txhixie import HandshakeRefused
+from tests.loopback import Recorder, TCPWire, echo
+from txhixie import HandshakeRefused, HixieFactory
 from txhixie.command import screen as screenModule
 from txhixie.command.conversation import Conversation
+from txhixie.command.entering import Entering
 from txhixie.command.main import Command, main, reasonOf
 from txhixie.command.options import parse
 from txhixie.command.screen import Screen
@@ -451,12 +454,37 @@ def test_headers() -> None:
 
 
 class Reactor(MemoryReactorClock):
-    """A reactor that only starts."""
+    """A reactor that runs as long as a scenario takes."""
+
+    def __init__(self, scenario: Callable[[Any], object] = lambda reactor: None) -> None:
+        super().__init__()
+        self._scenario = scenario
 
     def run(self) -> None:
         for call, args, kwargs in self.whenRunningHooks:
             call(*args, **kwargs)
+        self._scenario(self)
         self.advance(0)
+
+    def interrupt(self) -> Deferred[None] | None:
+        """Press Ctrl-C."""
+        ((call, _args, _kwargs),) = self.triggers["before"]["shutdown"]
+        result: Deferred[None] | None = call()
+        return result
+
+    def serve(self) -> tuple[TCPWire, TCPWire]:
+        """Connect the client to our server."""
+        server = HixieFactory(Recorder(textMessageReceived=echo), reactor=self)
+        wires = []
+        for factory in (self.tcpClients[0][2], server):
+            protocol: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 80))
+            wires.append(TCPWire(protocol, self))
+        first, second = wires
+        exchange(first, second)
+        return first, second
+
+
+LOCAL = "ws://127.0.0.1/"
 
 
 def test_badURL(capsys: pytest.CaptureFixture[str]) -> None:
@@ -465,13 +493,108 @@ def test_badURL(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("txhixie: 'http://h/' is not like ws://host:port")
 
 
-def test_insecureURL() -> None:
-    """Without an answer the reactor goes on, until Ctrl-C stops it."""
-    reactor = Reactor()
-    command = Command(parse(["-k", "wss://127.0.0.1/"]), reactor)
-    assert command.run() == 130
+def test_run(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A message goes and comes, and the reactor stops."""
+    reactor = Reactor(lambda reactor: reactor.serve())
+    assert Command(parse(["-c", "hi", LOCAL]), reactor).run() == 0
+    assert capsysbinary.readouterr() == (b"hi\n", b"")
+    assert reactor.hasStopped
+    assert reactor.interrupt() is None
+
+
+def test_runRefused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that cannot be connected is an error in one line."""
+
+    def refuse(reactor: Any) -> None:
+        reactor.tcpClients[0][2].clientConnectionFailed(None, Failure(ConnectError()))
+        # Another address might be tried.
+        reactor.advance(1)
+
+    assert Command(parse(["-c", "x", LOCAL]), Reactor(refuse)).run() == 1
+    assert capsys.readouterr().err == f"txhixie: {LOCAL}: An error occurred while connecting\n"
+
+
+def test_interruptConnecting(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends the attempt to connect."""
+    stopping: list[object] = []
+    reactor = Reactor(lambda reactor: stopping.append(reactor.interrupt()))
+    assert Command(parse(["-k", "wss://127.0.0.1/"]), reactor).run() == 130
     assert [client[:2] for client in reactor.tcpClients] == [("127.0.0.1", 443)]
-    assert command._interrupted() is None
+    assert stopping == [None]
+    assert not reactor.hasStopped
+    assert capsys.readouterr() == ("", "")
+
+
+def test_interruptOpen() -> None:
+    """Ctrl-C closes an open connection before the reactor stops."""
+    stopping: list[Any] = []
+
+    def scenario(reactor: Reactor) -> None:
+        wires = reactor.serve()
+        stopping.append(reactor.interrupt())
+        assert not stopping[0].called
+        exchange(*wires)
+        assert stopping[0].called
+
+    assert Command(parse(["--count", "2", "-c", "x", LOCAL]), Reactor(scenario)).run() == 130
+
+
+class Threads:
+    """A reactor whose thread is the only one."""
+
+    def callFromThread(self, call: Any, *args: Any, **kwargs: Any) -> None:
+        call(*args, **kwargs)
+
+
+def entering(isTerminal: bool) -> tuple[Entering, list[bytes]]:
+    """@return: what hands lines over, and where to."""
+    lines: list[bytes] = []
+    made = Entering(Threads(), Screen(isTerminal), lines.append, lambda: lines.append(b"the end"))
+    return made, lines
+
+
+def test_enteringFromPipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines end with LF or CR LF, the last one with the input."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        os.write(writing, b"a\r\n\nb\xff\nc")
+        os.close(writing)
+        made, lines = entering(isTerminal=False)
+        made._run()
+        made.restore()
+    assert lines == [b"a", b"", b"b\xff", b"c", b"the end"]
+
+
+def test_enteringAtTerminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each line is asked for with a prompt, until the end of the input."""
+    ours, theirs = pty.openpty()
+    entered = iter(["a", "\udcff"])
+
+    def ask(prompt: str) -> str:
+        assert prompt == "> "
+        for line in entered:
+            return line
+        raise EOFError
+
+    with os.fdopen(theirs) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr("builtins.input", ask)
+        made, lines = entering(isTerminal=True)
+        made._run()
+        made.restore()
+    os.close(ours)
+    assert lines == [b"a", b"\xff", b"the end"]
+
+
+def test_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit status is the run's."""
+    monkeypatch.setattr(Command, "run", lambda self: 3)
+    with pytest.raises(SystemExit) as raised:
+        main([URL])
+    assert raised.value.code == 3
 
 
 @pytest.mark.parametrize(

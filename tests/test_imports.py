@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "web": {"addresses", "application", "dialects", "settings"},
     "applications": {"application"},
     "client": {"application", "dialects", "settings", "websocket"},
-    "command": {"__init__", "client", "settings", "websocket"},
+    "command": {"__init__", "client", "dialects", "settings", "websocket"},
     "__main__": {"command"},
     "server": {"application", "dialects", "settings", "web", "websocket"},
     "console": {"dialects", "server", "web", "websocket"},
