@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -265,9 +266,18 @@ class Terminal:
             self.shown += os.read(self._ours, 4096).decode("utf-8", "replace")
         self.shown = self.shown.partition(text)[2]
 
-    def end(self) -> int:
-        """@return: the exit status. The terminal is as it was."""
-        status = self.process.wait(LONG)
+    def end(self, key: str = "") -> int:
+        """
+        Press a key until it ends; between two prompts it may have no effect.
+
+        @return: the exit status. The terminal is as it was.
+        """
+        deadline = monotonic() + LONG
+        while self.process.poll() is None and monotonic() < deadline:
+            self.enter(key)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.3)
+        status = self.process.wait(0)
         assert termios.tcgetattr(self._ours) == self.before
         return status
 
@@ -282,8 +292,7 @@ def test_terminal(server: Server) -> None:
         # The history has it.
         terminal.enter("\x1b[A again\r")
         terminal.expect("\x1b[32m< \x1b[0mhello again")
-        terminal.enter("\x04")
-        assert terminal.end() == 0
+        assert terminal.end("\x04") == 0
 
 
 def test_terminalLost() -> None:
