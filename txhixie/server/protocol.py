@@ -347,7 +347,6 @@ class HixieProtocol(LineReceiver):
         assert webSocket is not None
         missing = opening.tailSize - len(self._tail)
         self._tail += data[:missing]
-        webSocket.bytesReceived += len(data[:missing])
         if len(self._tail) < opening.tailSize or webSocket.isEnding:
             return
         answer = opening.complete(self._tail)
@@ -357,7 +356,7 @@ class HixieProtocol(LineReceiver):
         self.factory.opened(self, webSocket)
         if self.factory.shared.settings.logConnections:
             self._logOpened(webSocket)
-        webSocket.opened(answer)
+        webSocket.opened(answer, opening.tailSize)
         self._request = None
         if data[missing:]:
             webSocket.dataReceived(data[missing:])
@@ -423,6 +422,8 @@ class HixieProtocol(LineReceiver):
         """
         Give up on a client that does not complete its handshake.
         """
+        if self.webSocket is not None and self.webSocket.isEnding:
+            return
         self.factory.shared.count("handshakes timed out")
         self._giveUp()
 
