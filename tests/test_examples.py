@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,6 @@ EXAMPLES = PROJECT / "examples"
 class Example(Child):
     """
     An example as a child process, on a free port.
-
-    @ivar port: the port.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -33,8 +32,12 @@ class Example(Child):
         isTac = "application = Application(" in text
         start = (*TWISTD, "-noy", str(copy)) if isTac else (sys.executable, str(copy))
         super().__init__(start, cwd=str(folder), env=environment())
+
+    @cached_property
+    def port(self) -> int:
+        """The port."""
         started = re.compile(r"(?:Factory|Site)\S* starting on (\d+)")
-        self.port = int(self.wait(lambda: started.search("\n".join(self.lines)), "port", 20)[1])
+        return int(self.wait(lambda: started.search("\n".join(self.lines)), "port", 20)[1])
 
     @staticmethod
     def _onFreePort(match: re.Match[str]) -> str:
