@@ -116,6 +116,24 @@ class CountersTests(LoopbackCase):
                     self.assertRefused(wire, status)
                     self.flushLoggedErrors(ZeroDivisionError)
 
+    def test_refusedAndStays(self) -> None:
+        """A client that was refused, and stays, does not count as one whose time ran out."""
+
+        class Stuck(TCPWire):
+            stuck = True
+
+        def forbid(made: Recording) -> Any:
+            raise HandshakeError(403)
+
+        for dialect in self.dialects():
+            self.record(forbid)
+            wire = self.connect(buildHead(dialect), Stuck)
+            self.pass_(31.5)
+            self.assertCounted("refused", "refused 403")
+            self.pass_(100)
+            self.assertCounted("refused", "refused 403", "closing timed out")
+            assert wire.lost
+
     def test_refusedForRoom(self) -> None:
         """One client more than there may be, in all or of an address."""
         for limit in ("maxConnections", "maxPerAddress"):

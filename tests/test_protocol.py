@@ -788,9 +788,11 @@ class ClosingTests(LoopbackCase):
         """The application's reasons are Twisted's, with a code and a reason."""
         assert issubclass(WebSocketDone, ConnectionDone)
         assert issubclass(WebSocketLost, ConnectionLost)
-        error = WebSocketLost(CloseCode.TOO_BIG, "too big")
-        assert (error.code, error.reason) == (1009, "too big")
-        assert "1009 too big" in str(error)
+        for kind in (WebSocketDone, WebSocketLost):
+            error = kind(CloseCode.TOO_BIG, "too big")
+            assert (error.code, error.reason) == (1009, "too big")
+            assert "1009 too big" in str(error)
+            assert str(kind(1005)).endswith("1005.")
 
     @requirement("CL-02", "CL-03", "CL-08")
     def test_peerCloses(self) -> None:

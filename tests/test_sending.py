@@ -730,6 +730,20 @@ class AfterwardsTests(SlowCase):
             peer.read()
             assert peer.ended, self.case
 
+    def test_readWhileClosing(self) -> None:
+        """What a client says is read from our close on, although it does not read itself."""
+        for peer in self.peers():
+            filled = self.fill(peer)
+            assert not peer.isRead, self.case
+            self.transport.loseConnection()
+            assert peer.isRead, self.case
+            before = self.transport.bytesReceived
+            said = IDIOMS[peer.protocol.dialect].clientClose
+            peer.send(said or b"\0x\xff")
+            assert self.transport.bytesReceived > before, self.case
+            self.assertReads(peer, filled + IDIOMS[peer.protocol.dialect].serverClose)
+            assert peer.ended, self.case
+
 
 class DropTests(SlowCase):
     """The policy to drop."""
