@@ -738,10 +738,10 @@ class AfterwardsTests(SlowCase):
             self.transport.loseConnection()
             assert peer.isRead, self.case
             before = self.transport.bytesReceived
-            said = IDIOMS[peer.protocol.dialect].clientClose
+            said = IDIOMS[peer.webSocket.dialect].clientClose
             peer.send(said or b"\0x\xff")
             assert self.transport.bytesReceived > before, self.case
-            self.assertReads(peer, filled + IDIOMS[peer.protocol.dialect].serverClose)
+            self.assertReads(peer, filled + IDIOMS[peer.webSocket.dialect].serverClose)
             assert peer.ended, self.case
 
 
