@@ -41,6 +41,10 @@ LIMITS: list[tuple[str, str, str, str]] = [
 ]
 
 
+# The options that have a method: those that may be given several times.
+REPEATABLE = ("origin", "port", "route", "subprotocol", "trust_proxy")
+
+
 def optionsTable() -> str:
     """
     @return: all options of C{twistd hixie} as a Markdown table.
@@ -50,7 +54,7 @@ def optionsTable() -> str:
     for name, _short, default, text, *_ in options.optParameters:
         rows.append((name, f"{text} Default: {'none' if default is None else default}."))
     rows += [(str(name), text) for name, _short, text in options.optFlags]
-    for name in ("auth", "help_auth", "origin", "port", "subprotocol", "trust_proxy"):
+    for name in ("auth", "help_auth", *REPEATABLE, "service"):
         text = " ".join((getattr(options, f"opt_{name}").__doc__ or "").split())
         text = re.sub(r"\[default: (.*)\]", r"Default: \1.", text)
         rows.append((name.replace("_", "-"), text))

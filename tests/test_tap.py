@@ -27,7 +27,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
 from txhixie import Broadcast, Echo, Settings
 from txhixie.applications import SERVICES
-from txhixie.applications.routes import Routes
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES
 from txhixie.tap import Options, makeService
@@ -70,6 +69,14 @@ def parse(*arguments: str) -> Options:
     return options
 
 
+def answering(options: Options, path: bytes) -> type | None:
+    """@return: the kind of application that answers a path, of those that are known here."""
+    request: Any = SimpleNamespace(path=path)
+    made = options["application"].buildProtocol(request)
+    known = (kind for kind in (Echo, Broadcast) if type(kind().buildProtocol(request)) is type(made))
+    return next(known, None)
+
+
 class OptionsTests(SynchronousTestCase):
     """The command line."""
 
@@ -91,7 +98,7 @@ class OptionsTests(SynchronousTestCase):
         """Without options it is echo on port 3400, to everybody, in every dialect."""
         options = parse()
         assert options["ports"] == ["tcp:3400:backlog=1024"]
-        assert isinstance(options["application"], Echo)
+        assert answering(options, b"/any") is Echo
         assert options["settings"] == Settings(dialects=DIALECT_NAMES)
 
     def test_settings(self) -> None:
@@ -319,7 +326,8 @@ class WiringTests(LoopbackCase):
 
     def test_auth(self) -> None:
         """Every WebSocket and the console want a password, the other pages do not."""
-        self.make("--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars")
+        routes = ("--route", "/echo=echo", "--route", "/broadcast=broadcast")
+        self.make("--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars", *routes)
         right, wrong = (
             b"Authorization: Basic " + b64encode(b"alice:" + word) for word in (b"secret", b"x")
         )
@@ -459,14 +467,17 @@ class ServiceOptionTests(SynchronousTestCase):
 
     def test_builtIn(self) -> None:
         """The built-in services have names, and the option a short form."""
-        assert isinstance(self.application("echo"), Echo)
-        assert isinstance(self.application("broadcast"), Broadcast)
-        assert isinstance(parse("-s", "broadcast")["application"], Broadcast)
+        for option, name, kind in (("--service", "echo", Echo), ("-s", "broadcast", Broadcast)):
+            options = parse(option, name)
+            found = [answering(options, path) for path in (b"/any", b"/echo", b"/broadcast/x")]
+            assert found == [kind, Echo, Broadcast]
 
     def test_sameAsItsPath(self) -> None:
         """A built-in service is the same on its path and everywhere else."""
-        options = parse("--service", "broadcast")
-        assert options["application"] is options["applications"]["broadcast"]
+        application = parse("--service", "broadcast")["application"]
+        requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/broadcast", b"/any")]
+        one, other = (application.buildProtocol(request) for request in requests)
+        assert one._broadcast is other._broadcast
 
     def test_dotted(self) -> None:
         """A dotted name is that of a class, of an instance, or of a function that makes one."""
@@ -474,6 +485,48 @@ class ServiceOptionTests(SynchronousTestCase):
         assert type(self.application(f"{__name__}.Application")) is Application
         assert self.application(f"{__name__}.APPLICATION") is APPLICATION
         assert type(self.application(f"{__name__}.makeApplication")) is Application
+
+    def test_nothingElse(self) -> None:
+        """With a service of one's own nothing answers that was not asked for."""
+        own = ("--service", f"{__name__}.APPLICATION")
+        options = parse(*own)
+        for path in (b"/", b"/echo", b"/broadcast"):
+            assert answering(options, path) is None
+        options = parse(*own, "--route", "/echo=echo", "--route", "/a=b/c=broadcast")
+        assert answering(options, b"/echo/x") is Echo
+        assert answering(options, b"/a=b/c") is Broadcast
+        for path in (b"/", b"/broadcast", b"/a=b"):
+            assert answering(options, path) is None
+
+    def test_routesOnly(self) -> None:
+        """With routes and no service nothing answers where no route leads."""
+        options = parse("--route", "/chat=txhixie.Broadcast")
+        assert answering(options, b"/chat") is Broadcast
+        for path in (b"/", b"/echo", b"/broadcast"):
+            assert answering(options, path) is None
+
+    def test_routesAndBuiltIn(self) -> None:
+        """With a built-in service the others are there too, unless a route is in their place."""
+        options = parse("--service", "echo", "--route", "/echo=broadcast")
+        paths = (b"/", b"/broadcast", b"/echo", b"/echo/x")
+        assert [answering(options, path) for path in paths] == [Echo, Broadcast] + [Broadcast] * 2
+
+    def test_ownRooms(self) -> None:
+        """Two routes to one service are two applications."""
+        options = parse("--route", "/red=broadcast", "--route", "/blue=broadcast")
+        requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/red", b"/blue")]
+        red, blue = (options["application"].buildProtocol(request) for request in requests)
+        assert red._broadcast is not blue._broadcast
+
+    def test_wrongRoutes(self) -> None:
+        """A route that is none is refused in one line."""
+        for routes in (
+            *(("",), ("/chat",), ("chat=echo",), ("/a//b=echo",), ("/a?b=echo",), ("=echo",)),
+            *(("/chat=",), ("/chat=nosuch",), ("/chat=os.path",), ("/chat=nosuch.module",)),
+            *(("/chat=echo", "/chat=broadcast"), ("/chat=echo", "/chat/=echo")),
+        ):
+            arguments = [word for route in routes for word in ("--route", route)]
+            assert refusal(*arguments).startswith("--route: "), routes
 
     def test_unknown(self) -> None:
         """An unknown name gets a list of those that exist."""
@@ -523,17 +576,10 @@ class MakeServiceTests(SynchronousTestCase):
         assert {child.factory for child in children} == {service.factory}
 
     def test_factory(self) -> None:
-        """The factory has the settings, and routes to the services."""
+        """The factory has the settings and the application."""
         service = self.make("--service", f"{__name__}.APPLICATION", "--max-message", "17")
         assert service.factory.settings.maxMessage == 17
-        routes: Any = service.factory.application
-        assert isinstance(routes, Routes)
-
-        request: Any = SimpleNamespace(path=b"/")
-        assert routes.buildProtocol(request) is None
-        for path, kind in ((b"/echo", Echo), (b"/broadcast/x", Broadcast)):
-            request.path = path
-            assert type(routes.buildProtocol(request)) is type(kind().buildProtocol(request))
+        assert service.factory.application is APPLICATION
 
     def test_console(self) -> None:
         """The console page is on the site, unless it is not wanted; all else says okay."""

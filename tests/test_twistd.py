@@ -609,7 +609,7 @@ def test_location() -> None:
 
 
 def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """--service takes the dotted name of an application; echo and broadcast stay on their paths."""
+    """--service takes the dotted name of an application, and nothing else answers then."""
     monkeypatch.setenv("PYTHONPATH", str(PROJECT / "examples"))
     text = IDIOMS["hixie-76"].serverText
     with Server("--service", "shout.Shout") as server:
@@ -620,7 +620,7 @@ def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
             client.expect(text("GRÜSSE"))
         with closing(Client.to(server.port)) as client:
             client.open("hixie-76", "/echo")
-            client.talk("hixie-76")
+            client.expect(text("WELCOME"))
     with (
         Server("--service", "rooms.Rooms") as server,
         closing(Client.to(server.port)) as one,
@@ -635,6 +635,22 @@ def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
         one.expect(IDIOMS["hixie-75"].serverText("hello"))
         elsewhere.send(IDIOMS["hixie-75"].clientText("alone"))
         elsewhere.expect(IDIOMS["hixie-75"].serverText("alone"))
+
+
+def test_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--route has services at their paths, and where none leads is nothing."""
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT / "examples"))
+    with Server("--route", "/loud/er=shout.Shout", "--route", "/echo=echo") as server:
+        with closing(Client.to(server.port)) as client:
+            client.open("hixie-76", "/loud/er/x")
+            client.expect(IDIOMS["hixie-76"].serverText("WELCOME"))
+        with closing(Client.to(server.port)) as client:
+            client.open("rfc6455", "/echo")
+            client.talk("rfc6455")
+        for path in (b"/", b"/loud", b"/broadcast"):
+            with closing(Client.to(server.port)) as client:
+                client.send(buildHead("rfc6455", requestLine=b"GET %b HTTP/1.1" % path))
+                assert client.takeHead().startswith("HTTP/1.1 404 ")
 
 
 # What it logs

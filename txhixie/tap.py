@@ -74,19 +74,11 @@ class Options(usage.Options, AuthOptionMixin):
     # Of Twisted's checkers, those that HTTP Basic or nothing at all will do for.
     supportedInterfaces = (IUsernamePassword, IAnonymous)
     longdesc = (
-        "Serve WebSockets and plain HTTP on one port. The services echo and broadcast are "
-        "always found under /echo and /broadcast."
+        "Serve WebSockets and plain HTTP on one port. With a built-in service, all of these are "
+        "found under their names, as /echo and /broadcast; with one of your own, only that is."
     )
 
     optParameters: ClassVar[list[list[Any]]] = [
-        [
-            "service",
-            "s",
-            "echo",
-            "What answers WebSockets on all other paths: "
-            + ", ".join(SERVICES)
-            + ", or the dotted name of an application factory.",
-        ],
         [
             "dialects",
             None,
@@ -103,10 +95,28 @@ class Options(usage.Options, AuthOptionMixin):
 
     def __init__(self) -> None:
         super().__init__()
+        self["service"] = None
+        self["route"] = []
         self["ports"] = []
         self["origin"] = []
         self["subprotocol"] = []
         self["trust-proxy"] = []
+
+    def opt_service(self, name: str) -> None:
+        """
+        What answers WebSockets where no route leads: echo, broadcast, or the dotted name of an
+        application factory. [default: echo, or nothing if there is a route]
+        """
+        self["service"] = name
+
+    opt_s = opt_service
+
+    def opt_route(self, route: str) -> None:
+        """
+        What answers WebSockets at a path and below it, as /chat=my.module.Chat or /echo=echo. The
+        longest path counts, and each has an application of its own. Repeatable.
+        """
+        self["route"].append(route)
 
     def opt_port(self, description: str) -> None:
         """
@@ -162,10 +172,7 @@ class Options(usage.Options, AuthOptionMixin):
                 raise usage.UsageError(
                     f"--port: {description!r} is no endpoint: {oneLine(error)}"
                 ) from error
-        self["applications"] = {name: make() for name, make in SERVICES.items()}
-        self["application"] = self["applications"].get(self["service"]) or _application(
-            self["service"]
-        )
+        self["application"] = _routed(self["route"], _served(self["service"], self["route"]))
         self["settings"] = Settings(
             **{
                 name: self._setting(each.metadata["option"], each.metadata["kind"])
@@ -193,13 +200,56 @@ class Options(usage.Options, AuthOptionMixin):
             raise usage.UsageError(f"--{option}: {self[option]!r}: {error}") from error
 
 
-def _application(name: str) -> Application:
+def _served(service: str | None, routes: list[str]) -> Application | None:
     """
-    @param name: the dotted name of an application, or of something that makes one.
+    Return what answers where no route leads.
+
+    @param service: the name of a service, if one was asked for.
+    @param routes: the routes that were asked for.
     """
+    if service is None:
+        if routes:
+            return None
+        service = "echo"
+    if service not in SERVICES:
+        return _application("--service", service)
+    builtIn = {name: make() for name, make in SERVICES.items()}
+    return Routes({f"/{name}": made for name, made in builtIn.items()}, builtIn[service])
+
+
+def _routed(routes: list[str], default: Application | None) -> Application:
+    """
+    Return what answers on all paths.
+    """
+    applications: dict[str, Application] = {}
+    for route in routes:
+        path, equals, name = route.rpartition("=")
+        if not equals:
+            raise usage.UsageError(f"--route: {route!r} is not like /chat=my.module.Chat")
+        if path in applications:
+            raise usage.UsageError(f"--route: {path!r} is routed already")
+        applications[path] = _application("--route", name)
+    if default is not None and not applications:
+        return default
+    try:
+        return Routes(applications, default)
+    except ValueError as error:
+        raise usage.UsageError(f"--route: {error}") from error
+
+
+def _application(option: str, name: str) -> Application:
+    """
+    Return a new application.
+
+    @param option: what names it, for the errors.
+    @param name: the name of a service, or the dotted name of an application or of something that
+        makes one.
+    """
+    if name in SERVICES:
+        return SERVICES[name]()
     if "." not in name:
         raise usage.UsageError(
-            f"--service: there is no {name!r}, only {', '.join(SERVICES)} "
+            f"{option}: there is no {name!r}, only {', '.join(SERVICES)} "
             "and dotted names of your own"
         )
     try:
@@ -207,9 +257,9 @@ def _application(name: str) -> Application:
         if isinstance(application, type) or not hasattr(application, "buildProtocol"):
             application = application()
     except Exception as error:
-        raise usage.UsageError(f"--service: {name}: {oneLine(error)}") from error
+        raise usage.UsageError(f"{option}: {name}: {oneLine(error)}") from error
     if not callable(getattr(application, "buildProtocol", None)):
-        raise usage.UsageError(f"--service: {name} has no buildProtocol")
+        raise usage.UsageError(f"{option}: {name} has no buildProtocol")
     made: Application = application
     return made
 
@@ -218,8 +268,7 @@ def makeService(options: Options) -> IService:
     """
     @return: the service that C{options} ask for.
     """
-    routes = {name.encode(): made for name, made in options["applications"].items()}
-    application: Application = Routes(routes, options["application"])
+    application: Application = options["application"]
     checkers = options.get("credCheckers")
     if checkers:
         application = Authenticated(application, portalFor(checkers))

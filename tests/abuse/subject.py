@@ -98,9 +98,10 @@ class Subject(Server):
         @param files: how many it may have open, if not as many as may be.
         @param interface: the address to listen at.
         """
-        more = ("--port", _PORT.format(interface), "--service", "tests.abuse.census.Census")
+        service = ("--service", "tests.abuse.census.Census")
+        routes = ("--route", "/echo=echo", "--route", "/broadcast=broadcast")
         with fileLimit(files):
-            super().__init__(*more, *options)
+            super().__init__("--port", _PORT.format(interface), *service, *routes, *options)
         self.pid = self.process.pid
         os.sched_setaffinity(self.pid, {SERVER_CORE})
         ports = r"HixieFactory starting on \d+\n(?:.*\n)*?.*HixieFactory starting on (\d+)"
