@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # What knows nothing of Twisted.
-PURE = ("addresses.py", "dialects", "settings.py", "web/proxies.py")
+PURE = ("addresses.py", "dialects", "settings.py", "web/forwarded.py", "web/proxies.py")
 
 
 def _name(path: Path) -> str:

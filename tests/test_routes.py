@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from twisted.web.server import Request
 
 
-
 class Named:
     """An application that answers with its name."""
 

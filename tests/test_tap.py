@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -73,7 +74,9 @@ def answering(options: Options, path: bytes) -> type | None:
     """@return: the kind of application that answers a path, of those that are known here."""
     request: Any = SimpleNamespace(path=path)
     made = options["application"].buildProtocol(request)
-    known = (kind for kind in (Echo, Broadcast) if type(kind().buildProtocol(request)) is type(made))
+    known = (
+        kind for kind in (Echo, Broadcast) if type(kind().buildProtocol(request)) is type(made)
+    )
     return next(known, None)
 
 
@@ -137,6 +140,7 @@ class OptionsTests(SynchronousTestCase):
             "ws://h:65535",
             "wss://[::1]:8443",
             "ws://10.0.0.1",
+            "wss://h/a/b%20c",
         ):
             assert self.settings("--location", location).location == location
 
@@ -373,10 +377,35 @@ class WiringTests(LoopbackCase):
         wire.lose()
         assert self.ask(b"/", *forwarded).startswith(b"HTTP/1.1 101 ")
 
+    def location(self, *fields: bytes) -> bytes:
+        """@return: the location that a client is told, whose request came by a trusted proxy."""
+        answer = self.ask(b"/demo?x=1", *fields)
+        match = re.search(rb"\r\nSec-WebSocket-Location: (.*)\r\n", answer)
+        assert match is not None, answer
+        return match[1]
+
+    def test_prefix(self) -> None:
+        """A proxy that changes the path and the port says so, and Hixie clients are told theirs."""
+        self.make("--trust-proxy", "192.168.1.1")
+        prefix = b"X-Forwarded-Prefix: /chat/"
+        assert self.location(prefix) == b"ws://example.com/chat/demo?x=1"
+        port = b"X-Forwarded-Port: 8443"
+        assert self.location(prefix, port) == b"ws://example.com:8443/chat/demo?x=1"
+        told = b"Forwarded: for=192.0.2.1;proto=https;host=chat.example.org"
+        assert self.location(told) == b"wss://chat.example.org/demo?x=1"
+        assert self.location(told, prefix, port) == b"wss://chat.example.org:8443/chat/demo?x=1"
+        assert self.location(told, b"X-Forwarded-Host: evil") == self.location(told)
+
+    def test_locationWithPath(self) -> None:
+        """--location may have a path, and counts before what proxies say."""
+        self.make("--location", "wss://chat.example.org/ws/", "--trust-proxy", "192.168.1.1")
+        for field in (b"X: y", b"X-Forwarded-Prefix: /other", b"Forwarded: host=other"):
+            assert self.location(field) == b"wss://chat.example.org/ws/demo?x=1"
+
     def test_untrusted(self) -> None:
         """Nobody else does."""
         self.make("--trust-proxy", "192.168.1.2", "--trust-proxy", "unix")
-        answer = self.ask(b"/demo", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: evil")
+        answer = self.ask(b"/demo", b"X-Forwarded-Proto: https", b"Forwarded: host=evil")
         assert b"\r\nSec-WebSocket-Location: ws://example.com/demo\r\n" in answer
 
     def test_limits(self) -> None:

@@ -608,6 +608,21 @@ def test_location() -> None:
         assert "WebSocket-Location: wss://chat.example.org/echo?x=1" in answer.split("\r\n")
 
 
+@requirement("LOC-5")
+@pytest.mark.parametrize(
+    "options", [("--location", "ws://h/chat"), ("--trust-proxy", "127.0.0.1")], ids=lambda o: o[0]
+)
+def test_rewrittenPath(options: tuple[str, str]) -> None:
+    """Behind a proxy that cuts off a part of the path, clients are told the whole of it."""
+    forwarded = [(b"Forwarded", b"for=192.0.2.1;host=h"), (b"X-Forwarded-Prefix", b"/chat")]
+    with Server(*options) as server, closing(Client.to(server.port)) as client:
+        requestLine = b"GET /echo?x=1 HTTP/1.1"
+        client.send(buildHead("hixie-75", extra=forwarded, requestLine=requestLine))
+        answer = client.takeHead()
+        assert "WebSocket-Location: ws://h/chat/echo?x=1" in answer.split("\r\n")
+        client.talk("hixie-75")
+
+
 def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
     """--service takes the dotted name of an application, and nothing else answers then."""
     monkeypatch.setenv("PYTHONPATH", str(PROJECT / "examples"))

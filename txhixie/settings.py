@@ -192,8 +192,8 @@ class Settings:
     trustedProxies: tuple[str, ...] = _setting(
         (),
         Kind(_networks),
-        "Networks or addresses of proxies whose X-Forwarded-For, -Proto and -Host are believed, "
-        "such as 10.0.0.0/8; unix for Unix sockets.",
+        "Networks or addresses of proxies whose Forwarded, and X-Forwarded-For, -Proto, -Host, "
+        "-Port and -Prefix are believed, such as 10.0.0.0/8; unix for Unix sockets.",
         "trust-proxy",
     )
     subprotocols: tuple[str, ...] = _setting(

@@ -150,8 +150,8 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_trust_proxy(self, network: str) -> None:
         """
-        The network or address of a proxy whose X-Forwarded-For, -Proto and -Host are believed, as
-        10.0.0.0/8; unix for Unix sockets. Repeatable. [default: none]
+        The network or address of a proxy whose Forwarded, and X-Forwarded-For, -Proto, -Host, -Port
+        and -Prefix are believed, as 10.0.0.0/8; unix for Unix sockets. Repeatable. [default: none]
         """
         self["trust-proxy"].append(network)
 
