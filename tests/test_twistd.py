@@ -907,6 +907,18 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert stranger.take(1 << 16) == b""
 
 
+def test_trustProxy() -> None:
+    """Behind a trusted proxy the access log has the client of each request."""
+    with (
+        Server("--trust-proxy", "127.0.0.1") as server,
+        closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection,
+    ):
+        for client in ("203.0.113.9", "2001:db8::9"):
+            connection.request("GET", "/any", headers={"X-Forwarded-For": client})
+            assert connection.getresponse().read() == b"okay"
+            server.waitForLog(rf'"{client}" - - .*"GET /any HTTP/1\.1" 200')
+
+
 # What systemd does between fork and exec: the socket is the first after the standard three.
 HAND_OVER = """
 import os, socket, sys

@@ -74,6 +74,7 @@ class HixieFactory(ServerFactory):
         self.site = makeSite(
             site,
             settings.maxBody,
+            self.trusted,
             lambda: self.shared.log.passes("requests of plain HTTP"),
             self._bodyTooLarge,
             reactor,

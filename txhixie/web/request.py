@@ -15,8 +15,9 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.web import http
 from twisted.web.server import Request, Site
 
+from txhixie.addresses import parseAuthority
 from txhixie.dialects.head import RequestHead
-from txhixie.web.proxies import Forwarded
+from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -27,6 +28,35 @@ if TYPE_CHECKING:
 _OWN_FIELD = re.compile(
     rb"upgrade|connection|content-length|transfer-encoding|(?:sec-)?websocket-.*", re.IGNORECASE
 )
+
+
+def _address(client: str) -> IAddress:
+    # The port is not known.
+    return (IPv6Address if ":" in client else IPv4Address)("TCP", client, 0)
+
+
+def readForwarded(request: Request, trusted: TrustedProxies) -> Forwarded:
+    """
+    Have a request of plain HTTP know its client's address and the host that the client asked for,
+    if a proxy that is believed says so.
+
+    @return: what the proxy said.
+    """
+    peer = getattr(request.client, "host", None)
+    if not trusted.trustsPeer(peer):
+        return Forwarded()
+    headers = request.requestHeaders.getAllRawHeaders()
+    fields = {name.lower(): [*values] for name, values in headers}
+    head = RequestHead(request.method, request.uri, request.clientproto, fields, b"")
+    told = forwarded(head, peer, trusted)
+    if told.client is not None:
+        request.client = _address(told.client)
+    authority = parseAuthority(told.applied(head).fields.get(b"host", [b""])[-1])
+    if authority is not None and (told.host or told.port or told.secure is not None):
+        host, port = authority
+        secure = request.isSecure() if told.secure is None else told.secure
+        request.setHost(host, port or (443 if secure else 80), secure)
+    return told
 
 
 class _UpgradeChannel:
@@ -41,10 +71,7 @@ class _UpgradeChannel:
 
     def getPeer(self) -> IAddress:
         client = self._told.client
-        if client is None:
-            return self.transport.getPeer()
-        # The port is not known.
-        return (IPv6Address if ":" in client else IPv4Address)("TCP", client, 0)
+        return self.transport.getPeer() if client is None else _address(client)
 
     def getHost(self) -> IAddress:
         try:

@@ -13,6 +13,8 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.web.proxies import Forwarded, TrustedProxies
+from txhixie.web.request import readForwarded
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, ITCPTransport
@@ -36,10 +38,12 @@ class Okay(Resource):
 
 class _Request(Request):
     """
-    A request of plain HTTP that is refused when its body gets too large: it would go to the disk.
+    A request of plain HTTP. It is refused when its body gets too large, which would go to the disk.
+    What a trusted proxy says about the client counts as if there were no proxy.
     """
 
     _refused = False
+    _told = Forwarded()
 
     def handleContentChunk(self, data: bytes) -> None:
         assert self.content is not None
@@ -58,7 +62,13 @@ class _Request(Request):
 
     def process(self) -> None:
         if not self._refused:
+            trusted = cast(_Site, cast(Any, self.channel).site).trusted
+            self._told = readForwarded(self, trusted)
             super().process()
+
+    def isSecure(self) -> bool:
+        secure = self._told.secure
+        return bool(super().isSecure()) if secure is None else secure
 
 
 class _Site(Site):
@@ -72,17 +82,20 @@ class _Site(Site):
         self,
         root: IResource,
         maxBody: int,
+        trusted: TrustedProxies,
         mayLog: Callable[[], bool],
         refused: Callable[[HandshakeError], object],
         reactor: IReactorTime,
     ) -> None:
         """
         @param maxBody: bytes that the body of a request may have.
+        @param trusted: proxies that are believed.
         @param mayLog: asked about each request.
         @param refused: called for each request that is refused.
         """
         super().__init__(root, requestFactory=_Request, reactor=reactor)
         self.maxBody = maxBody
+        self.trusted = trusted
         self.refused = refused
         self._mayLog = mayLog
 
@@ -102,6 +115,7 @@ def keepOutOfLog(request: Request) -> None:
 def makeSite(
     site: Site | IResource | None,
     maxBody: int,
+    trusted: TrustedProxies,
     mayLog: Callable[[], bool],
     refused: Callable[[HandshakeError], object],
     reactor: IReactorTime,
@@ -109,6 +123,7 @@ def makeSite(
     """
     @param site: a site, the root of one, or C{None} for one that says C{okay}.
     @param maxBody: bytes that the body of a request may have, in a site that is made here.
+    @param trusted: proxies that such a site believes.
     @param mayLog: tells whether one request more may be logged, by a site that is made here.
     @param refused: called for each request that such a site refuses.
     @return: the site that plain HTTP requests go to.
@@ -117,7 +132,7 @@ def makeSite(
         site = Okay()
     if not IResource.providedBy(site):
         return cast(Site, site)
-    return _Site(site, maxBody, mayLog, refused, reactor)
+    return _Site(site, maxBody, trusted, mayLog, refused, reactor)
 
 
 def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:
