@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "websocket": {"application", "dialects", "settings"},
     "web": {"addresses", "application", "dialects", "settings"},
     "applications": {"application"},
-    "server": {"application", "dialects", "settings", "web", "websocket"},
+    "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
     "console": {"dialects", "server", "web", "websocket"},
     "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
     "__init__": {

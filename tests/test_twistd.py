@@ -71,20 +71,20 @@ class Client:
         self.answer = b""
 
     @classmethod
-    def to(cls, address: int | Path) -> Self:
+    def to(cls, address: int | Path, host: str = "127.0.0.1") -> Self:
         """
         Connect to a port of the loopback interface, or to a Unix socket. Servers log these a
         moment before they listen.
         """
         deadline = monotonic() + 10
         while True:
-            connected = socket.socket(
-                socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
-            )
+            if isinstance(address, Path):
+                family = socket.AF_UNIX
+            else:
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            connected = socket.socket(family)
             try:
-                connected.connect(
-                    ("127.0.0.1", address) if isinstance(address, int) else str(address)
-                )
+                connected.connect(str(address) if isinstance(address, Path) else (host, address))
                 return cls(connected)
             except (ConnectionRefusedError, FileNotFoundError):
                 connected.close()
@@ -208,6 +208,20 @@ class Other(Server):
         except BaseException:
             self.end()
             raise
+
+
+class Everywhere(Other):
+    """
+    A server that listens on a free port of all addresses, of IPv4 and IPv6.
+    """
+
+    def __init__(self, *options: str, port: str = "0") -> None:
+        if not socket.has_dualstack_ipv6():
+            reason = "there is no IPv6 here: sysctl net.ipv6.conf.all.disable_ipv6=0"
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        super().__init__([*TWISTD, "-n", "--pidfile=", "hixie", "--port", port, *options])
 
 
 class Daemon:
@@ -553,13 +567,13 @@ def test_wrongOptions(tmp_path: Path) -> None:
         assert len([line for line in lines if what in line]) == 1, options
 
 
-def assertPortInUse(port: int, lines: Iterable[str]) -> None:
+def assertPortInUse(port: int, lines: Iterable[str], host: str = "127.0.0.1") -> None:
     """
     There is one line that says what is wrong, and no traceback.
     """
     (line,) = (line for line in lines if "Error" in line)
-    assert f"CannotListenError: Couldn't listen on 127.0.0.1:{port}: " in line
-    assert "Address already in use" in line
+    assert f"CannotListenError: Couldn't listen on {host}:{port}: " in line
+    assert line.endswith("Address already in use.")
     for word in ("Traceback", "Unhandled", "#error"):
         assert not [line for line in lines if word in line]
 
@@ -574,6 +588,18 @@ def test_portInUse(server: Server, tmp_path: Path) -> None:
     assert len([line for line in lines if "#critical" in line]) == 1
     assert status == 1
     assert not pidfile.exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_numberInUse(host: str) -> None:
+    """A port number is in use if somebody listens there on any address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        command = [*TWISTD, "-n", "--pidfile=", "hixie", "--port", str(port)]
+        ((status, lines),) = outputs([command], environment())
+    assertPortInUse(port, lines, "any")
+    assert status == 1
 
 
 def test_portInUseOfTwist(server: Server) -> None:
@@ -864,9 +890,11 @@ def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
             client.expectEnd()
 
 
-def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind the PROXY protocol, the application and the log see the client, not the proxy."""
-    (tmp_path / "mirror.py").write_text(
+def writeMirror(folder: Path) -> None:
+    """
+    Write a module C{mirror} whose application tells each client its address.
+    """
+    (folder / "mirror.py").write_text(
         "class Mirror:\n"
         "    def buildProtocol(self, request):\n"
         "        made = Mirror()\n"
@@ -877,8 +905,14 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "    def negotiationFinished(self): pass\n"
         "    def connectionLost(self, reason): pass\n"
     )
+
+
+def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the PROXY protocol, the application and the log see the client, not the proxy."""
+    writeMirror(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    options = ("--port", f"haproxy:{LOOPBACK}", "--service", "mirror.Mirror", "--log-connections")
+    services = ("--service", "mirror.Mirror", "--route", "/echo=echo")
+    options = ("--port", f"haproxy:{LOOPBACK}", *services, "--log-connections")
     with Server(*options) as server, ExitStack() as stack:
         port = int(server.waitForLog(r"HixieFactory \(PROXY\) starting on (\d+)")[1])
         for number, dialect in enumerate(IDIOMS):
@@ -892,6 +926,12 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 client.expect(ANSWER)
             client.expect(IDIOMS[dialect].serverText(f"192.0.2.{number} {56000 + number}"))
             server.waitForLog(rf"{dialect} .* 192\.0\.2\.{number}:{56000 + number}$")
+        # HAProxy passes IPv4 on like this if it took it by a socket of IPv6.
+        mapped = stack.enter_context(closing(Client.to(port)))
+        mapped.send(b"PROXY TCP6 ::ffff:192.0.2.6 ::ffff:192.0.2.99 56006 3400\r\n")
+        mapped.open("rfc6455", "/")
+        mapped.expect(IDIOMS["rfc6455"].serverText("192.0.2.6 56006"))
+        server.waitForLog(r"rfc6455 / from 192\.0\.2\.6:56006$")
         echo = stack.enter_context(closing(Client.to(port)))
         echo.send(b"PROXY TCP4 192.0.2.7 192.0.2.99 56007 3400\r\n")
         echo.open("hixie-76", "/echo")
@@ -905,6 +945,56 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         stranger = stack.enter_context(closing(Client.to(port)))
         stranger.send(GET)
         assert stranger.take(1 << 16) == b""
+
+
+@pytest.mark.parametrize("port", ["0", "tcp6:0"])
+def test_everyAddress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    """IPv4 and IPv6 clients get in by one port, and each is shown by its own address."""
+    writeMirror(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    routes = ("--route", "/mirror=mirror.Mirror", "--route", "/echo=echo")
+    options = (*routes, "--log-connections", "--log-rate", "0")
+    with Everywhere(*options, port=port) as server:
+        for host, shown in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
+            for dialect, idiom in IDIOMS.items():
+                with closing(Client.to(server.port, host)) as client:
+                    client.open(dialect)
+                    client.talk(dialect)
+                    number = client.socket.getsockname()[1]
+                    server.waitForLog(rf"{dialect} /echo from {re.escape(shown)}:{number}$")
+                    client.end(dialect)
+                with closing(Client.to(server.port, host)) as client:
+                    client.open(dialect, "/mirror")
+                    number = client.socket.getsockname()[1]
+                    client.expect(idiom.serverText(f"{host} {number}"))
+            with closing(Client.to(server.port, host)) as client:
+                keepAlive(keepAlive(client))
+            server.waitForLog(rf'"{host}" - - .*"GET /any HTTP/1\.1" 200')
+            with closing(Client.to(server.port, host)) as client:
+                client.send(buildHead("rfc6455"))
+                assert client.takeHead().startswith("HTTP/1.1 404 ")
+            server.waitForLog(rf"refused {re.escape(shown)}:\d+: 404")
+    assert "::ffff:" not in server.log
+
+
+def test_everyAddressLimits() -> None:
+    """IPv4 clients of such a port are counted, and proxies trusted, by their IPv4 addresses."""
+    options = ("--max-per-address", "1", "--trust-proxy", "127.0.0.0/8", "--log-connections")
+    with Everywhere(*options) as server, ExitStack() as stack:
+
+        def come(host: str, *fields: tuple[bytes, bytes]) -> str:
+            client = stack.enter_context(closing(Client.to(server.port, host)))
+            client.send(buildHead("hixie-75", extra=fields))
+            return client.takeHead()
+
+        forwarded = (b"X-Forwarded-For", b"::ffff:192.0.2.1")
+        for status in ("101", "503"):
+            for fields in ((), (forwarded,), ((b"X-Forwarded-For", b"2001:db8::1"),)):
+                assert come("127.0.0.1", *fields).startswith(f"HTTP/1.1 {status} ")
+            # This one is not trusted.
+            assert come("::1", forwarded).startswith(f"HTTP/1.1 {status} ")
+        server.waitForLog(r"from 192\.0\.2\.1 by 127\.0\.0\.1:\d+$")
+    assert "::ffff:" not in server.log
 
 
 def test_trustProxy() -> None:

@@ -27,13 +27,9 @@ if TYPE_CHECKING:
     from txhixie.application import Application
 
 # Where an endpoint description holds a port number.
-_PORT = re.compile(r"(?:^|:)(?:tcp6?|ssl):(?:port=)?([0-9]+)")
+_PORT = re.compile(r"(?:^|:)(?:(?:tcp6?|ssl):(?:port=)?|port=)([0-9]+)")
 # Twisted wants the description within haproxy:... as it is; written escaped, it is meant too.
 _ESCAPED_IN_HAPROXY = re.compile(r"haproxy:[a-z0-9]+\\:")
-
-
-# Connections that may wait to be accepted, if only a port number is given.
-_BACKLOG = 1024
 
 
 def numberOptions() -> dict[str, str]:
@@ -120,18 +116,17 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_port(self, description: str) -> None:
         """
-        Where to listen: a port number, or an endpoint description such as
-        tcp:3400:interface=127.0.0.1 or unix:/run/hixie.sock. Repeatable. [default: 3400]
+        Where to listen: a port number, on all addresses of IPv4 and IPv6, or an endpoint
+        description such as tcp:3400:interface=127.0.0.1 or unix:/run/hixie.sock. Repeatable.
+        [default: 3400]
         """
-        if description.isascii() and description.isdigit():
-            # The more can wait to be accepted, the fewer are turned away by the system.
-            description = f"tcp:{description}:backlog={_BACKLOG}"
         if _ESCAPED_IN_HAPROXY.match(description):
             description = description.replace("\\:", ":")
-        for number in _PORT.findall(description):
-            if int(number) > 65535:
+        isNumber = description.isascii() and description.isdigit()
+        for number in [description] if isNumber else _PORT.findall(description):
+            if len(number) > 5 or int(number) > 65535:
                 raise usage.UsageError(f"--port: there is no port {number}")
-        self["ports"].append(description)
+        self["ports"].append(int(description) if isNumber else description)
 
     opt_p = opt_port
 
@@ -166,6 +161,8 @@ class Options(usage.Options, AuthOptionMixin):
         if not self["ports"]:
             self.opt_port("3400")
         for description in self["ports"]:
+            if isinstance(description, int):
+                continue
             try:
                 serverFromString(reactor, description)
             except Exception as error:

@@ -20,7 +20,7 @@ from txhixie.dialects.choosing import choose
 from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
 from txhixie.dialects.opening import ServerOpening
 from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
-from txhixie.web.request import UpgradeRequest
+from txhixie.web.request import UpgradeRequest, peerOf
 from txhixie.web.site import serveHTTP
 from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.deadlines import Deadlines
@@ -461,16 +461,19 @@ class HixieProtocol(LineReceiver):
     # What it is
 
     def _peerHost(self) -> str | None:
-        host: str | None = getattr(self.transport.getPeer(), "host", None)
+        host: str | None = getattr(peerOf(self.transport), "host", None)
         return host
 
     def peerName(self) -> str:
         """
         Return the peer's address for the log, and its proxy's if there is one.
         """
-        peer = self.transport.getPeer()
-        host = self._peerHost()
-        name = f"{host}:{peer.port}" if host is not None else str(peer)
+        peer: Any = peerOf(self.transport)
+        host: str | None = getattr(peer, "host", None)
+        if host is None:
+            name = str(peer)
+        else:
+            name = f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
         if self.admittedFrom and self.admittedFrom != host:
             return f"{self.admittedFrom} by {name}"
         return name

@@ -24,6 +24,7 @@ from twisted.python.reflect import safe_str
 
 from txhixie.server.accepting import ControlledEndpoint
 from txhixie.server.factory import HixieFactory
+from txhixie.server.listening import EveryAddressEndpoint
 
 
 class _CannotStart(SystemExit, Exception):
@@ -41,14 +42,21 @@ class HixieService(MultiService):
 
     _log = Logger()
 
-    def __init__(self, factory: HixieFactory, *endpoints: str | IStreamServerEndpoint) -> None:
+    def __init__(
+        self, factory: HixieFactory, *endpoints: int | str | IStreamServerEndpoint
+    ) -> None:
         """
         @param factory: serves the connections.
-        @param endpoints: where to listen: descriptions such as C{"tcp:3400"}, or endpoints.
+        @param endpoints: where to listen: numbers of TCP ports on all addresses, descriptions such
+            as C{"tcp:3400:interface=127.0.0.1"}, or endpoints.
         """
         super().__init__()
         self.factory = factory
         for endpoint in endpoints:
+            if isinstance(endpoint, int):
+                from twisted.internet import reactor
+
+                endpoint = EveryAddressEndpoint(reactor, endpoint)
             if isinstance(endpoint, str):
                 listening = listeningService(endpoint, factory)
             else:

@@ -15,13 +15,13 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.web import http
 from twisted.web.server import Request, Site
 
-from txhixie.addresses import parseAuthority
+from txhixie.addresses import parseAuthority, unmapped
 from txhixie.dialects.head import RequestHead
 from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, ITCPTransport
+    from twisted.internet.interfaces import IAddress, ITCPTransport, ITransport
 
 
 # Fields of the answer that only the handshake itself may set.
@@ -35,6 +35,19 @@ def _address(client: str) -> IAddress:
     return (IPv6Address if ":" in client else IPv4Address)("TCP", client, 0)
 
 
+def peerOf(transport: ITransport) -> IAddress:
+    """
+    Return the address that a connection comes from. An IPv4 address that IPv6 carries, as in a
+    PROXY header, becomes IPv4.
+    """
+    peer = transport.getPeer()
+    if isinstance(peer, IPv6Address):
+        host = unmapped(peer.host)
+        if host is not None:
+            return IPv4Address("TCP", host, peer.port)
+    return peer
+
+
 def readForwarded(request: Request, trusted: TrustedProxies) -> Forwarded:
     """
     Have a request of plain HTTP know its client's address and the host that the client asked for,
@@ -42,6 +55,7 @@ def readForwarded(request: Request, trusted: TrustedProxies) -> Forwarded:
 
     @return: what the proxy said.
     """
+    request.client = peerOf(request.channel)
     peer = getattr(request.client, "host", None)
     if not trusted.trustsPeer(peer):
         return Forwarded()
@@ -71,7 +85,7 @@ class _UpgradeChannel:
 
     def getPeer(self) -> IAddress:
         client = self._told.client
-        return self.transport.getPeer() if client is None else _address(client)
+        return peerOf(self.transport) if client is None else _address(client)
 
     def getHost(self) -> IAddress:
         try:
