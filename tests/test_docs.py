@@ -36,6 +36,7 @@ LIMITS: list[tuple[str, str, str, str]] = [
     ("pingTimeout", "seconds for the answer to a ping", "the end", "pings unanswered"),
     ("closeTimeout", "seconds for the answer to a close", "the end", "closing timed out"),
     ("lingerTimeout", "seconds to read the rest after a close", "the end", "closing timed out"),
+    ("lameDuck", "seconds that a stopping server goes on to accept", "the ports close", ""),
     ("drainTimeout", "seconds to stop the server", "the end", "connections cut off"),
     ("logRate", "log events of a kind per second", "counted only", "log events suppressed"),
 ]

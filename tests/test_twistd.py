@@ -505,6 +505,111 @@ def test_secondSignal(second: signal.Signals) -> None:
     assert server.log.rstrip().endswith("Server Shut Down.")
 
 
+def lastAnswer(client: Client) -> None:
+    """
+    Ask once more by plain HTTP: there is an answer, and then the end.
+    """
+    client.send(GET)
+    head = client.takeHead()
+    assert head.startswith("HTTP/1.1 200 ")
+    assert "Connection: close" in head.split("\r\n")
+    client.expect(b"okay")
+    client.expectEnd()
+
+
+RUNNERS = {
+    "twistd": (*TWISTD, "-n", "--pidfile="),
+    "twist": (*TWIST, "--log-format=text"),
+}
+
+
+@pytest.mark.parametrize("command", RUNNERS.values(), ids=RUNNERS)
+def test_lameDuck(command: tuple[str, ...]) -> None:
+    """For --lame-duck seconds after SIGTERM everything is served, plain HTTP for the last time."""
+    options = ("--port", LOOPBACK, "--lame-duck", "2")
+    with Other([*command, "hixie", *options]) as server, ExitStack() as stack:
+        clients = [stack.enter_context(closing(Client.to(server.port)))]
+        idle = keepAlive(stack.enter_context(closing(Client.to(server.port))))
+        goingDown(clients[0], "hixie-76")
+        server.process.send_signal(signal.SIGTERM)
+        server.waitForLog("stopping in 2 s, and accepting until then$")
+        clients.append(stack.enter_context(closing(Client.to(server.port))))
+        goingDown(clients[1], "rfc6455")
+        clients[0].talk("hixie-76")
+        clients[1].talk("rfc6455")
+        lastAnswer(idle)
+        lastAnswer(stack.enter_context(closing(Client.to(server.port))))
+        readToEnd(clients)
+        for client in clients:
+            assert (client.received, client.ending) == (client.goodbye, "EOF")
+        server.process.wait(QUICK)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_lameDuckNoMore(second: signal.Signals) -> None:
+    """A second signal does not wait for that."""
+    with Server("--lame-duck", "60") as server, closing(Client.to(server.port)) as client:
+        client.open("hixie-76")
+        server.process.send_signal(signal.SIGTERM)
+        server.waitForLog("stopping in 60 s")
+        server.process.send_signal(second)
+        assert server.process.wait(QUICK) == -signal.SIGTERM
+        readToEnd([client])
+    assert server.log.rstrip().endswith("Server Shut Down.")
+
+
+# A site that finishes its answers only when the server goes down already.
+LATE = """
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from txhixie import Echo, HixieFactory, HixieService
+
+class Late(Resource):
+    isLeaf = True
+
+    def render_GET(self, request):
+        request.setHeader(b"Content-Length", b"9")
+        if request.path == b"/begun":
+            request.write(b"begun")
+        rest = b"late" if request.path == b"/begun" else b"more late"
+        def finish():
+            request.write(rest)
+            request.finish()
+        reactor.addSystemEventTrigger("before", "shutdown", reactor.callLater, 0.3, finish)
+        print("asked for", request.path, flush=True)
+        return NOT_DONE_YET
+
+application = Application("late")
+service = HixieService(HixieFactory(Echo(), Late()), "tcp:0:interface=127.0.0.1")
+service.setServiceParent(application)
+"""
+
+
+def test_answersInProgress(tmp_path: Path) -> None:
+    """Answers of plain HTTP that are in progress at SIGTERM are finished, then it ends."""
+    script = tmp_path / "late.tac"
+    script.write_text(LATE)
+    get = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        Other([*TWISTD, "-n", "--pidfile=", "-y", str(script)]) as server,
+        closing(Client.to(server.port)) as begun,
+        closing(Client.to(server.port)) as waiting,
+    ):
+        begun.send(get.format("/begun").encode())
+        assert "Connection: close" not in begun.takeHead().split("\r\n")
+        waiting.send(get.format("/waiting").encode())
+        server.waitForLog("asked for b'/waiting'")
+        server.process.send_signal(signal.SIGTERM)
+        begun.expect(b"begunlate")
+        begun.expectEnd()
+        assert "Connection: close" in waiting.takeHead().split("\r\n")
+        waiting.expect(b"more late")
+        waiting.expectEnd()
+        server.process.wait(QUICK)
+
+
 @pytest.mark.parametrize("dialect", IDIOMS)
 @requirement("CL-04", "CL-07", "CL-08")
 def test_orderlyEnd(server: Server, dialect: str) -> None:
@@ -858,6 +963,7 @@ def test_tls(tmp_path: Path) -> None:
         clients = [
             goingDown(stack.enter_context(closing(connect(tls))), dialect) for dialect in IDIOMS
         ]
+        clients.append(keepAlive(stack.enter_context(closing(connect(tls)))))
         began = monotonic()
         server.process.send_signal(signal.SIGTERM)
         for client in clients:

@@ -305,6 +305,13 @@ class Settings:
         "Seconds a closed client may take to read what was sent before the close.",
         "linger-timeout",
     )
+    lameDuck: float = _setting(
+        0.0,
+        SECONDS_OR_NONE,
+        "Seconds for which a stopping server still accepts connections, while it answers plain "
+        "HTTP with Connection: close; 0: none.",
+        "lame-duck",
+    )
     drainTimeout: float = _setting(
         10.0, SECONDS, "Seconds all clients have to close when the server stops.", "drain"
     )

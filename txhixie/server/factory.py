@@ -133,16 +133,24 @@ class HixieFactory(ServerFactory):
         """
         return self._roster.statistics()
 
+    def windDown(self) -> None:
+        """
+        Answer plain HTTP with C{Connection: close} from now on, until the factory is started
+        again. Everything else goes on as before.
+        """
+        self.shared.isStopping = True
+
     def closeConnections(self) -> Deferred[None]:
         """
         Close all connections with their closing handshakes, in batches, so that not all clients
-        come back at once. Those that take longer than L{Settings.drainTimeout} are cut off. New
-        handshakes are refused from now on, until the factory is started again.
+        come back at once. Answers of plain HTTP in progress are finished. Connections that take
+        longer than L{Settings.drainTimeout} are cut off. New handshakes are refused from now on,
+        until the factory is started again.
 
         @return: fires when no connection is left, and every application has heard of it.
         """
         self.admission.close()
-        self.shared.isDraining = True
+        self.shared.isStopping = self.shared.isDraining = True
         return self._roster.close()
 
     def abortConnections(self) -> None:
@@ -165,7 +173,7 @@ class HixieFactory(ServerFactory):
         Admit clients, and start the site.
         """
         self.admission.open()
-        self.shared.isDraining = False
+        self.shared.isStopping = self.shared.isDraining = False
         if not self.settings.origins:
             self._log.info("every Origin is accepted")
         if not ACCELERATED:

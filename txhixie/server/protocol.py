@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, ITCPTransport
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
@@ -19,6 +19,7 @@ from txhixie.application import Application, WebSocketProtocol
 from txhixie.dialects.choosing import choose
 from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
 from txhixie.dialects.opening import ServerOpening
+from txhixie.web.plain import PlainHTTP
 from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 from txhixie.web.request import UpgradeRequest, peerOf
 from txhixie.web.site import serveHTTP
@@ -110,7 +111,7 @@ class HixieProtocol(LineReceiver):
     # Where bytes go in raw mode: the opening handshake takes its tail, the site takes everything.
     _opening: ServerOpening | None = None
     _tail = b""
-    _http: IProtocol | None = None
+    _http: PlainHTTP | None = None
     _decision: Deferred[Any] | None = None
     # The request, until the opening handshake is complete; and as long as somebody waits for its
     # end. It is large.
@@ -194,7 +195,7 @@ class HixieProtocol(LineReceiver):
             dialect = choose(head, settings.dialects)
             if dialect is None:
                 factory.handshaking.cancel(self)
-                self._http = serveHTTP(head, factory.site, self.transport)
+                self._http = serveHTTP(head, factory.site, self.transport, factory.shared)
                 return
             request = self._makeRequest(head, told, dialect.dialect)
             opening = dialect(told.applied(head), settings, request.isSecure())
@@ -415,7 +416,7 @@ class HixieProtocol(LineReceiver):
         if self.webSocket is not None:
             self.webSocket.shutDown()
         elif self._http is not None:
-            self.transport.loseConnection()
+            self._http.shutDown()
         elif self._hangup is None:
             self._refuse(comeAgain("the server is going down"))
 

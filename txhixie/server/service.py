@@ -12,13 +12,14 @@ from typing import Any
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listeningService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFromThreads,
     IStreamServerEndpoint,
 )
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.reflect import safe_str
 
@@ -52,6 +53,7 @@ class HixieService(MultiService):
         """
         super().__init__()
         self.factory = factory
+        self._lameDuck: Deferred[Any] | None = None
         for endpoint in endpoints:
             if isinstance(endpoint, int):
                 from twisted.internet import reactor
@@ -97,7 +99,12 @@ class HixieService(MultiService):
     def _endNow(self, number: int, frame: object) -> None:
         from twisted.internet import reactor
 
-        IReactorFromThreads(reactor).callFromThread(self.factory.abortConnections)
+        IReactorFromThreads(reactor).callFromThread(self._abort)
+
+    def _abort(self) -> None:
+        if self._lameDuck is not None:
+            self._lameDuck.cancel()
+        self.factory.abortConnections()
 
     def _start(self, start: Callable[[], None]) -> None:
         try:
@@ -108,10 +115,21 @@ class HixieService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """
-        Stop listening, and close all connections.
+        Stop listening, after L{Settings.lameDuck} seconds, and close all connections.
 
         @return: fires when the last connection is gone.
         """
+        seconds = self.factory.settings.lameDuck
+        if not seconds:
+            return self._stop()
+        self._log.info("stopping in {seconds:g} s, and accepting until then", seconds=seconds)
+        self.factory.windDown()
+        self._lameDuck = deferLater(self.factory.shared.clock, seconds)
+        self._lameDuck.addErrback(lambda failure: failure.trap(CancelledError))
+        return self._lameDuck.addCallback(lambda _: self._stop())
+
+    def _stop(self) -> Deferred[Any]:
+        self._lameDuck = None
         self.factory.accepting.clear()
         stopped = maybeDeferred(super().stopService)
         return DeferredList([stopped, self.factory.closeConnections()])

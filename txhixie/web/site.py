@@ -13,11 +13,12 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.web.plain import PlainHTTP, Stopping
 from txhixie.web.proxies import Forwarded, TrustedProxies
 from txhixie.web.request import readForwarded
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol, ITCPTransport
+    from twisted.internet.interfaces import ITCPTransport
 
 
 class Okay(Resource):
@@ -135,13 +136,14 @@ def makeSite(
     return _Site(site, maxBody, trusted, mayLog, refused, reactor)
 
 
-def serveHTTP(head: RequestHead, site: Site, transport: ITCPTransport) -> IProtocol:
+def serveHTTP(
+    head: RequestHead, site: Site, transport: ITCPTransport, stopping: Stopping
+) -> PlainHTTP:
     """
     Hand a connection on to twisted.web, its first request included.
 
     @return: what takes all further data, and the loss of the connection.
     """
-    channel: IProtocol = site.buildProtocol(transport.getPeer())
-    channel.makeConnection(transport)
-    channel.dataReceived(head.raw)
-    return channel
+    plain = PlainHTTP(site, transport, stopping)
+    plain.dataReceived(head.raw)
+    return plain
