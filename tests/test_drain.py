@@ -342,6 +342,7 @@ class LameDuckTests(LoopbackCase):
         self.serve(lameDuck=5)
         self.service = HixieService(self.factory)
         self.service.startService()
+        self.addCleanup(self.service.reloading.stop)
 
     def test_webSockets(self) -> None:
         """Until it is over WebSockets go on, and new ones are opened."""

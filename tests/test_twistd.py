@@ -23,6 +23,8 @@ from types import TracebackType
 from typing import Self
 
 import pytest
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import getPlugins
 
 from tests.certificates import selfSigned
 from tests.interop.server import PROJECT, Child, Server
@@ -230,12 +232,16 @@ class Daemon:
     block.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, twistd: Sequence[str] = ()) -> None:
+        """
+        @param options: those of C{hixie}.
+        @param twistd: more options of C{twistd}.
+        """
         self.pidfile = folder / "hixie.pid"
         self._logfile = folder / "hixie.log"
         files = ("--pidfile", str(self.pidfile), "--logfile", str(self._logfile))
         self.started = subprocess.run(
-            [*TWISTD, *files, "hixie", *options],
+            [*TWISTD, *files, *twistd, "hixie", *options],
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -923,21 +929,47 @@ def test_unix() -> None:
         assert not path.exists()
 
 
-@requirement("LOC-1")
-def test_tls(tmp_path: Path) -> None:
-    """By TLS clients are told a wss location, and the end is TLS's own, not just TCP's."""
+# Descriptions of ports with TLS, whose key and certificate are in a folder.
+TLS = {
+    "ssl": "ssl:0:interface=127.0.0.1:privateKey={0}/key.pem:certKey={0}/cert.pem",
+    "tls": "tls:{0}:port=0:interface=127.0.0.1",
+}
+
+
+def makeTLS(kind: str, folder: Path) -> str:
+    """
+    Make a key and a certificate.
+
+    @return: the description of a port that uses them.
+    """
     pytest.importorskip("OpenSSL")
-    key, certificate = selfSigned(tmp_path)
-    context = ssl.create_default_context(cafile=str(certificate))
+    parsers = getPlugins(IStreamServerEndpointStringParser)
+    if kind not in {parser.prefix for parser in parsers} | {"ssl"}:
+        pytest.skip(f"this Twisted has no {kind}: endpoints: pip install --upgrade twisted")
+    selfSigned(folder)
+    return TLS[kind].format(folder)
+
+
+def connectTLS(port: int, folder: Path, name: str = "127.0.0.1", host: str = "127.0.0.1") -> Client:
+    """
+    @param name: what the certificate is checked for.
+    @return: a client that accepts the certificate in a folder, and no other.
+    """
+    context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+    plain = Client.to(port, host).socket
+    # An end of TCP without one of TLS is an error.
+    return Client(context.wrap_socket(plain, server_hostname=name, suppress_ragged_eofs=False))
+
+
+@pytest.mark.parametrize("kind", TLS)
+@requirement("LOC-1")
+def test_tls(tmp_path: Path, kind: str) -> None:
+    """By TLS clients are told a wss location, and the end is TLS's own, not just TCP's."""
+    port = makeTLS(kind, tmp_path)
 
     def connect(port: int) -> Client:
-        plain = Client.to(port).socket
-        # An end of TCP without one of TLS is an error.
-        return Client(
-            context.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
-        )
+        return connectTLS(port, tmp_path)
 
-    port = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
     with Server("--port", port) as server, ExitStack() as stack:
         tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
         answers = {}
@@ -974,19 +1006,112 @@ def test_tls(tmp_path: Path) -> None:
         assertGone(clients, monotonic() - began)
 
 
+def test_tlsEveryAddress(tmp_path: Path) -> None:
+    """tls: listens on IPv4 and IPv6 by itself, and shows IPv4 clients as such; names are heeded."""
+    port = makeTLS("tls", tmp_path).removesuffix(":interface=127.0.0.1")
+    with Everywhere("--port", port, "--log-connections") as server:
+        tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
+        for host, shown in (("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")):
+            for name in ("localhost", host):
+                with closing(connectTLS(tls, tmp_path, name, host)) as client:
+                    client.open("hixie-76")
+                    client.talk("hixie-76")
+                    number = client.socket.getsockname()[1]
+                    server.waitForLog(rf"hixie-76 /echo from {shown}:{number}$")
+    assert "::ffff:" not in server.log
+
+
+@pytest.mark.parametrize("kind", TLS)
+def test_renewedCertificates(tmp_path: Path, kind: str) -> None:
+    """On SIGHUP certificates are read anew; who is connected stays so, and nobody is refused."""
+    port = makeTLS(kind, tmp_path)
+    with Server("--port", port) as server, ExitStack() as stack:
+        tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
+        old = stack.enter_context(closing(connectTLS(tls, tmp_path, "localhost")))
+        old.open("hixie-76")
+        for _ in range(2):
+            selfSigned(tmp_path)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                connectTLS(tls, tmp_path, "localhost")
+            server.lines.clear()
+            server.process.send_signal(signal.SIGHUP)
+            server.waitForLog(rf"SIGHUP: reloaded the certificates of {re.escape(port)}$")
+            with closing(connectTLS(tls, tmp_path, "localhost")) as client:
+                client.open("rfc6455")
+                client.talk("rfc6455")
+                client.end("rfc6455")
+        certificate = (tmp_path / "cert.pem").read_bytes()
+        for file in ("cert.pem", "key.pem"):
+            (tmp_path / file).write_text("-----BEGIN CERTIFICATE-----\nnone\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.waitForLog(rf"#warn\] SIGHUP: kept what it had of the certificates of {kind}:.* \(")
+        (tmp_path / "cert.pem").write_bytes(certificate)
+        with closing(connectTLS(tls, tmp_path, "localhost")) as client:
+            client.open("hixie-76")
+            client.end("hixie-76")
+        old.talk("hixie-76")
+        old.end("hixie-76")
+        old.close()
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(QUICK)
+        server.waitForLog(r"Stopping factory <txhixie")
+    assert server.log.count("Stopping factory <txhixie") == 1
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("command", RUNNERS.values(), ids=RUNNERS)
+def test_hangUp(command: tuple[str, ...]) -> None:
+    """SIGHUP ends nobody and nothing, and a line says that there is nothing to reload."""
+    with (
+        Other([*command, "hixie", "--port", LOOPBACK]) as server,
+        closing(Client.to(server.port)) as client,
+    ):
+        client.open("hixie-76")
+        for count in range(1, 4):
+            server.process.send_signal(signal.SIGHUP)
+            server.waitForLog(rf"(?s)(.*SIGHUP: there is nothing to reload){{{count}}}")
+            client.talk("hixie-76")
+        server.process.send_signal(signal.SIGTERM)
+        client.expect(IDIOMS["hixie-76"].serverClose)
+        server.process.send_signal(signal.SIGHUP)
+        client.send(IDIOMS["hixie-76"].clientClose)
+        client.expectEnd()
+        assert server.process.wait(QUICK) in (0, -signal.SIGTERM)
+
+
+def test_hangUpOfDaemon(tmp_path: Path) -> None:
+    """A server in the background reads its origins anew, by a path from where it was started."""
+    origins = tmp_path / "origins"
+    origins.write_text("http://old.example.com\n")
+    (tmp_path / "run").mkdir()
+    options = ("--port", LOOPBACK, "--origin-file", "origins")
+
+    def status(port: int) -> str:
+        with closing(Client.to(port)) as client:
+            client.send(buildHead("hixie-76"))
+            return client.takeHead().split()[1]
+
+    with Daemon(tmp_path, *options, twistd=("--rundir", "run")) as daemon:
+        assert status(daemon.port) == "403"
+        origins.write_text("# new\nhttp://example.com\n")
+        daemon.send(signal.SIGHUP)
+        line = f"SIGHUP: reloaded the origins in {origins}\n"
+        deadline = monotonic() + 10
+        while line not in daemon.log:
+            assert monotonic() < deadline, "it does not reload"
+        assert status(daemon.port) == "101"
+        daemon.send(signal.SIGTERM)
+        daemon.wait()
+
+
 @pytest.mark.parametrize("dialect", ["hixie-75", "hixie-76", "rfc6455"])
 def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
     """By TLS, too, nothing is lost of what was sent before the close."""
-    pytest.importorskip("OpenSSL")
-    key, certificate = selfSigned(tmp_path)
-    context = ssl.create_default_context(cafile=str(certificate))
     idiom = IDIOMS[dialect]
     texts = [f"number {number}" for number in range(100)]
-    port = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
-    with Server("--port", port) as server:
+    with Server("--port", makeTLS("ssl", tmp_path)) as server:
         tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
-        plain = Client.to(tls).socket
-        with closing(Client(context.wrap_socket(plain, server_hostname="127.0.0.1"))) as client:
+        with closing(connectTLS(tls, tmp_path)) as client:
             client.open(dialect)
             client.send(b"".join(map(idiom.clientText, [*texts, "kill"])))
             for number in range(200):

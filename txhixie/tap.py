@@ -5,6 +5,8 @@ What C{twistd hixie} runs: its options, and the service made from them.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
@@ -18,7 +20,9 @@ from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
 from txhixie.console import Console
 from txhixie.server.factory import HixieFactory
-from txhixie.server.service import HixieService, oneLine
+from txhixie.server.origins import readOrigins
+from txhixie.server.reloading import oneLine
+from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES, FLAG, Kind, Settings, declarations
 from txhixie.web.auth import Authenticated, guarded, portalFor
 from txhixie.web.site import Okay
@@ -80,6 +84,13 @@ class Options(usage.Options, AuthOptionMixin):
             None,
             ",".join(DIALECT_NAMES),
             "The dialects to speak, separated by commas.",
+        ],
+        [
+            "origin-file",
+            None,
+            None,
+            "A file of origins that may connect, one a line; # begins a comment. SIGHUP has it "
+            "read anew.",
         ],
         *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
     ]
@@ -170,13 +181,30 @@ class Options(usage.Options, AuthOptionMixin):
                     f"--port: {description!r} is no endpoint: {oneLine(error)}"
                 ) from error
         self["application"] = _routed(self["route"], _served(self["service"], self["route"]))
-        self["settings"] = Settings(
+        settings = Settings(
             **{
                 name: self._setting(each.metadata["option"], each.metadata["kind"])
                 for name, each in declarations().items()
                 if each.metadata["option"] is not None
             }
         )
+        if self["origin-file"] is not None:
+            # What a daemon reads it by later is not relative to where it was started.
+            self["origin-file"] = str(Path(self["origin-file"]).absolute())
+        try:
+            self["settings"] = replace(settings, origins=self.readOrigins())
+        except (OSError, ValueError) as error:
+            raise usage.UsageError(f"--origin-file: {oneLine(error)}") from error
+
+    def readOrigins(self) -> tuple[str, ...]:
+        """
+        Return the origins that may connect, those of a file as it is now.
+
+        @raise OSError: if the file cannot be read.
+        @raise ValueError: if it makes no sense.
+        """
+        path = self["origin-file"]
+        return (*self["origin"], *(readOrigins(path) if path is not None else ()))
 
     def _setting(self, option: str, kind: Kind) -> Any:
         """
@@ -274,4 +302,10 @@ def makeService(options: Options) -> IService:
     if not options["no-console"]:
         console = Console(factory)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
-    return HixieService(factory, *options["ports"])
+    service = HixieService(factory, *options["ports"])
+    if options["origin-file"] is not None:
+        service.reloading.add(
+            f"the origins in {options['origin-file']}",
+            lambda: factory.changeOrigins(options.readOrigins()),
+        )
+    return service

@@ -5,7 +5,8 @@ The factory: what all connections of a server share.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -132,6 +133,15 @@ class HixieFactory(ServerFactory):
         often each of L{txhixie.websocket.counters.EVENTS} happened under C{events}.
         """
         return self._roster.statistics()
+
+    def changeOrigins(self, origins: Iterable[str]) -> None:
+        """
+        Admit other origins from now on. Connections that are open stay so.
+
+        @param origins: as L{Settings.origins}.
+        @raise ValueError: if one of them means nothing.
+        """
+        self.settings = self.shared.settings = replace(self.settings, origins=tuple(origins))
 
     def windDown(self) -> None:
         """

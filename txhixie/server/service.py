@@ -21,11 +21,12 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.reflect import safe_str
 
 from txhixie.server.accepting import ControlledEndpoint
 from txhixie.server.factory import HixieFactory
 from txhixie.server.listening import EveryAddressEndpoint
+from txhixie.server.reloading import Reloading, oneLine
+from txhixie.server.renewing import RenewableEndpoint, hasCertificates
 
 
 class _CannotStart(SystemExit, Exception):
@@ -39,6 +40,9 @@ class HixieService(MultiService):
     """
     Listens on endpoints while it runs. When it stops, all connections are closed with their closing
     handshakes.
+
+    @ivar reloading: what is read anew on SIGHUP: the certificates of C{ssl:} and C{tls:}
+        descriptions, and whatever is added to it.
     """
 
     _log = Logger()
@@ -53,19 +57,27 @@ class HixieService(MultiService):
         """
         super().__init__()
         self.factory = factory
+        self.reloading = Reloading()
         self._lameDuck: Deferred[Any] | None = None
+        self._isEnding = False
         for endpoint in endpoints:
-            if isinstance(endpoint, int):
+            self._listenOn(endpoint)
+
+    def _listenOn(self, where: int | str | IStreamServerEndpoint) -> None:
+        if isinstance(where, str):
+            listening = listeningService(where, self.factory)
+            if hasCertificates(where):
+                listening.endpoint = renewable = RenewableEndpoint(listening.endpoint, where)
+                self.reloading.add(f"the certificates of {where}", renewable.renew)
+        else:
+            if isinstance(where, int):
                 from twisted.internet import reactor
 
-                endpoint = EveryAddressEndpoint(reactor, endpoint)
-            if isinstance(endpoint, str):
-                listening = listeningService(endpoint, factory)
-            else:
-                listening = StreamServerEndpointService(endpoint, factory)
-                listening._raiseSynchronously = True
-            listening.endpoint = ControlledEndpoint(listening.endpoint, factory.accepting)
-            listening.setServiceParent(self)
+                where = EveryAddressEndpoint(reactor, where)
+            listening = StreamServerEndpointService(where, self.factory)
+            listening._raiseSynchronously = True
+        listening.endpoint = ControlledEndpoint(listening.endpoint, self.factory.accepting)
+        listening.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """
@@ -84,6 +96,7 @@ class HixieService(MultiService):
         from twisted.internet import reactor
 
         self._start(super().startService)
+        self.reloading.start()
         # The reactor handles the first signal by itself.
         IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", self._endAtNextSignal)
 
@@ -91,6 +104,7 @@ class HixieService(MultiService):
         """
         End all connections at once when a second signal comes.
         """
+        self._isEnding = True
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if callable(signal.getsignal(number)):
@@ -132,11 +146,10 @@ class HixieService(MultiService):
         self._lameDuck = None
         self.factory.accepting.clear()
         stopped = maybeDeferred(super().stopService)
-        return DeferredList([stopped, self.factory.closeConnections()])
+        over = DeferredList([stopped, self.factory.closeConnections()])
+        return over.addCallback(self._stopped)
 
-
-def oneLine(error: Exception) -> str:
-    """
-    Return an error as one line.
-    """
-    return " ".join(f"{type(error).__name__}: {safe_str(error)}".split())
+    def _stopped(self, results: object) -> None:
+        # A process that is about to end does not have to die of SIGHUP.
+        if not self._isEnding:
+            self.reloading.stop()
