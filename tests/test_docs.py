@@ -38,9 +38,14 @@ LIMITS: list[tuple[str, str, str, str]] = [
     ("pingTimeout", "seconds for the answer to a ping", "the end", "pings unanswered"),
     ("closeTimeout", "seconds for the answer to a close", "the end", "closing timed out"),
     ("lingerTimeout", "seconds to read the rest after a close", "the end", "closing timed out"),
+    ("lameDuck", "seconds that a stopping server goes on to accept", "the ports close", ""),
     ("drainTimeout", "seconds to stop the server", "the end", "connections cut off"),
     ("logRate", "log events of a kind per second", "counted only", "log events suppressed"),
 ]
+
+
+# The options that have a method: those that may be given several times.
+REPEATABLE = ("origin", "port", "route", "subprotocol", "trust_proxy")
 
 
 def optionsTable() -> str:
@@ -52,7 +57,7 @@ def optionsTable() -> str:
     for name, _short, default, text, *_ in options.optParameters:
         rows.append((name, f"{text} Default: {'none' if default is None else default}."))
     rows += [(str(name), text) for name, _short, text in options.optFlags]
-    for name in ("auth", "help_auth", "origin", "port", "subprotocol", "trust_proxy"):
+    for name in ("auth", "help_auth", *REPEATABLE, "service"):
         text = " ".join((getattr(options, f"opt_{name}").__doc__ or "").split())
         text = re.sub(r"\[default: (.*)\]", r"Default: \1.", text)
         rows.append((name.replace("_", "-"), text))

@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "websocket": {"application", "dialects", "settings"},
     "web": {"addresses", "application", "dialects", "settings"},
     "applications": {"application"},
-    "server": {"application", "dialects", "settings", "web", "websocket"},
+    "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
     "console": {"dialects", "server", "web", "websocket"},
     "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
     "__init__": {
@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # What knows nothing of Twisted.
-PURE = ("addresses.py", "dialects", "settings.py", "web/proxies.py")
+PURE = ("addresses.py", "dialects", "settings.py", "web/forwarded.py", "web/proxies.py")
 
 
 def _name(path: Path) -> str:

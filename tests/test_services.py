@@ -15,7 +15,6 @@ from tests.loopback import CLOSE, HANDSHAKES, LoopbackCase, TCPWire, Wire, frame
 from tests.support import IDIOMS
 from txhixie import Broadcast, Echo
 from txhixie.applications import SERVICES
-from txhixie.applications.routes import Routes
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -387,39 +386,6 @@ class OnThePortTests(LoopbackCase):
         assert wires[0].take() == wires[2].take() == frame(f"{names[0]}: hi") + rest
 
 
-class RoutesTests(SynchronousTestCase):
-    """Several services at once."""
-
-    def test_routes(self) -> None:
-        """The first segment of the path chooses; anything else is the default's."""
-
-        class Named:
-            def __init__(self, name: str) -> None:
-                self.name = name
-
-            def buildProtocol(self, request: Request) -> Any:
-                return (self.name, request)
-
-        class FakeRequest:
-            def __init__(self, path: bytes) -> None:
-                self.path = path
-
-        routes = Routes({b"echo": Named("echo"), b"news": Named("news")}, Named("default"))
-        for path, name in (
-            (b"/echo", "echo"),
-            (b"/echo/", "echo"),
-            (b"/echo/deep/er", "echo"),
-            (b"/news", "news"),
-            (b"/", "default"),
-            (b"/echoes", "default"),
-            (b"/Echo", "default"),
-            (b"//echo", "default"),
-            (b"/x/echo", "default"),
-        ):
-            request = FakeRequest(path)
-            built: Any = routes.buildProtocol(cast("Request", request))
-            assert built == (name, request), path
-
-    def test_table(self) -> None:
-        """The built-in services have their names."""
-        assert {"echo": Echo, "broadcast": Broadcast} == SERVICES
+def test_table() -> None:
+    """The built-in services have their names."""
+    assert {"echo": Echo, "broadcast": Broadcast} == SERVICES

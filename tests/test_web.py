@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import re
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.wsgi import WSGIResource
 
 from tests.loopback import (
     HEAD75,
@@ -240,6 +243,108 @@ class OwnSiteTests(LoopbackCase):
         for kind, secure in ((TCPWire, False), (TLSWire, True)):
             self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", kind)
             assert waiting.requests.pop().isSecure() is secure
+
+
+FORWARDED = b"Forwarded: for=203.0.113.9;proto=https;host=chat.example.org:8443\r\n"
+
+
+class BehindProxyTests(LoopbackCase):
+    """What a trusted proxy says about a client of plain HTTP."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.site = Waiting()
+        self.serve(site=self.site, trustedProxies=("192.168.1.1",))
+
+    def request(self, fields: bytes = FORWARDED, kind: Any = TCPWire) -> Request:
+        """@return: a request as a resource is asked with it."""
+        self.connect(b"GET /a/b HTTP/1.1\r\nHost: 10.0.0.1:3400\r\n" + fields + b"\r\n", kind)
+        return self.site.requests.pop()
+
+    def test_client(self) -> None:
+        """The client's address is the one that the proxy tells of."""
+        assert self.request().getClientAddress() == IPv4Address("TCP", "203.0.113.9", 0)
+        request = self.request(b"X-Forwarded-For: 2001:db8::1\r\n")
+        assert request.getClientAddress() == IPv6Address("TCP", "2001:db8::1", 0)
+
+    def test_secure(self) -> None:
+        """So is whether the client came by TLS, however the proxy came."""
+        for kind in (TCPWire, TLSWire):
+            for proto, secure in ((b"https", True), (b"http", False)):
+                request = self.request(b"X-Forwarded-Proto: " + proto + b"\r\n", kind)
+                assert request.isSecure() is secure
+        assert self.request(b"", TLSWire).isSecure() is True
+
+    def test_host(self) -> None:
+        """Links and redirections name the host that the client asked for."""
+        assert self.request().prePathURL() == b"https://chat.example.org:8443/"
+        https = b"X-Forwarded-Proto: https\r\n"
+        for fields, url in (
+            (https + b"X-Forwarded-Host: h\r\n", b"https://h/"),
+            (https + b"X-Forwarded-Host: h\r\nX-Forwarded-Port: 444\r\n", b"https://h:444/"),
+            (https + b"X-Forwarded-Host: h:80\r\n", b"https://h:80/"),
+            (https, b"https://10.0.0.1:3400/"),
+        ):
+            request = self.request(fields)
+            assert request.prePathURL() == url
+            assert request.getHeader(b"host") == url.split(b"/")[2]
+
+    def test_eachRequest(self) -> None:
+        """Each request of a connection may be another client's."""
+        wire = self.connect()
+        for client in (b"203.0.113.1", b"203.0.113.2", b""):
+            wire.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: " + client + b"\r\n\r\n")
+            request = self.site.requests.pop()
+            address: Any = request.getClientAddress()
+            assert address.host == (client.decode() or "192.168.1.1")
+            request.finish()
+
+    def test_accessLog(self) -> None:
+        """The access log has the client's address."""
+        self.serve(trustedProxies=("192.168.1.1",))
+        self.factory.site.doStart()
+        with capturedLogs() as events:
+            self.connect(b"GET /x HTTP/1.1\r\nHost: x\r\n" + FORWARDED + b"\r\n")
+        self.factory.site.doStop()
+        texts = (formatEvent(event) or "" for event in events)
+        (line,) = (text for text in texts if "GET /x" in text)
+        assert line.startswith('"203.0.113.9" - - ')
+
+    def test_wsgi(self) -> None:
+        """A WSGI application has it in its environment."""
+        environments: list[dict[str, Any]] = []
+
+        def application(environ: dict[str, Any], startResponse: Any) -> list[bytes]:
+            environments.append(environ)
+            startResponse("200 OK", [("Content-Length", "2")])
+            return [b"hi"]
+
+        direct: Any = SimpleNamespace(
+            callFromThread=lambda call, *args: call(*args),
+            callInThread=lambda call, *args: call(*args),
+        )
+        self.serve(site=WSGIResource(direct, direct, application), trustedProxies=("192.168.1.1",))
+        wire = self.connect(b"GET /x HTTP/1.1\r\nHost: x\r\n" + FORWARDED + b"\r\n")
+        assert wire.take().endswith(b"\r\n\r\nhi")
+        (environ,) = environments
+        assert environ["REMOTE_ADDR"] == "203.0.113.9"
+        assert environ["wsgi.url_scheme"] == "https"
+        assert environ["HTTP_HOST"] == "chat.example.org:8443"
+        assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("chat.example.org", "8443")
+
+    def test_untrusted(self) -> None:
+        """Nobody else is believed."""
+        self.serve(site=self.site, trustedProxies=("192.168.1.2",))
+        request = self.request()
+        assert request.getClientAddress() == IPv4Address("TCP", "192.168.1.1", 54321)
+        assert request.isSecure() is False
+        assert request.getHeader(b"host") == b"10.0.0.1:3400"
+
+    def test_nonsense(self) -> None:
+        """What makes no sense changes nothing, and is answered all the same."""
+        request = self.request(b'Forwarded: for=x;host=a b, "\r\nX-Forwarded-Port: 0\r\n')
+        assert request.getClientAddress() == IPv4Address("TCP", "192.168.1.1", 54321)
+        assert request.getHeader(b"host") == b"10.0.0.1:3400"
 
 
 class UpgradeRequestTests(LoopbackCase):

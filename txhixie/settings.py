@@ -190,8 +190,8 @@ class Settings:
     trustedProxies: tuple[str, ...] = _setting(
         (),
         Kind(_networks),
-        "Networks or addresses of proxies whose X-Forwarded-For, -Proto and -Host are believed, "
-        "such as 10.0.0.0/8; unix for Unix sockets.",
+        "Networks or addresses of proxies whose Forwarded, and X-Forwarded-For, -Proto, -Host, "
+        "-Port and -Prefix are believed, such as 10.0.0.0/8; unix for Unix sockets.",
         "trust-proxy",
     )
     subprotocols: tuple[str, ...] = _setting(
@@ -302,6 +302,13 @@ class Settings:
         SECONDS,
         "Seconds a closed client may take to read what was sent before the close.",
         "linger-timeout",
+    )
+    lameDuck: float = _setting(
+        0.0,
+        SECONDS_OR_NONE,
+        "Seconds for which a stopping server still accepts connections, while it answers plain "
+        "HTTP with Connection: close; 0: none.",
+        "lame-duck",
     )
     drainTimeout: float = _setting(
         10.0, SECONDS, "Seconds all clients have to close when the server stops.", "drain"

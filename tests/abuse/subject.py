@@ -106,8 +106,11 @@ class Subject(Server):
         @param interface: the address to listen at.
         """
         census = ("--service", "tests.abuse.census.Census")
+        routes = ("--route", "/echo=echo", "--route", "/broadcast=broadcast")
         with fileLimit(files):
-            super().__init__(*census, *options, secure=secure, port=_PORT.format(interface))
+            super().__init__(
+                *census, *routes, *options, secure=secure, port=_PORT.format(interface)
+            )
         self.pid = self.process.pid
         os.sched_setaffinity(self.pid, {SERVER_CORE})
 

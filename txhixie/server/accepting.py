@@ -20,6 +20,8 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from txhixie.server.listening import showIPv4
+
 _Port = TypeVar("_Port")
 
 # By so much Twisted's ports raise what they accept in a turn, while there is more.
@@ -177,7 +179,7 @@ class Accepting:
 @implementer(IStreamServerEndpoint)
 class ControlledEndpoint:
     """
-    An endpoint whose port L{Accepting} controls.
+    An endpoint whose port L{Accepting} controls, and which shows IPv4 clients as such.
     """
 
     def __init__(self, endpoint: IStreamServerEndpoint, accepting: Accepting) -> None:
@@ -189,4 +191,4 @@ class ControlledEndpoint:
         Listen as the endpoint does.
         """
         listening: Deferred[IListeningPort] = self._endpoint.listen(protocolFactory)
-        return listening.addCallback(self._accepting.add)
+        return listening.addCallback(showIPv4).addCallback(self._accepting.add)

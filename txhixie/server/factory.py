@@ -5,7 +5,8 @@ The factory: what all connections of a server share.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -75,6 +76,7 @@ class HixieFactory(ServerFactory):
         self.site = makeSite(
             site,
             settings.maxBody,
+            self.trusted,
             lambda: self.shared.log.passes("requests of plain HTTP"),
             self._bodyTooLarge,
             reactor,
@@ -134,16 +136,33 @@ class HixieFactory(ServerFactory):
         """
         return self._roster.statistics()
 
+    def changeOrigins(self, origins: Iterable[str]) -> None:
+        """
+        Admit other origins from now on. Connections that are open stay so.
+
+        @param origins: as L{Settings.origins}.
+        @raise ValueError: if one of them means nothing.
+        """
+        self.settings = self.shared.settings = replace(self.settings, origins=tuple(origins))
+
+    def windDown(self) -> None:
+        """
+        Answer plain HTTP with C{Connection: close} from now on, until the factory is started
+        again. Everything else goes on as before.
+        """
+        self.shared.isStopping = True
+
     def closeConnections(self) -> Deferred[None]:
         """
         Close all connections with their closing handshakes, in batches, so that not all clients
-        come back at once. Those that take longer than L{Settings.drainTimeout} are cut off. New
-        handshakes are refused from now on, until the factory is started again.
+        come back at once. Answers of plain HTTP in progress are finished. Connections that take
+        longer than L{Settings.drainTimeout} are cut off. New handshakes are refused from now on,
+        until the factory is started again.
 
         @return: fires when no connection is left, and every application has heard of it.
         """
         self.admission.close()
-        self.shared.isDraining = True
+        self.shared.isStopping = self.shared.isDraining = True
         return self._roster.close()
 
     def abortConnections(self) -> None:
@@ -167,7 +186,7 @@ class HixieFactory(ServerFactory):
         """
         self._isStopped = False
         self.admission.open()
-        self.shared.isDraining = False
+        self.shared.isStopping = self.shared.isDraining = False
         if not self.settings.origins:
             self._log.info("every Origin is accepted")
         if not ACCELERATED:

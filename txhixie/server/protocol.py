@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, ITCPTransport
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
@@ -19,8 +19,9 @@ from txhixie.application import Application, WebSocketProtocol
 from txhixie.dialects.choosing import choose
 from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
 from txhixie.dialects.opening import ServerOpening
+from txhixie.web.plain import PlainHTTP
 from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
-from txhixie.web.request import UpgradeRequest
+from txhixie.web.request import UpgradeRequest, peerOf
 from txhixie.web.site import serveHTTP
 from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.deadlines import Deadlines
@@ -114,7 +115,7 @@ class HixieProtocol(LineReceiver):
     _rest = b""
     _isBehind = False
     _method = b""
-    _http: IProtocol | None = None
+    _http: PlainHTTP | None = None
     _decision: Deferred[Any] | None = None
     # The request, until the opening handshake is complete; and as long as somebody waits for its
     # end. It is large.
@@ -201,7 +202,7 @@ class HixieProtocol(LineReceiver):
             self._ask(head, factory.application)
         else:
             factory.handshaking.cancel(self)
-            self._http = serveHTTP(head, factory.site, self.transport, self)
+            self._http = serveHTTP(head, factory.site, self.transport, self, factory.shared)
 
     # Requests that twisted.web reads
 
@@ -467,7 +468,7 @@ class HixieProtocol(LineReceiver):
         if self.webSocket is not None:
             self.webSocket.shutDown()
         elif self._http is not None:
-            self.transport.loseConnection()
+            self._http.shutDown()
         elif self._hangup is None:
             self.refuse(comeAgain("the server is going down"))
 
@@ -513,16 +514,19 @@ class HixieProtocol(LineReceiver):
     # What it is
 
     def _peerHost(self) -> str | None:
-        host: str | None = getattr(self.transport.getPeer(), "host", None)
+        host: str | None = getattr(peerOf(self.transport), "host", None)
         return host
 
     def peerName(self) -> str:
         """
         Return the peer's address for the log, and its proxy's if there is one.
         """
-        peer = self.transport.getPeer()
-        host = self._peerHost()
-        name = f"{host}:{peer.port}" if host is not None else str(peer)
+        peer: Any = peerOf(self.transport)
+        host: str | None = getattr(peer, "host", None)
+        if host is None:
+            name = str(peer)
+        else:
+            name = f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
         if self.admittedFrom and self.admittedFrom != host:
             return f"{self.admittedFrom} by {name}"
         return name

@@ -13,10 +13,13 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from txhixie.dialects.head import HandshakeError, RequestHead
-from txhixie.web.upgrading import Upgrader, letUpgrade
+from txhixie.web.plain import PlainHTTP, Stopping
+from txhixie.web.proxies import Forwarded, TrustedProxies
+from txhixie.web.request import readForwarded
+from txhixie.web.upgrading import Upgrader
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol, ITCPTransport
+    from twisted.internet.interfaces import ITCPTransport
 
 
 class Okay(Resource):
@@ -37,10 +40,12 @@ class Okay(Resource):
 
 class _Request(Request):
     """
-    A request of plain HTTP that is refused when its body gets too large: it would go to the disk.
+    A request of plain HTTP. It is refused when its body gets too large, which would go to the disk.
+    What a trusted proxy says about the client counts as if there were no proxy.
     """
 
     _refused = False
+    _told = Forwarded()
 
     def handleContentChunk(self, data: bytes) -> None:
         assert self.content is not None
@@ -59,7 +64,13 @@ class _Request(Request):
 
     def process(self) -> None:
         if not self._refused:
+            trusted = cast(_Site, cast(Any, self.channel).site).trusted
+            self._told = readForwarded(self, trusted)
             super().process()
+
+    def isSecure(self) -> bool:
+        secure = self._told.secure
+        return bool(super().isSecure()) if secure is None else secure
 
 
 class _Site(Site):
@@ -73,17 +84,20 @@ class _Site(Site):
         self,
         root: IResource,
         maxBody: int,
+        trusted: TrustedProxies,
         mayLog: Callable[[], bool],
         refused: Callable[[HandshakeError], object],
         reactor: IReactorTime,
     ) -> None:
         """
         @param maxBody: bytes that the body of a request may have.
+        @param trusted: proxies that are believed.
         @param mayLog: asked about each request.
         @param refused: called for each request that is refused.
         """
         super().__init__(root, requestFactory=_Request, reactor=reactor)
         self.maxBody = maxBody
+        self.trusted = trusted
         self.refused = refused
         self._mayLog = mayLog
 
@@ -103,6 +117,7 @@ def keepOutOfLog(request: Request) -> None:
 def makeSite(
     site: Site | IResource | None,
     maxBody: int,
+    trusted: TrustedProxies,
     mayLog: Callable[[], bool],
     refused: Callable[[HandshakeError], object],
     reactor: IReactorTime,
@@ -110,6 +125,7 @@ def makeSite(
     """
     @param site: a site, the root of one, or C{None} for one that says C{okay}.
     @param maxBody: bytes that the body of a request may have, in a site that is made here.
+    @param trusted: proxies that such a site believes.
     @param mayLog: tells whether one request more may be logged, by a site that is made here.
     @param refused: called for each request that such a site refuses.
     @return: the site that plain HTTP requests go to.
@@ -118,20 +134,22 @@ def makeSite(
         site = Okay()
     if not IResource.providedBy(site):
         return cast(Site, site)
-    return _Site(site, maxBody, mayLog, refused, reactor)
+    return _Site(site, maxBody, trusted, mayLog, refused, reactor)
 
 
 def serveHTTP(
-    head: RequestHead, site: Site, transport: ITCPTransport, upgrader: Upgrader
-) -> IProtocol:
+    head: RequestHead,
+    site: Site,
+    transport: ITCPTransport,
+    upgrader: Upgrader,
+    stopping: Stopping,
+) -> PlainHTTP:
     """
     Hand a connection over to twisted.web, its first request included.
 
     @param upgrader: takes the connection back for an opening handshake.
     @return: what takes all further data, and the loss of the connection.
     """
-    channel: IProtocol = site.buildProtocol(transport.getPeer())
-    letUpgrade(channel, upgrader)
-    channel.makeConnection(transport)
-    channel.dataReceived(head.raw)
-    return channel
+    plain = PlainHTTP(site, transport, upgrader, stopping)
+    plain.dataReceived(head.raw)
+    return plain

@@ -33,7 +33,8 @@ class Shared:
     @ivar log: for events that peers can cause as often as they like.
     @ivar closing: connections whose peer has L{Settings.closeTimeout} to do its part.
     @ivar lingering: connections whose peer has L{Settings.lingerTimeout} to read the rest.
-    @ivar isDraining: whether the server stops.
+    @ivar isStopping: whether clients of plain HTTP are to ask elsewhere from now on.
+    @ivar isDraining: whether all clients have to go now.
     """
 
     _log = Logger()
@@ -48,7 +49,7 @@ class Shared:
             self._log, clock, settings.logRate, lambda: self.count("log events suppressed")
         )
         self.turn = Turn()
-        self.isDraining = False
+        self.isStopping = self.isDraining = False
         self.closing: Deadlines[_Closing] = Deadlines(
             clock, settings.closeTimeout, lambda each: each.closeTimedOut()
         )
