@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.protocol import ServerFactory
 from twisted.logger import capturedLogs
+from twisted.protocols.policies import WrappingFactory
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
+from tests.certificates import TLS, makeTLS, selfSigned
 from tests.loopback import HEAD75, LoopbackCase, frame, ownLines
 from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import Reloading
-from txhixie.server.renewing import hasCertificates
+from txhixie.server.renewing import RenewableEndpoint, hasCertificates
 from txhixie.server.service import HixieService
 from txhixie.tap import Options, makeService
 
@@ -237,7 +245,9 @@ class OriginFileTests(LoopbackCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.path = Path(self.mktemp())
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "origins"
         self.path.write_text("http://example.com\n")
         options = Options()
         options.parseOptions(["--origin", "http://named", "--origin-file", str(self.path)])
@@ -307,3 +317,51 @@ class OriginFileTests(LoopbackCase):
 def test_hasCertificates(description: str, has: bool) -> None:
     """Ports with certificates are known by their descriptions."""
     assert hasCertificates(description) is has
+
+
+@implementer(IStreamServerEndpoint)
+class Endpoint:
+    """An endpoint whose port listens with a factory for TLS, of whatever certificates."""
+
+    def __init__(self) -> None:
+        self.port: Any = SimpleNamespace(factory=None)
+
+    def listen(self, factory: Any) -> Deferred[Any]:
+        """@return: the port."""
+        self.port.factory = WrappingFactory(factory)
+        self.port.factory.doStart()
+        return succeed(self.port)
+
+
+@pytest.mark.parametrize("kind", TLS)
+def test_renew(tmp_path: Path, kind: str) -> None:
+    """A port gets a new factory for TLS, below which ours goes on; if the files are bad, none."""
+    description = makeTLS(kind, tmp_path)
+    endpoint, factory = Endpoint(), ServerFactory()
+    renewable = RenewableEndpoint(endpoint, description)
+    renewable.listen(factory)
+    first = endpoint.port.factory
+    renewable.renew()
+    second = endpoint.port.factory
+    assert second is not first
+    assert second.wrappedFactory is factory
+    assert (first.numPorts, second.numPorts, factory.numPorts) == (0, 1, 1)
+    (tmp_path / "cert.pem").write_text("-----BEGIN CERTIFICATE-----\nnone\n")
+    with pytest.raises(Exception, match=r".+"):
+        renewable.renew()
+    assert endpoint.port.factory is second
+    assert (second.numPorts, factory.numPorts) == (1, 1)
+
+
+def test_renewMismatched(tmp_path: Path) -> None:
+    """A key that is not the certificate's is found before anybody gets to see it."""
+    endpoint = Endpoint()
+    renewable = RenewableEndpoint(endpoint, makeTLS("ssl", tmp_path))
+    renewable.listen(ServerFactory())
+    first = endpoint.port.factory
+    certificate = (tmp_path / "cert.pem").read_bytes()
+    selfSigned(tmp_path)
+    (tmp_path / "cert.pem").write_bytes(certificate)
+    with pytest.raises(Exception, match="match"):
+        renewable.renew()
+    assert endpoint.port.factory is first

@@ -28,6 +28,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
 from txhixie import Broadcast, Echo, Settings
 from txhixie.applications import SERVICES
+from txhixie.server.listening import EveryAddressEndpoint
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES
 from txhixie.tap import Options, makeService
@@ -611,6 +612,15 @@ class MakeServiceTests(SynchronousTestCase):
         children = list(service)
         assert [type(child) for child in children] == [StreamServerEndpointService] * 2
         assert {child.factory for child in children} == {service.factory}
+
+    def test_everyAddress(self) -> None:
+        """A port number is a port on all addresses."""
+        asked: list[Any] = []
+        self.patch(EveryAddressEndpoint, "listen", asked.append)
+        for service in (self.make("--port", "3400"), HixieService(self.make().factory, 3400)):
+            (child,) = service
+            child.endpoint._endpoint.listen("factory")
+        assert asked == ["factory", "factory"]
 
     def test_factory(self) -> None:
         """The factory has the settings and the application."""

@@ -23,10 +23,8 @@ from types import TracebackType
 from typing import Self
 
 import pytest
-from twisted.internet.interfaces import IStreamServerEndpointStringParser
-from twisted.plugin import getPlugins
 
-from tests.certificates import selfSigned
+from tests.certificates import TLS, makeTLS, selfSigned
 from tests.interop.server import PROJECT, Child, Server
 from tests.loopback import ANSWER
 from tests.support import IDIOMS, buildHead, frame
@@ -929,27 +927,6 @@ def test_unix() -> None:
                 assert (client.received, client.ending) == (client.goodbye, "EOF")
             server.process.wait(QUICK)
         assert not path.exists()
-
-
-# Descriptions of ports with TLS, whose key and certificate are in a folder.
-TLS = {
-    "ssl": "ssl:0:interface=127.0.0.1:privateKey={0}/key.pem:certKey={0}/cert.pem",
-    "tls": "tls:{0}:port=0:interface=127.0.0.1",
-}
-
-
-def makeTLS(kind: str, folder: Path) -> str:
-    """
-    Make a key and a certificate.
-
-    @return: the description of a port that uses them.
-    """
-    pytest.importorskip("OpenSSL")
-    parsers = getPlugins(IStreamServerEndpointStringParser)
-    if kind not in {parser.prefix for parser in parsers} | {"ssl"}:
-        pytest.skip(f"this Twisted has no {kind}: endpoints: pip install --upgrade twisted")
-    selfSigned(folder)
-    return TLS[kind].format(folder)
 
 
 def connectTLS(port: int, folder: Path, name: str = "127.0.0.1", host: str = "127.0.0.1") -> Client:

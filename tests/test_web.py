@@ -27,6 +27,7 @@ from tests.loopback import (
     TCPWire,
     TLSWire,
     Wire,
+    ownLines,
 )
 from txhixie import HandshakeError
 from txhixie.web.request import UpgradeRequest
@@ -83,6 +84,21 @@ class Waiting(Resource):
         """Keep the request."""
         self.requests.append(request)
         return NOT_DONE_YET
+
+
+class IPv6Wire(TCPWire):
+    """A connection of an IPv6 client."""
+
+    host = "2001:db8::7"
+
+    def getPeer(self) -> IPv6Address:
+        return IPv6Address("TCP", self.host, 54321)
+
+
+class MappedWire(IPv6Wire):
+    """A connection of an IPv4 client, by IPv6."""
+
+    host = "::ffff:192.0.2.7"
 
 
 class PlainTests(LoopbackCase):
@@ -425,6 +441,38 @@ class UpgradeRequestTests(LoopbackCase):
             for scheme, secure in ((b"https", True), (b"http", False)):
                 fields = b"X-Forwarded-Proto: " + scheme + b"\r\n"
                 assert self.request(b"/", fields, kind).isSecure() is secure
+
+    def test_mapped(self) -> None:
+        """An IPv4 address that IPv6 carries is shown as what it is, in requests of both kinds."""
+        address = IPv4Address("TCP", "192.0.2.7", 54321)
+        assert self.request(b"/", kind=MappedWire).getClientAddress() == address
+        site = Waiting()
+        self.serve(site=site)
+        self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", MappedWire)
+        assert site.requests.pop().getClientAddress() == address
+
+    def test_mappedTrust(self) -> None:
+        """It is trusted, counted and logged as that, too."""
+        self.serve(maxPerAddress=1, trustedProxies=("192.0.2.7",), logConnections=True)
+        with capturedLogs() as events:
+            wire = self.connect(HEAD75, MappedWire)
+            assert self.connect(HEAD75, MappedWire).take().startswith(b"HTTP/1.1 503 ")
+            told = HEAD75[:-2] + b"X-Forwarded-For: 192.0.2.1\r\n\r\n"
+            assert self.connect(told, MappedWire).take().startswith(b"HTTP/1.1 101 ")
+        assert wire.take().startswith(b"HTTP/1.1 101 ")
+        lines = ownLines(events)
+        assert [line.partition("192")[2] for line in lines if "192" in line] == [
+            ".0.2.7:54321",
+            ".0.2.7:54321: 503 too many connections from this address",
+            ".0.2.1 by 192.0.2.7:54321",
+        ]
+
+    def test_inBrackets(self) -> None:
+        """IPv6 addresses are in brackets in the log."""
+        with capturedLogs() as events:
+            self.serve(logConnections=True)
+            self.connect(HEAD75, IPv6Wire)
+        assert any(line.endswith(" from [2001:db8::7]:54321") for line in ownLines(events))
 
     def test_afterTheEnd(self) -> None:
         """One that was kept can be read when its connection is gone, but for our own address."""

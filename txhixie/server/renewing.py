@@ -39,7 +39,7 @@ class _Noting:
     ) -> None:
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        # A key that is not the certificate's is found here.
+        # What OpenSSL does not take is found here.
         contextFactory.getContext()
         self.factory = TLSMemoryBIOFactory(contextFactory, False, factory)
 
