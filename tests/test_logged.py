@@ -7,16 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import UNIXAddress
 from twisted.logger import capturedLogs
 
 from tests.loopback import LoopbackCase, Poller, Recording, TCPWire, ownLines
-from tests.support import IDIOMS
+from tests.support import IDIOMS, buildHead
 
 PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
 
-class LoggedTests(LoopbackCase):
-    """One line each."""
+class LoggedCase(LoopbackCase):
+    """Looks at lines of the log."""
 
     def assertLogged(self, pattern: str, call: Callable[..., object], *arguments: object) -> None:
         """This line, and none that is like it, is logged by a call."""
@@ -29,6 +30,10 @@ class LoggedTests(LoopbackCase):
     def newest(self) -> Any:
         """@return: what the newest connection's application has of it."""
         return self.recorder.made[-1].transport
+
+
+class LoggedTests(LoggedCase):
+    """One line each."""
 
     def test_fault(self) -> None:
         """A breach of the protocol: whose, the code, and what it was."""
@@ -91,3 +96,40 @@ class LoggedTests(LoopbackCase):
                 said = idiom.clientText("hello")
                 self.assertLogged(f"^critical: .*{re.escape(self.newest().id)}", wire.send, said)
                 self.flushLoggedErrors(ZeroDivisionError)
+
+
+class WhoTests(LoggedCase):
+    """Who a line is about."""
+
+    def test_proxied(self) -> None:
+        """Behind a proxy that is believed, the client and the proxy."""
+        self.serve(trustedProxies=("192.168.1.1",), logConnections=True)
+        told = [(b"X-Forwarded-For", b"203.0.113.7")]
+        both = r"203\.0\.113\.7 .*192\.168\.1\.1:54321"
+        for dialect in IDIOMS:
+            with self.subTest(dialect):
+                head = buildHead(dialect, extra=told)
+                opening = head + IDIOMS[dialect].preamble
+                self.assertLogged(f"^info: .*{dialect}.*{both}", self.connect, opening)
+                self.record(lambda made: None)
+                self.assertLogged(f"^info: .*{both}.*404", self.connect, head)
+                self.record()
+
+    def test_itself(self) -> None:
+        """A client that came by itself is named once."""
+        self.record(lambda made: None)
+        line = r"^info: \D*192\.168\.1\.1:54321\D* 404"
+        self.assertLogged(line, self.connect, buildHead("rfc6455"))
+
+    def test_unix(self) -> None:
+        """A client of a Unix socket has no address to be named by."""
+
+        class There(TCPWire):
+            def getPeer(self) -> Any:
+                return UNIXAddress(b"/run/hixie")
+
+        self.record(lambda made: None)
+        for dialect in IDIOMS:
+            with self.subTest(dialect):
+                line = r"^info: .*/run/hixie.*404"
+                self.assertLogged(line, self.connect, buildHead(dialect), There)

@@ -29,6 +29,7 @@ from tests.loopback import (
     Wire,
     ownLines,
 )
+from tests.support import IDIOMS, buildHead
 from txhixie import HandshakeError
 from txhixie.web.request import UpgradeRequest
 
@@ -473,6 +474,22 @@ class UpgradeRequestTests(LoopbackCase):
             self.serve(logConnections=True)
             self.connect(HEAD75, IPv6Wire)
         assert any(line.endswith(" from [2001:db8::7]:54321") for line in ownLines(events))
+
+    def test_hostBehindProxy(self) -> None:
+        """So it is with the host: in the request, and in the location that a client is given."""
+        self.serve(trustedProxies=("192.168.1.1",))
+        fields = b"X-Forwarded-Host: chat.example.org:81\r\nX-Forwarded-Proto: https\r\n"
+        for dialect, idiom in IDIOMS.items():
+            with self.subTest(dialect):
+                wire = self.connect(buildHead(dialect)[:-2] + fields + b"\r\n" + idiom.preamble)
+                reply = wire.take()
+                assert reply.startswith(b"HTTP/1.1 101 ")
+                if dialect.startswith("hixie"):
+                    assert b"-Location: wss://chat.example.org:81/demo\r\n" in reply
+                request = self.recorder.made[-1].request
+                assert request.getHeader(b"host") == b"chat.example.org:81"
+                kept = self.recorder.made[-1].transport.request
+                assert kept.getHeader(b"host") == b"chat.example.org:81"
 
     def test_afterTheEnd(self) -> None:
         """One that was kept can be read when its connection is gone, but for our own address."""
