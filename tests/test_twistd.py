@@ -1100,20 +1100,7 @@ def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
             client.expectEnd()
 
 
-@pytest.mark.parametrize(
-    "secure",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                reason="by TLS the backlog has what the system took already: 1008, FF 00",
-                strict=True,
-            ),
-        ),
-    ],
-    ids=["tcp", "tls"],
-)
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 @pytest.mark.parametrize("dialect", ["hixie-75", "hixie-76", "rfc6455"])
 def test_largestMessage(dialect: str, secure: bool) -> None:
     """A client that reads has the largest message echoed, and one that comes right after it."""

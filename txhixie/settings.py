@@ -231,7 +231,8 @@ class Settings:
         1024 * 1024,
         NUMBER,
         "Bytes sent to a client but not yet accepted by the kernel, above which the client counts "
-        "as slow. A single message may be larger.",
+        "as slow. A single message may be larger. With TLS, what the transport was given does not "
+        "count: how much of it the kernel has accepted is not known.",
         "send-limit",
     )
     slowPolicy: str = _setting(

@@ -185,9 +185,9 @@ class Outgoing:
         size = len(data)
         self.bytesSent += size
         if self._socket is None:
+            # How much of it the kernel takes is not known. It does not count: otherwise a peer that
+            # reads would be slow for one large message.
             self._transport.write(data)
-            if self._waitsFor:
-                self.backlog += size
             return
         # The transport holds nothing back. Writing at once avoids the way through the reactor,
         # which costs more than all the rest of a small message.

@@ -19,7 +19,7 @@ class Attachment:
     Holds one producer at most. Its errors are reported, and never get further.
     """
 
-    __slots__ = ("_failed", "_producer")
+    __slots__ = ("_failed", "_isPaused", "_producer")
 
     def __init__(self, failed: Callable[[Failure], object]) -> None:
         """
@@ -27,6 +27,7 @@ class Attachment:
         """
         self._failed = failed
         self._producer: IPushProducer | PushProducer | None = None
+        self._isPaused = False
 
     def attach(self, producer: IPushProducer | PushProducer) -> None:
         """
@@ -39,6 +40,7 @@ class Attachment:
         if self._producer is not None:
             raise RuntimeError("a producer is attached already")
         self._producer = producer
+        self._isPaused = False
 
     def detach(self) -> None:
         """
@@ -48,16 +50,18 @@ class Attachment:
 
     def pause(self) -> None:
         """
-        Pause the producer, if there is one.
+        Pause the producer, if there is one that is not paused.
         """
-        if self._producer is not None:
+        if self._producer is not None and not self._isPaused:
+            self._isPaused = True
             self._call(self._producer.pauseProducing)
 
     def resume(self) -> None:
         """
-        Resume the producer, if there is one.
+        Resume the producer, if there is one that is paused.
         """
-        if self._producer is not None:
+        if self._producer is not None and self._isPaused:
+            self._isPaused = False
             self._call(self._producer.resumeProducing)
 
     def stop(self) -> None:
