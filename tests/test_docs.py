@@ -20,7 +20,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 # What is limited: the setting, what it limits, what happens over it, and what that is counted as.
 LIMITS: list[tuple[str, str, str, str]] = [
-    ("maxConnections", "connections", "503 with `Retry-After`", "refused"),
+    ("maxConnections", "connections", "an idle one ends, or 503", "refused"),
     ("maxPerAddress", "connections of one address", "503 with `Retry-After`", "refused"),
     ("maxHandshakes", "handshakes in progress", "the oldest ends, with 408", "handshakes evicted"),
     ("acceptRate", "connections accepted per second", "the others wait", "accepting paused"),
@@ -28,6 +28,7 @@ LIMITS: list[tuple[str, str, str, str]] = [
     ("maxFields", "header fields of a request head", "431", "refused"),
     ("maxBody", "bytes of the body of a plain HTTP request", "413", "refused"),
     ("handshakeTimeout", "seconds for the handshake", "408, or the end", "handshakes timed out"),
+    ("requestTimeout", "seconds for a request of plain HTTP", "408", "refused"),
     ("maxMessage", "bytes of a message", "1009, `FF 00`", "failed"),
     ("maxFragments", "frames of a message", "1008", "failed"),
     ("sendLimit", "bytes of backlog", "`--slow-policy`", "slow closed"),

@@ -20,9 +20,9 @@ ALLOWED: dict[str, set[str]] = {
     "dialects": {"addresses", "settings"},
     "application": {"dialects"},
     "websocket": {"application", "dialects", "settings"},
-    "web": {"addresses", "application", "dialects", "settings"},
+    "web": {"addresses", "application", "dialects", "settings", "websocket"},
     "applications": {"application"},
-    "server": {"application", "dialects", "settings", "web", "websocket"},
+    "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
     "console": {"dialects", "server", "web", "websocket"},
     "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
     "__init__": {

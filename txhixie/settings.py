@@ -246,7 +246,8 @@ class Settings:
     maxConnections: int = _setting(
         20_000,
         NUMBER,
-        "Connections in total, plain HTTP included. Further clients get 503.",
+        "Connections in total, plain HTTP included. Further clients get 503, unless one of plain "
+        "HTTP is idle: it is closed instead.",
         "max-connections",
     )
     maxPerAddress: int = _setting(
@@ -292,6 +293,14 @@ class Settings:
         SECONDS,
         "Seconds a client may take to complete its opening handshake.",
         "handshake-timeout",
+    )
+    requestTimeout: float = _setting(
+        30.0,
+        SECONDS,
+        "Seconds a client may take to send a request of plain HTTP, its body included. The head of "
+        "a connection's first request has the time of a handshake. Answers take as long as they "
+        "like.",
+        "request-timeout",
     )
     closeTimeout: float = _setting(
         2.0,

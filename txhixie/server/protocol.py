@@ -19,9 +19,9 @@ from txhixie.application import Application, WebSocketProtocol
 from txhixie.dialects.choosing import choose
 from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
 from txhixie.dialects.opening import ServerOpening
+from txhixie.web.channel import Channel, PlainHTTP
 from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 from txhixie.web.request import UpgradeRequest
-from txhixie.web.site import serveHTTP
 from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.deadlines import Deadlines
 from txhixie.websocket.hangup import Hangup
@@ -49,6 +49,7 @@ class Server(Protocol):
 
     application: Application
     site: Site
+    plain: PlainHTTP
     trusted: TrustedProxies
     shared: Shared
     liveness: Liveness
@@ -70,6 +71,11 @@ class Server(Protocol):
 
         @param host: its address, or an empty string.
         @raise HandshakeError: if it is not admitted.
+        """
+
+    def setIdle(self, protocol: HixieProtocol, isIdle: bool) -> None:
+        """
+        Note whether a connection of plain HTTP waits for its next request.
         """
 
     def opened(self, protocol: HixieProtocol, webSocket: WebSocket) -> None:
@@ -194,7 +200,8 @@ class HixieProtocol(LineReceiver):
             dialect = choose(head, settings.dialects)
             if dialect is None:
                 factory.handshaking.cancel(self)
-                self._http = serveHTTP(head, factory.site, self.transport)
+                self._http = factory.plain.channel(self.transport, self)
+                self._http.dataReceived(head.raw + self.clearLineBuffer())
                 return
             request = self._makeRequest(head, told, dialect.dialect)
             opening = dialect(told.applied(head), settings, request.isSecure())
@@ -396,15 +403,37 @@ class HixieProtocol(LineReceiver):
 
     def evict(self) -> None:
         """
-        Make room for a newer connection: this one's handshake did not get anywhere.
+        Make room for a newer connection: this one's handshake did not get anywhere, or it is idle.
         """
         if self.webSocket is not None:
             self.webSocket.hangUp(now=True)
             return
-        if self._hangup is None:
+        if isinstance(self._http, Channel):
+            self._http.end()
+        elif self._hangup is None:
             self._giveUp()
         if self._hangup is not None:
             self._hangup.letGo()
+
+    # What the channel of plain HTTP calls
+
+    def refuse(self, error: HandshakeError, level: Any) -> None:
+        """
+        Answer with an error, and end the connection in good order.
+        """
+        self._refuse(error, level)
+
+    def hangUp(self) -> None:
+        """
+        End the connection in good order.
+        """
+        self._hangUp()
+
+    def setIdle(self, isIdle: bool) -> None:
+        """
+        Note whether the connection waits for its next request.
+        """
+        self.factory.setIdle(self, isIdle)
 
     # The end
 

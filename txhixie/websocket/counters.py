@@ -8,6 +8,7 @@ EVENTS: dict[str, str] = {
     "refused": "requests that were refused, by HTTP status",
     "handshakes timed out": "connections that did not complete their handshake in time",
     "handshakes evicted": "connections ended for a newer one before their handshake was complete",
+    "idle evicted": "idle connections of plain HTTP that were closed to make room for another",
     "not HTTP": "connections that began with something other than HTTP",
     "failed": "connections closed because the peer broke the protocol or a limit, by close code",
     "slow closed": "connections closed because the peer did not read",
