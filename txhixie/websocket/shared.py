@@ -47,7 +47,7 @@ class Shared:
         self.log = LimitedLogger(
             self._log, clock, settings.logRate, lambda: self.count("log events suppressed")
         )
-        self.turn = Turn()
+        self.turn = Turn(clock)
         self.isDraining = False
         self.closing: Deadlines[_Closing] = Deadlines(
             clock, settings.closeTimeout, lambda each: each.closeTimedOut()
@@ -77,3 +77,4 @@ class Shared:
         """
         self.closing.rest()
         self.lingering.rest()
+        self.turn.rest()

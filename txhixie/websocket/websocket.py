@@ -326,6 +326,12 @@ class WebSocket:
         """
         self._turn.whenReceived(call)
 
+    def whenSettled(self, call: Callable[[], object]) -> None:
+        """
+        Call C{call} once the reactor has delivered everything that came together.
+        """
+        self._turn.whenSettled(call)
+
     # A peer that does not read
 
     def _admits(self, message: str | bytes) -> bool:
