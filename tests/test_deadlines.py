@@ -132,9 +132,8 @@ class DeadlinesTests(SynchronousTestCase):
             self.deadlines.start(item)
         self.clock.rightNow = 2.0
         seen = []
-        while self.clock.getDelayedCalls():
-            (call,) = self.clock.getDelayedCalls()
-            self.clock.calls.remove(call)
+        while self.clock.calls:
+            call = self.clock.calls.pop()
             call.func()
             seen.append("".join(item for item, _ in self.expired))
         assert seen == ["abc", "abcdef", "abcdefg"]

@@ -30,8 +30,10 @@ LIMITS: list[tuple[str, str, str, str]] = [
     ("handshakeTimeout", "seconds for the handshake", "408, or the end", "handshakes timed out"),
     ("requestTimeout", "seconds for a request of plain HTTP", "408", "refused"),
     ("maxMessage", "bytes of a message", "1009, `FF 00`", "failed"),
+    ("messageTimeout", "seconds for a message", "1008, `FF 00`", "failed"),
     ("maxFragments", "frames of a message", "1008", "failed"),
     ("sendLimit", "bytes of backlog", "`--slow-policy`", "slow closed"),
+    ("memoryLimit", "bytes that all hold", "1009 or 1013, `FF 00`, 503", "memory relieved"),
     ("idleTimeout", "seconds without a message", "1001, `FF 00`", "idle closed"),
     ("pingInterval", "seconds between pings", "", ""),
     ("pingTimeout", "seconds for the answer to a ping", "the end", "pings unanswered"),
@@ -49,7 +51,9 @@ def optionsTable() -> str:
     options = Options()
     rows: list[tuple[str, str | None]] = []
     for name, _short, default, text, *_ in options.optParameters:
-        rows.append((name, f"{text} Default: {'none' if default is None else default}."))
+        if "By default" not in text:
+            text += f" Default: {'none' if default is None else default}."
+        rows.append((name, text))
     rows += [(str(name), text) for name, _short, text in options.optFlags]
     for name in ("auth", "help_auth", "origin", "port", "subprotocol", "trust_proxy"):
         text = " ".join((getattr(options, f"opt_{name}").__doc__ or "").split())
@@ -85,7 +89,8 @@ def limitsTable() -> str:
     options = {setting: name for name, setting in numberOptions().items()}
     lines = ["| what | default | option | setting | over it | counted as |", "|" + "---|" * 6]
     for setting, what, answer, event in LIMITS:
-        default = f"{getattr(Settings(), setting):,.10g}"
+        value = getattr(Settings(), setting)
+        default = "a quarter of all" if value is None else f"{value:,.10g}"
         counted = f"`{event}`" if event else ""
         lines.append(
             f"| {what} | {'no limit' if default == '0' else default} | `--{options[setting]}` "

@@ -300,6 +300,10 @@ class EventsTests(LoopbackCase):
             self.connect(b"GET / HTTP/1.1\r\n\r\n")
             self.open()
 
+        def holdsTooMuch() -> None:
+            self.serve(memoryLimit=100)
+            self.open().send(b"\0" + b"x" * 101)
+
         def paused() -> None:
             self.serve(acceptRate=10)
             self.factory.accepting.add(FileDescriptor(Poller()))  # type: ignore[arg-type]
@@ -336,6 +340,7 @@ class EventsTests(LoopbackCase):
             "failed": lambda: self.open().send(b"\x80" * 9),
             "slow closed": lambda: slow("close"),
             "messages dropped": lambda: slow("drop"),
+            "memory relieved": holdsTooMuch,
             "pings unanswered": lambda: silent(pingInterval=10, pingTimeout=10),
             "idle closed": lambda: silent(idleTimeout=20, pingInterval=0),
             "closing timed out": closesLate,

@@ -26,7 +26,7 @@ def posting(*fields: bytes, body: bytes = b"") -> bytes:
 
 def turn(clock: Clock) -> None:
     """Let a reactor's turn pass: what is due happens, and what that puts off waits."""
-    for call in list(clock.getDelayedCalls()):
+    for call in list(clock.calls):
         if call.getTime() <= clock.seconds():
             clock.calls.remove(call)
             call.func(*call.args, **call.kw)

@@ -48,9 +48,10 @@ class Connection(ABC):
     @cvar hasPing: whether the dialect has pings.
     @cvar hasBytes: whether it carries bytes messages.
     @ivar state: L{State.OPEN} at first, then L{State.CLOSING} and L{State.CLOSED}.
+    @ivar unfinished: bytes that are held of a message that is not complete.
     """
 
-    __slots__ = ("_maxMessage", "_outgoing", "state")
+    __slots__ = ("_maxMessage", "_outgoing", "state", "unfinished")
 
     dialect: ClassVar[str]
     hasPing: ClassVar[bool] = False
@@ -63,6 +64,7 @@ class Connection(ABC):
         """
         self._maxMessage = settings.maxMessage
         self._outgoing: list[bytes] = []
+        self.unfinished = 0
         self.state = _OPEN
 
     @abstractmethod
@@ -73,6 +75,13 @@ class Connection(ABC):
         @return: the events in order, to be consumed at once. It never raises for anything that a
             peer sends. After L{Closed <txhixie.dialects.events.Closed>} or L{Failed
             <txhixie.dialects.events.Failed>} the result is empty.
+        """
+
+    @abstractmethod
+    def stopReceiving(self) -> None:
+        """
+        Drop what is held of a message that is not complete, and read no further: the connection
+        fails, as after L{Failed <txhixie.dialects.events.Failed>}.
         """
 
     @abstractmethod
@@ -177,6 +186,16 @@ class Connection(ABC):
         data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
         outgoing.clear()
         return data
+
+    def dropUnsent(self) -> int:
+        """
+        Drop the bytes that L{dataToSend} would return.
+
+        @return: how many they are.
+        """
+        size = sum(map(len, self._outgoing))
+        self._outgoing.clear()
+        return size
 
 
 class LastFrame:

@@ -4,6 +4,7 @@ Connections that speak plain HTTP: twisted.web's, held to our limits.
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IProtocol, ITransport
@@ -13,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, HTTPFactory, Request
 from twisted.web.server import Site
 
-from txhixie.dialects.head import HandshakeError
+from txhixie.dialects.head import HandshakeError, comeAgain
 from txhixie.web.pace import Pace
 from txhixie.web.site import OwnSite
 from txhixie.websocket.deadlines import Deadlines
@@ -48,6 +49,7 @@ class PlainHTTP:
     """
     What all connections of a factory that speak plain HTTP share.
 
+    @ivar shared: what they share with WebSockets.
     @ivar maxBody: bytes that the body of a request may have; C{None}: any number.
     @ivar pace: lets them take turns.
     @ivar unfinished: those whose peer has L{Settings.requestTimeout} for its request.
@@ -57,6 +59,7 @@ class PlainHTTP:
         """
         @param site: answers the requests.
         """
+        self.shared = shared
         self.settings = shared.settings
         self.maxBody = site.maxBody if isinstance(site, OwnSite) else None
         self.pace = Pace(shared.clock)
@@ -153,6 +156,10 @@ class Channel(HTTPChannel):
         finally:
             self._isHandling = False
             self._plain.pace.end()
+        if self._isArriving and self.requests:
+            content = self.requests[-1].content
+            if isinstance(content, BytesIO) and not content.closed:
+                self._plain.shared.budget.report(self, content.tell())
         self._settle()
 
     def _wait(self) -> None:
@@ -171,6 +178,7 @@ class Channel(HTTPChannel):
     def _end(self) -> None:
         self._isArriving = False
         self._plain.unfinished.cancel(self)
+        self._plain.shared.budget.report(self, 0)
 
     def _settle(self) -> None:
         """
@@ -302,6 +310,14 @@ class Channel(HTTPChannel):
         """
         self.refuse(HandshakeError(408, "the request took too long"), LogLevel.debug)
 
+    def relieve(self) -> None:
+        """
+        Refuse the request that is on its way: too much memory is in use in all, and its body has
+        the largest share.
+        """
+        self._plain.shared.count("memory relieved")
+        self.refuse(comeAgain("too much memory is in use"))
+
     def timeoutConnection(self) -> None:
         """
         End the connection: it was idle for too long.
@@ -334,7 +350,7 @@ class Channel(HTTPChannel):
     def _forget(self) -> None:
         self._isOver = self.paused = True
         self.setTimeout(None)
-        self._plain.unfinished.cancel(self)
+        self._end()
         self._plain.pace.forget(self)
         self._owner.setIdle(False)
 

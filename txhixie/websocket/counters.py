@@ -13,6 +13,7 @@ EVENTS: dict[str, str] = {
     "failed": "connections closed because the peer broke the protocol or a limit, by close code",
     "slow closed": "connections closed because the peer did not read",
     "messages dropped": "messages that were not sent to slow peers",
+    "memory relieved": "connections closed because all together held too much memory",
     "pings unanswered": "connections ended because a ping or heartbeat was not answered",
     "idle closed": "connections closed because no message was sent or received",
     "closing timed out": "connections whose peer did not do its part in closing",

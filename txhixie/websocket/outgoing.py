@@ -36,6 +36,11 @@ class Owner(Protocol):
         The transport is full: the peer does not read.
         """
 
+    def backlogChanged(self) -> None:
+        """
+        More is waiting to be written than before.
+        """
+
     def outgoingResumed(self) -> None:
         """
         The transport took everything it was given. It may be full again.
@@ -147,6 +152,8 @@ class Outgoing:
         self.isUnsent = False
         if self._waitsFor:
             self._flushHandshake()
+            if self.backlog:
+                self._owner.backlogChanged()
             return
         connection = self._connection
         data = connection.dataToSend()
@@ -168,6 +175,7 @@ class Outgoing:
             self._transport.write(data)
             if self._waitsFor:
                 self.backlog += size
+                self._owner.backlogChanged()
             return
         # The transport holds nothing back. Writing at once avoids the way through the reactor,
         # which costs more than all the rest of a small message.
@@ -195,7 +203,7 @@ class Outgoing:
         """
         Drop what was sent and not written.
         """
-        self._connection.dataToSend()
+        self.backlog = max(0, self.backlog - self._connection.dropUnsent())
 
     # The transport's producer
 
@@ -224,6 +232,7 @@ class Outgoing:
         Write no more: the connection is gone.
         """
         self._waitsFor |= _OVER
+        self.backlog = 0
 
     def _stopBeingProducer(self) -> None:
         if self._isProducer:

@@ -30,6 +30,7 @@ from txhixie.dialects.events import (
 from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.ended import WebSocketDone, WebSocketLost
 from txhixie.websocket.hangup import Hangup
+from txhixie.websocket.holding import Holding
 from txhixie.websocket.liveness import Liveness
 from txhixie.websocket.outgoing import Outgoing
 from txhixie.websocket.pacing import MUCH, adaptRead
@@ -96,6 +97,7 @@ class WebSocket:
         "_farewell",
         "_hangup",
         "_held",
+        "_holding",
         "_isBusy",
         "_isDelayed",
         "_isTelling",
@@ -166,6 +168,7 @@ class WebSocket:
         # What a callback of the application returned, until it is done.
         self._running: Deferred[Any] | None = None
         self._slowness: Slowness | None = None
+        self._holding: Holding | None = None
         self._producer: IPushProducer | None = None
         self._hangup: Hangup | None = None
         # How the connection ends: what the peer said, or what is wrong.
@@ -344,7 +347,10 @@ class WebSocket:
             self._slowness = Slowness(self._shared, self._outgoing, self)
         if self._slowness.isSlow:
             self._connection.checkMessage(message)
-        return self._slowness.admits(message)
+        isAdmitted = self._slowness.admits(message)
+        if not isAdmitted:
+            self._account()
+        return isAdmitted
 
     def closeSlow(self) -> None:
         """
@@ -355,9 +361,14 @@ class WebSocket:
             return
         self._shared.count("slow closed")
         self._shared.log.info("{id} does not read what it is sent", id=self.id)
+        self._giveUp(Failed(CloseCode.POLICY, "what was sent is not read"))
+
+    def _giveUp(self, farewell: Failed) -> None:
         self._outgoing.giveUp()
-        self._bidFarewell(Failed(CloseCode.POLICY, "what was sent is not read"))
+        self._slowness = None
+        self._bidFarewell(farewell)
         self._outgoing.flushSoon()
+        self._account()
 
     def resend(self, message: str | bytes) -> None:
         """
@@ -413,8 +424,15 @@ class WebSocket:
         Read no more, and pause the producer: the peer has to read first.
         """
         self._pause(Pause.PEER)
+        self._account()
         if self._producer is not None:
             self._callProducer(self._producer.pauseProducing)
+
+    def backlogChanged(self) -> None:
+        """
+        Report what waits to be written.
+        """
+        self._account()
 
     def outgoingResumed(self) -> None:
         """
@@ -424,8 +442,71 @@ class WebSocket:
             self._slowness.catchUp()
         if self._outgoing.isReady and self._producer is not None:
             self._callProducer(self._producer.resumeProducing)
+        if self._holding is not None:
+            self._account()
         if self._outgoing.isReady:
             self._resume(Pause.PEER)
+
+    # Too much, or for too long
+
+    def _account(self) -> None:
+        """
+        Report what is held.
+        """
+        outgoing, slowness = self._outgoing, self._slowness
+        unfinished = self._connection.unfinished
+        size = unfinished + (0 if slowness is None else slowness.kept)
+        if not outgoing.isReady:
+            size += outgoing.backlog
+        if size and self._lostBy is None:
+            if self._holding is None:
+                self._holding = Holding(self._shared, self)
+            self._holding.update(size, self.messagesReceived if unfinished else -1)
+        elif self._holding is not None:
+            holding, self._holding = self._holding, None
+            holding.end()
+
+    def relieve(self) -> None:
+        """
+        Close the connection: too much memory is in use in all, and it has the largest share.
+        """
+        self._shared.count("memory relieved")
+        self._shared.log.info("{id} is closed because too much memory is in use", id=self.id)
+        reason = "too much memory is in use"
+        backlog = self._outgoing.backlog
+        if self._stage not in _BEFORE_CLOSING:
+            self._drop()
+        elif self._connection.unfinished > backlog:
+            self._fail(Failed(CloseCode.TOO_BIG, reason))
+        else:
+            self._giveUp(Failed(CloseCode.TRY_AGAIN_LATER, reason))
+            if 2 * self._outgoing.backlog > backlog:
+                # Most of it is the transport's already.
+                self._drop()
+
+    def _drop(self) -> None:
+        """
+        End the connection now, and hold nothing.
+        """
+        self._connection.stopReceiving()
+        self.abort()
+        self._account()
+
+    def messageTimedOut(self) -> None:
+        """
+        Close the connection: the peer did not complete a message that it had begun.
+        """
+        if self._stage in _BEFORE_CLOSING:
+            self._fail(Failed(CloseCode.POLICY, "a message takes too long"))
+
+    def _fail(self, failed: Failed) -> None:
+        """
+        Close the connection for a fault, though nothing that was read shows it.
+        """
+        self._connection.stopReceiving()
+        self._happened(failed)
+        self._outgoing.flushSoon()
+        self._account()
 
     # Reading
 
@@ -470,8 +551,11 @@ class WebSocket:
         turn.isEntered = self._isTelling = True
         try:
             self.bytesReceived += size
-            self._tell(iter(self._connection.receiveData(data)))
+            connection = self._connection
+            self._tell(iter(connection.receiveData(data)))
             self._isTelling = False
+            if connection.unfinished or self._holding is not None:
+                self._account()
             if self._isDelayed:
                 self._goOn()
             # The dialect may have something to send of its own.
@@ -521,6 +605,8 @@ class WebSocket:
                 break
             self._tell(events)
         self._isTelling = self._isDelayed = False
+        if self._connection.unfinished or self._holding is not None:
+            self._account()
         if self._lostBy is not None:
             self._finish()
         elif self._stage is not Stage.ENDING:
@@ -736,6 +822,8 @@ class WebSocket:
             return
         self._lostBy = reason
         self._isBusy = True
+        if self._holding is not None:
+            self._account()
         self._liveness.forget(self)
         self._shared.closing.cancel(self)
         if self._hangup is not None:
