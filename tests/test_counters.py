@@ -304,6 +304,24 @@ class CountersTests(LoopbackCase):
             self.pass_(100)
             self.assertCounted("pings unanswered")
 
+    def test_idleEvicted(self) -> None:
+        """An idle connection of plain HTTP that makes room for another client."""
+        self.serve(maxConnections=1)
+        self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertCounted()
+        self.open()
+        self.assertCounted("idle evicted")
+
+    def test_memoryRelieved(self) -> None:
+        """A client with the largest part of a message where too much memory is in use."""
+        for dialect in self.dialects(memoryLimit=100):
+            wire = self.open(dialect)
+            whole = IDIOMS[dialect].clientText("x" * 200)
+            wire.send(whole[:80])
+            self.assertCounted()
+            wire.send(whole[80:150])
+            self.assertCounted("memory relieved", "failed", "failed 1009")
+
     def test_idleClosed(self) -> None:
         """A client with which nothing is said, if it goes when it is told to."""
         for dialect in self.dialects(idleTimeout=10, pingInterval=0, closeTimeout=50):

@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "dialects": {"addresses", "settings"},
     "application": {"dialects"},
     "websocket": {"application", "dialects", "settings"},
-    "web": {"addresses", "application", "dialects", "settings"},
+    "web": {"addresses", "application", "dialects", "settings", "websocket"},
     "applications": {"application"},
     "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
     "console": {"dialects", "server", "web", "websocket"},

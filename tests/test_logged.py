@@ -60,8 +60,8 @@ class LoggedTests(LoggedCase):
     def test_body(self) -> None:
         """A body of plain HTTP that is too large."""
         self.serve(maxBody=10)
-        wire = self.connect(PLAIN + b"Content-Length: 50\r\n\r\n")
-        self.assertLogged("^info: .*plain HTTP.*(?i:large)", wire.send, b"x" * 11)
+        request = PLAIN + b"Content-Length: 50\r\n\r\n"
+        self.assertLogged("^info: refused .*: 413 .*(?i:large)", self.connect, request)
 
     def test_cutOff(self) -> None:
         """How many connections are cut off."""

@@ -545,6 +545,38 @@ def test_nothingKept(settings: Settings, last: bytes) -> None:
     assert heldBytes(connection) - before <= 512
 
 
+@pytest.mark.requirement("L-01")
+@pytest.mark.parametrize(
+    "data",
+    [
+        case("", clientFrame(0x81, b"x" * 20_000), name="text"),
+        case("", clientFrame(0x82, b"x" * 20_000), name="bytes"),
+        case("", clientFrame(0x01, b"x" * 20_000) + clientFrame(0x80, b"x" * 500), name="end"),
+        case("", clientFrame(0x01) + clientFrame(0x80, b"x" * 20_000), name="fragment"),
+    ],
+)
+def test_deliveredIsNotKept(data: bytes) -> None:
+    """
+    Nothing is kept of a message that was delivered while the peer says no more.
+    """
+    connection = openConnection("rfc6455")
+    feed(connection, clientFrame(0x81, b"x"))
+    before = heldBytes(connection)
+    assert len(feed(connection, data)) == 1
+    assert heldBytes(connection) - before <= 16
+
+
+def test_keptOnce() -> None:
+    """
+    What is kept of an unfinished message is kept once.
+    """
+    connection = openConnection("rfc6455")
+    feed(connection, clientFrame(0x01, b"x" * 20_000))
+    # What a BytesIO has is not seen.
+    assert heldBytes(connection) < 10_000
+    assert connection.unfinished == 20_001
+
+
 # Frames sent
 
 

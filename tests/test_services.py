@@ -301,6 +301,7 @@ class OnThePortTests(LoopbackCase):
         self.serve(Broadcast())
         wires = [self.open("hixie-75"), self.connect(HANDSHAKES["hixie-76"][0])]
         ids = [wire.webSocket.id for wire in wires]
+        self.clock.advance(0)
         wires[0].send(frame("h\u00e9"))
         wires[1].send(CLOSE)
         wires[1].lose()
@@ -308,13 +309,15 @@ class OnThePortTests(LoopbackCase):
         news = frame(f"New Connection: {ids[1]}")
         said = frame(f"{ids[0]}: h\u00e9")
         closed = frame(f"Connection Closed: {ids[1]}") + frame(f"{ids[0]}: ho")
-        assert wires[0].take() == news + said + closed
+        own = frame(f"New Connection: {ids[0]}")
+        assert wires[0].take() == own + news + said + closed
         assert wires[1].take() == HANDSHAKES["hixie-76"][1] + news + said + CLOSE
 
     def test_joinInBatch(self) -> None:
         """One who comes amid messages that go out together hears of itself, and what follows."""
         self.serve(Broadcast())
         wires = [self.open(), self.open("rfc6455")]
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
         names = list(self.factory.connections)
@@ -326,6 +329,7 @@ class OnThePortTests(LoopbackCase):
             wires[0].send(frame("3") + frame("4"))
 
         self.factory.shared.turn.run(talk)
+        self.clock.advance(0)
         (newcomer,) = {*self.factory.connections} - {*names}
         texts = [f"{names[0]}: {number}" for number in range(1, 5)]
         texts.insert(2, f"New Connection: {newcomer}")
@@ -338,6 +342,7 @@ class OnThePortTests(LoopbackCase):
         self.serve(Broadcast())
         wires = [self.open(), self.open()]
         names = list(self.factory.connections)
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
 
@@ -347,6 +352,7 @@ class OnThePortTests(LoopbackCase):
             wires[0].send(frame("3") + frame("4"))
 
         self.factory.shared.turn.run(talk)
+        self.clock.advance(0)
         texts = [f"{names[0]}: {number}" for number in range(1, 5)]
         texts.insert(2, f"Connection Closed: {names[1]}")
         assert wires[0].take() == b"".join(map(frame, texts))
@@ -356,6 +362,7 @@ class OnThePortTests(LoopbackCase):
         """Messages that come with the close are told, also to those who sent them."""
         self.serve(Broadcast())
         wires = [self.open(), self.open()]
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
         name = wires[0].webSocket.id
@@ -364,6 +371,7 @@ class OnThePortTests(LoopbackCase):
         assert wires[0].take() == said + CLOSE
         assert wires[1].take() == said
         wires[0].lose()
+        self.clock.advance(0)
         assert wires[1].take() == frame(f"Connection Closed: {name}")
 
     def test_lostAsItIsWrittenTo(self) -> None:
@@ -377,6 +385,7 @@ class OnThePortTests(LoopbackCase):
 
         self.serve(Broadcast())
         wires: list[Wire] = [self.open(), self.open(kind=Ending), self.open()]
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
         names = [wire.webSocket.id for wire in wires]
@@ -384,6 +393,86 @@ class OnThePortTests(LoopbackCase):
         wires[2].send(frame("ho"))
         rest = frame(f"Connection Closed: {names[1]}") + frame(f"{names[2]}: ho")
         assert wires[0].take() == wires[2].take() == frame(f"{names[0]}: hi") + rest
+
+    def members(self, count: int, dialect: str = "hixie-76") -> list[TCPWire]:
+        """@return: members of a new broadcast who have heard of each other."""
+        self.serve(Broadcast())
+        wires = [self.open(dialect) for _ in range(count)]
+        self.clock.advance(0)
+        for wire in wires:
+            wire.take()
+            wire.writes.clear()
+        return wires
+
+    def test_leaveTogether(self) -> None:
+        """Of those who leave together the others hear in one write each, in one order."""
+        wires = self.members(30)
+        leaving, staying = wires[:20], wires[20:]
+        names = [wire.webSocket.id for wire in leaving]
+        for wire in leaving:
+            wire.lose()
+        assert [wire.writes for wire in wires] == [[]] * 30
+        self.clock.advance(0)
+        news = b"".join(frame(f"Connection Closed: {name}") for name in names)
+        assert [wire.writes for wire in staying] == [[news]] * 10
+        assert [wire.writes for wire in leaving] == [[]] * 20
+
+    def test_joinTogether(self) -> None:
+        """So they do of those who come together, each of whom first hears of itself."""
+        for dialect in IDIOMS:
+            text = IDIOMS[dialect].serverText
+            (first,) = self.members(1, dialect)
+            wires = [self.open(dialect) for _ in range(20)]
+            for wire in wires:
+                wire.writes.clear()
+            assert first.writes == []
+            self.clock.advance(0)
+            news = [text(f"New Connection: {wire.webSocket.id}") for wire in wires]
+            assert first.writes == [b"".join(news)]
+            for number, wire in enumerate(wires):
+                assert wire.writes == [b"".join(news[number:])]
+
+    def test_comeAndGoTogether(self) -> None:
+        """Who comes and goes with others is heard of in the order in which that was."""
+        (first,) = self.members(1)
+        a = self.open()
+        a.lose()
+        b = self.open()
+        self.clock.advance(0)
+        names = [wire.webSocket.id for wire in (a, b)]
+        own = frame(f"New Connection: {names[1]}")
+        gone = frame(f"New Connection: {names[0]}") + frame(f"Connection Closed: {names[0]}")
+        assert first.take() == gone + own
+        assert b.take() == own
+
+    def test_saidMeanwhile(self) -> None:
+        """What is said after others left is heard after that, and with it."""
+        wires = self.members(4)
+        names = [wire.webSocket.id for wire in wires]
+        wires[0].lose()
+        wires[1].send(frame("hi"))
+        wires[2].lose()
+        before = frame(f"Connection Closed: {names[0]}") + frame(f"{names[1]}: hi")
+        assert wires[1].writes == wires[3].writes == [before]
+        self.clock.advance(0)
+        assert wires[3].writes == [before, frame(f"Connection Closed: {names[2]}")]
+
+    def test_sayAndLeave(self) -> None:
+        """What one says who is told to leave is heard by it before it goes."""
+        wires = self.members(2)
+        names = [wire.webSocket.id for wire in wires]
+        wires[0].send(frame("1"))
+        wires[0].send(frame("2") + CLOSE)
+        said = [frame(f"{names[0]}: {text}") for text in "12"]
+        assert wires[0].take() == said[0] + said[1] + CLOSE
+        assert wires[1].take() == said[0] + said[1]
+
+    def test_allLeave(self) -> None:
+        """When all leave nothing is left, and nobody waits for anything."""
+        for wire in self.members(3):
+            wire.lose()
+        assert not [call for call in self.clock.getDelayedCalls() if not call.getTime()]
+        self.assertQuiet()
 
 
 def test_table() -> None:

@@ -168,14 +168,11 @@ def test_recordsAfterPause(certificate: CertificateOptions, dialect: str) -> Non
     )
 
 
-@pytest.mark.xfail(
-    reason="twisted.web is given what comes after it ended the connection",
-    raises=AttributeError,
-    strict=True,
-)
 def test_recordsAfterRefusal(certificate: CertificateOptions) -> None:
     """What comes in the same read after a request that twisted.web refuses is dropped."""
     clock = Clock()
     client = TLSClient(certificate, HixieFactory(Recorder(), reactor=clock), clock)
     client.send(b"o HTTP/://example.com\r\n\r\n", b"GET /demo HTTP/1.1\r\n\r\n")
-    assert client.receive() == b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    answer = client.receive()
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answer.count(b"HTTP/1.1") == 1

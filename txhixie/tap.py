@@ -214,7 +214,7 @@ class Options(usage.Options, AuthOptionMixin):
         """
         value = self[option]
         try:
-            if kind.parse is not None:
+            if kind.parse is not None and value is not None:
                 value = kind.parse(str(value))
             elif kind is FLAG:
                 value = bool(value)

@@ -71,6 +71,7 @@ class Attack:
     @ivar files: how many files the server may have open; 0: as many as may be.
     @ivar interface: where the server listens.
     @ivar niceness: how much it leaves its core to others.
+    @ivar wait: seconds that 99 % of the other clients' messages may wait; 0: as long as they like.
     @ivar whyNot: tells why this cannot be tried here; empty if it can.
     @ivar verify: looks at what the server logged, and tells about it.
     """
@@ -82,6 +83,7 @@ class Attack:
     files: int = 0
     interface: str = "127.0.0.1"
     niceness: int = _NICENESS
+    wait: float = 0.0
     whyNot: Callable[[], str] = _always
     verify: Callable[[list[str]], str] = _nothing
 
@@ -113,6 +115,7 @@ def attack(
     files: int = 0,
     interface: str = "127.0.0.1",
     niceness: int = _NICENESS,
+    wait: float = 0.0,
     whyNot: Callable[[], str] = _always,
     verify: Callable[[list[str]], str] = _nothing,
 ) -> Callable[[Callable[[Target], str]], Callable[[Target], str]]:
@@ -126,7 +129,7 @@ def attack(
         for secure, most in ((False, memory), (True, memoryByTLS)):
             if most:
                 made = Attack(
-                    run, most, options, secure, files, interface, niceness, whyNot, verify
+                    run, most, options, secure, files, interface, niceness, wait, whyNot, verify
                 )
                 ATTACKS[made.name] = made
         return run

@@ -20,11 +20,15 @@ from tests.abuse.workers import Worker
 
 # No attack takes so many seconds, and so long may the server take to get over it.
 _PATIENCE, _RECOVERY = 150.0, 40.0
-# KiB that the server may be larger afterwards: memory that is free, but not in whole pages. A
-# thousand clients at once leave six MiB of it, and the next thousand nothing more.
-_LEFTOVER = 10 * 1024
+# MiB that the server may be larger afterwards, or half of what it may grow by: memory that is free,
+# but not in whole pages. A thousand clients at once leave six MiB of it, and the next thousand
+# nothing more.
+_LEFTOVER = 10.0
+# In a quick attack the others may wait for so many times as long: a single moment in which the
+# machine does something else counts for more there.
+_SLACK = 4
 # By TLS it is ten MiB that they leave, and the next thousand nothing more either.
-_LEFTOVER_BY_TLS = 16 * 1024
+_LEFTOVER_BY_TLS = 16.0
 _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[\w.#-]*\] ")
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -154,13 +158,18 @@ class _Round:
         leaked = Counter(after.objects) - Counter(before.objects)
         if leaked:
             outcome.problems.append(f"objects are left: {dict(leaked)}")
-        if outcome.kept * 1024 > (_LEFTOVER_BY_TLS if self._attack.secure else _LEFTOVER):
+        leftover = _LEFTOVER_BY_TLS if self._attack.secure else _LEFTOVER
+        if outcome.kept > max(leftover, self._attack.memory / 2):
             outcome.problems.append(f"{outcome.kept:.1f} MiB more than before")
 
     def _judge(self, logged: int) -> None:
         outcome, attack = self._outcome, self._attack
         if outcome.peak > attack.memory:
             outcome.problems.append(f"{outcome.peak:.1f} MiB at the peak, not {attack.memory:g}")
+        wait = attack.wait * (_SLACK if self._quick else 1)
+        if wait and outcome.during.p99 > wait:
+            waited = f"{1e3 * outcome.during.p99:.0f} ms, not {1e3 * wait:.0f}"
+            outcome.problems.append(f"the others wait {waited}")
         lines = self._subject.lines[logged:]
         for line in lines:
             if not _LOG_LINE.match(line) or _CONTROL.search(line.removesuffix("\n")):

@@ -7,7 +7,9 @@ What we rely on in the library that its documentation does not promise:
  - C{Protocol.recv_frame} is called for each valid frame, and what it raises fails the connection;
  - C{Protocol.discard} makes the generator that reads once the library has stopped;
  - C{current_size} is the size of the unfinished message, or C{None};
+ - a frame is not looked at again after C{recv_frame};
  - C{parser} is a generator that can be closed, and C{parser_exc} what ended it;
+ - C{reader.buffer} has the beginning of an unfinished frame, and C{reader.discard} drops it;
  - C{PerMessageDeflate} keeps its inflater as C{decoder}, and renews it after each message if
    C{remote_no_context_takeover} is set.
 """
@@ -102,6 +104,7 @@ class Framing(Protocol):
     stream, however the stream was cut.
 
     @ivar hasStopped: whether the library reads no more: after a close frame or a fault.
+    @ivar unfinished: bytes that are held of a message that is not complete.
     """
 
     # The unfinished message: its payload so far, joined, as small pieces would take many times
@@ -110,6 +113,7 @@ class Framing(Protocol):
     _check: codecs.IncrementalDecoder | None
     _fragments: int
     hasStopped = False
+    unfinished = 0
     # Whether the peer compresses each message by itself.
     _inflatesAnew = False
 
@@ -185,6 +189,12 @@ class Framing(Protocol):
         # Drop the frames that our events were made of.
         self.events_received()
         received, self._received = self._received, []
+        if self.reader.buffer or self._message is not None:
+            size = 0 if self._message is None else self._message.tell()
+            # An empty one has begun, too.
+            self.unfinished = size + len(self.reader.buffer) + 1
+        elif self.unfinished:
+            self.unfinished = 0
         return received
 
     def takeAnswers(self) -> list[bytes]:
@@ -226,6 +236,8 @@ class Framing(Protocol):
             if len(frame.data) > self._maxMessage:
                 raise PayloadTooBig(len(frame.data), self._maxMessage)
             self._received.append(str(frame.data, "utf-8"))
+            # The library's parser keeps the frame until the next one comes.
+            frame.data = b""
             return
         if opcode is _CLOSE:
             # A close frame may come between the fragments of a message (RFC 6455 section 5.4),
@@ -249,6 +261,7 @@ class Framing(Protocol):
             self._received.append(Closed(self.close_rcvd.code, self.close_rcvd.reason))
         elif opcode is not _PING:
             self._addFragment(frame)
+        frame.data = b""
 
     def _addFragment(self, frame: Frame) -> None:
         if frame.opcode is not _CONT:
@@ -303,6 +316,7 @@ class Framing(Protocol):
         refers to this object, and to a frame by its exception. Closing it breaks that circle.
         """
         self._forget()
+        self.reader.discard()
         self.parser.close()
         self.parser_exc = None
 

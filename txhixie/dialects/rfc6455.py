@@ -132,6 +132,7 @@ class Rfc6455(Connection):
             return []
         framing = self._framing or self._makeFraming()
         events = framing.receive(data)
+        self.unfinished = framing.unfinished
         answers = framing.takeAnswers()
         if framing.hasStopped:
             self._stop(framing, answers, events)
@@ -151,6 +152,7 @@ class Rfc6455(Connection):
         else:
             events.append(failed)
         framing.forgetAll()
+        self.unfinished = 0
         if self._sentClose:
             self.state = _CLOSED
         else:
@@ -158,11 +160,15 @@ class Rfc6455(Connection):
 
     # The end
 
-    def abandon(self) -> None:
-        super().abandon()
+    def stopReceiving(self) -> None:
         self._ended = True
+        self.unfinished = 0
         if self._framing is not None:
             self._framing.forgetAll()
+
+    def abandon(self) -> None:
+        super().abandon()
+        self.stopReceiving()
 
     @property
     def finished(self) -> bool:

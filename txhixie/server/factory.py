@@ -19,12 +19,12 @@ from zope.interface import implementer
 
 from txhixie.application import Application
 from txhixie.dialects.framing import ACCELERATED
-from txhixie.dialects.head import HandshakeError
 from txhixie.server.accepting import Accepting
 from txhixie.server.admission import Admission
 from txhixie.server.protocol import HixieProtocol
 from txhixie.server.roster import Roster
 from txhixie.settings import Settings
+from txhixie.web.channel import PlainHTTP
 from txhixie.web.proxies import TrustedProxies
 from txhixie.web.site import makeSite
 from txhixie.websocket.deadlines import Deadlines
@@ -78,16 +78,20 @@ class HixieFactory(ServerFactory):
             settings.maxBody,
             self.trusted,
             lambda: self.shared.log.passes("requests of plain HTTP"),
-            self._bodyTooLarge,
             reactor,
         )
-        self.admission = Admission(settings.maxConnections, settings.maxPerAddress)
+        self.plain = PlainHTTP(self.shared, self.site)
+        self.admission = Admission(
+            settings.maxConnections, settings.maxPerAddress, self._endLongestIdle
+        )
         self.accepting = Accepting(reactor, settings.acceptRate, self._acceptingPaused)
         self._roster = Roster(self.shared, self._rest)
         # Connections that are not admitted, the oldest first: their handshake is not complete, or
         # was refused.
         self._outside: dict[HixieProtocol, None] = {}
         self._isStopped = False
+        # Connections of plain HTTP that wait for their next request, the oldest first.
+        self._idle: dict[HixieProtocol, None] = {}
         self._observers: list[Callable[[WebSocket], object]] = []
 
     # What applications call
@@ -132,7 +136,8 @@ class HixieFactory(ServerFactory):
         Return sums over all connections, past and present, but nothing about a single one:
         seconds under C{uptime}, open connections by dialect under C{connections}, what was
         C{received} and C{sent} since the factory was made under C{messages} and C{bytes}, and how
-        often each of L{txhixie.websocket.counters.EVENTS} happened under C{events}.
+        often each of L{txhixie.websocket.counters.EVENTS} happened under C{events}. With many
+        connections, messages and bytes may be as of a moment ago.
         """
         return self._roster.statistics()
 
@@ -209,10 +214,6 @@ class HixieFactory(ServerFactory):
             "no more connections are accepted for now: {open} are open", open=len(self._roster)
         )
 
-    def _bodyTooLarge(self, error: HandshakeError) -> None:
-        self.shared.count("refused", error.status)
-        self.shared.log.info("refused a request of plain HTTP: {text}", text=error.text)
-
     def adopt(self, transport: ITransport) -> HixieProtocol:
         """
         Return a protocol of this factory for a connection that another factory accepted.
@@ -253,6 +254,29 @@ class HixieFactory(ServerFactory):
         protocol.admittedFrom = host
         self._outside.pop(protocol, None)
 
+    def _endLongestIdle(self) -> None:
+        """
+        End the connection of plain HTTP that has been idle for the longest time, if there is one,
+        and count it no longer.
+        """
+        idle = next(iter(self._idle), None)
+        if idle is None:
+            return
+        assert idle.admittedFrom is not None
+        self.admission.release(idle.admittedFrom)
+        idle.admittedFrom = None
+        self._outside[idle] = None
+        self.shared.count("idle evicted")
+        idle.evict()
+
+    def setIdle(self, protocol: HixieProtocol, isIdle: bool) -> None:
+        """
+        Note whether a connection of plain HTTP waits for its next request.
+        """
+        self._idle.pop(protocol, None)
+        if isIdle:
+            self._idle[protocol] = None
+
     def opened(self, protocol: HixieProtocol, webSocket: WebSocket) -> None:
         """
         A connection completed its opening handshake.
@@ -268,6 +292,7 @@ class HixieFactory(ServerFactory):
         """
         self.handshaking.cancel(protocol)
         self._outside.pop(protocol, None)
+        self._idle.pop(protocol, None)
         if protocol.webSocket is not None:
             self._roster.closed(protocol.webSocket)
         if protocol.admittedFrom is not None:
@@ -286,6 +311,7 @@ class HixieFactory(ServerFactory):
         """
         self.handshaking.rest()
         self.liveness.rest()
+        self.plain.rest()
         self.shared.rest()
         if self._isStopped:
             # Nothing that comes later would stop its timer.

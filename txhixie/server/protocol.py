@@ -19,10 +19,10 @@ from txhixie.application import Application, WebSocketProtocol
 from txhixie.dialects.choosing import choose
 from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
 from txhixie.dialects.opening import ServerOpening
-from txhixie.web.plain import PlainHTTP
+from txhixie.web.channel import PlainHTTP
+from txhixie.web.plain import PlainConnection
 from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 from txhixie.web.request import UpgradeRequest, peerOf
-from txhixie.web.site import serveHTTP
 from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.deadlines import Deadlines
 from txhixie.websocket.hangup import Hangup
@@ -50,6 +50,7 @@ class Server(Protocol):
 
     application: Application | None
     site: Site
+    plain: PlainHTTP
     trusted: TrustedProxies
     shared: Shared
     liveness: Liveness
@@ -71,6 +72,11 @@ class Server(Protocol):
 
         @param host: its address, or an empty string.
         @raise HandshakeError: if it is not admitted.
+        """
+
+    def setIdle(self, protocol: HixieProtocol, isIdle: bool) -> None:
+        """
+        Note whether a connection of plain HTTP waits for its next request.
         """
 
     def opened(self, protocol: HixieProtocol, webSocket: WebSocket) -> None:
@@ -115,7 +121,7 @@ class HixieProtocol(LineReceiver):
     _rest = b""
     _isBehind = False
     _method = b""
-    _http: PlainHTTP | None = None
+    _http: PlainConnection | None = None
     _decision: Deferred[Any] | None = None
     # The request, until the opening handshake is complete; and as long as somebody waits for its
     # end. It is large.
@@ -202,7 +208,8 @@ class HixieProtocol(LineReceiver):
             self._ask(head, factory.application)
         else:
             factory.handshaking.cancel(self)
-            self._http = serveHTTP(head, factory.site, self.transport, self, factory.shared)
+            self._http = factory.plain.connection(self.transport, self)
+            self._http.dataReceived(head.raw + self.clearLineBuffer())
 
     # Requests that twisted.web reads
 
@@ -449,15 +456,31 @@ class HixieProtocol(LineReceiver):
 
     def evict(self) -> None:
         """
-        Make room for a newer connection: this one's handshake did not get anywhere.
+        Make room for a newer connection: this one's handshake did not get anywhere, or it is idle.
         """
         if self.webSocket is not None:
             self.webSocket.hangUp(now=True)
             return
-        if self._hangup is None:
+        if self._http is not None:
+            self._http.end()
+        elif self._hangup is None:
             self._giveUp()
         if self._hangup is not None:
             self._hangup.letGo()
+
+    # What the channel of plain HTTP calls
+
+    def hangUp(self) -> None:
+        """
+        End the connection in good order.
+        """
+        self._hangUp()
+
+    def setIdle(self, isIdle: bool) -> None:
+        """
+        Note whether the connection waits for its next request.
+        """
+        self.factory.setIdle(self, isIdle)
 
     # The end
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import ceil
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ _BATCH, _BETWEEN_BATCHES, _PART_FOR_BATCHES = 100, 0.1, 0.8
 
 # What each connection counts.
 _COUNTERS = ("messagesReceived", "messagesSent", "bytesReceived", "bytesSent")
+# Adding up what all connections counted takes at most this share of the time.
+_PART_FOR_SUMS = 0.01
 
 
 class Member(Protocol):
@@ -62,8 +65,13 @@ class Roster:
         self._all: set[Member] = set()
         self._open: dict[str, WebSocket] = {}
         self.connections: Mapping[str, WebSocket] = MappingProxyType(self._open)
+        self._dialects = dict.fromkeys(DIALECT_NAMES, 0)
         # Totals of closed connections.
         self._gone = dict.fromkeys(_COUNTERS, 0)
+        # Totals of all connections, from when they are, and for how many seconds they will do.
+        self._sums = self._gone
+        self._summedAt = self._started
+        self._sumsWillDo = 0.0
         self._waitingForAll: list[Deferred[None]] = []
         self._nextBatch: IDelayedCall | None = None
 
@@ -81,12 +89,14 @@ class Roster:
         Note that a connection completed its opening handshake.
         """
         self._open[webSocket.id] = webSocket
+        self._dialects[webSocket.dialect] += 1
 
     def closed(self, webSocket: WebSocket) -> None:
         """
         Note that an open connection is lost.
         """
-        self._open.pop(webSocket.id, None)
+        if self._open.pop(webSocket.id, None) is not None:
+            self._dialects[webSocket.dialect] -= 1
 
     def gone(self, member: Member) -> None:
         """
@@ -104,21 +114,31 @@ class Roster:
         Return sums over all connections, past and present. See L{HixieFactory.statistics
         <txhixie.HixieFactory.statistics>}.
         """
-        connections = dict.fromkeys(DIALECT_NAMES, 0)
-        sums = dict(self._gone)
-        for webSocket in self._open.values():
-            connections[webSocket.dialect] += 1
-        for member in self._all:
-            if member.webSocket is not None:
-                for counter in _COUNTERS:
-                    sums[counter] += getattr(member.webSocket, counter)
+        sums = self._sumsOfAll()
         return {
             "uptime": self._shared.seconds() - self._started,
-            "connections": connections,
+            "connections": dict(self._dialects),
             "messages": {"received": sums["messagesReceived"], "sent": sums["messagesSent"]},
             "bytes": {"received": sums["bytesReceived"], "sent": sums["bytesSent"]},
             "events": self._shared.counters.counts(),
         }
+
+    def _sumsOfAll(self) -> dict[str, int]:
+        """
+        Return what all connections counted, past and present; added up anew if that was not just
+        done. There are clients that ask as often as they can.
+        """
+        now = self._shared.seconds()
+        # Clocks are set back at times.
+        if not 0 <= now - self._summedAt < self._sumsWillDo:
+            present = [each.webSocket for each in self._all if each.webSocket is not None]
+            self._sums = {
+                counter: self._gone[counter] + sum(map(attrgetter(counter), present))
+                for counter in _COUNTERS
+            }
+            self._summedAt = now
+            self._sumsWillDo = (self._shared.seconds() - now) / _PART_FOR_SUMS
+        return self._sums
 
     def close(self) -> Deferred[None]:
         """

@@ -6,14 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from txhixie.web.upgrading import Upgrader, letUpgrade
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IProtocol, ITransport
     from twisted.web.http import HTTPChannel, Request
-    from twisted.web.server import Site
 
 
 class Stopping(Protocol):
@@ -24,34 +20,36 @@ class Stopping(Protocol):
     isStopping: bool
 
 
-class PlainHTTP:
+class PlainConnection:
     """
     A connection that a site has.
 
     @ivar dataReceived: takes what the client sends.
-    @ivar connectionLost: is told when the connection is gone.
+    @ivar connectionLost: call it when the connection is gone.
     """
 
-    __slots__ = ("_channel", "_makeRequest", "_stopping", "connectionLost", "dataReceived")
+    __slots__ = ("_channel", "_made", "_makeRequest", "_stopping", "connectionLost", "dataReceived")
 
-    def __init__(
-        self, site: Site, transport: ITransport, upgrader: Upgrader, stopping: Stopping
-    ) -> None:
+    def __init__(self, channel: Any, stopping: Stopping) -> None:
         """
-        @param upgrader: takes the connection back for an opening handshake.
+        @param channel: an HTTP channel, or Twisted's wrapper of one.
         @param stopping: as long as this is so, each answer is the last of its connection.
         """
-        protocol: IProtocol = site.buildProtocol(transport.getPeer())
-        # A channel, or Twisted's wrapper of one.
-        channel: Any = protocol
-        self.dataReceived = protocol.dataReceived
-        self.connectionLost = protocol.connectionLost
+        self._made = channel
+        self.dataReceived = channel.dataReceived
+        self.connectionLost = channel.connectionLost
         self._stopping = stopping
-        letUpgrade(protocol, upgrader)
         self._makeRequest: Callable[..., Request] = channel.requestFactory
         self._channel: HTTPChannel | None = None
         channel.requestFactory = self._request
-        protocol.makeConnection(transport)
+
+    def end(self) -> None:
+        """
+        End the connection if it is idle, and it is known whether it is.
+        """
+        end = getattr(self._made, "end", None)
+        if end is not None:
+            end()
 
     def _request(self, channel: HTTPChannel, queued: Any = None) -> Request:
         self._channel = channel

@@ -19,6 +19,7 @@ from txhixie.dialects.events import CloseCode, Closed, Discarded, Failed, mayBeS
 from txhixie.websocket.delivery import Delivery
 from txhixie.websocket.ended import howItEnded
 from txhixie.websocket.hangup import Hangup
+from txhixie.websocket.holding import Holding
 from txhixie.websocket.liveness import Liveness
 from txhixie.websocket.outgoing import Outgoing
 from txhixie.websocket.pacing import MUCH, adaptRead
@@ -73,6 +74,7 @@ class WebSocket:
         "_delivery",
         "_farewell",
         "_hangup",
+        "_holding",
         "_isBusy",
         "_liveness",
         "_lostBy",
@@ -134,6 +136,7 @@ class WebSocket:
         # What arrives has to wait, or is dropped.
         self._isBusy = reading.isPaused
         self._slowness: Slowness | None = None
+        self._holding: Holding | None = None
         self._hangup: Hangup | None = None
         # How the connection ends: what the peer said, or what is wrong.
         self._farewell: Closed | Failed | None = None
@@ -308,6 +311,12 @@ class WebSocket:
         """
         self._turn.whenReceived(call)
 
+    def whenSettled(self, call: Callable[[], object]) -> None:
+        """
+        Call C{call} once the reactor has delivered everything that came together.
+        """
+        self._turn.whenSettled(call)
+
     # A peer that does not read
 
     def _admits(self, message: str | bytes, kind: type) -> bool:
@@ -324,7 +333,10 @@ class WebSocket:
             if not isinstance(message, kind):
                 raise TypeError(f"{message!r} is not of type {kind.__name__}")
             self._connection.checkMessage(message)
-        return self._slowness.admits(message)
+        isAdmitted = self._slowness.admits(message)
+        if not isAdmitted:
+            self._account()
+        return isAdmitted
 
     def closeSlow(self) -> None:
         """
@@ -335,9 +347,14 @@ class WebSocket:
             return
         self._shared.count("slow closed")
         self._shared.log.info("{id} does not read what it is sent", id=self.id)
+        self._giveUp(Failed(CloseCode.POLICY, "what was sent is not read"))
+
+    def _giveUp(self, farewell: Failed) -> None:
         self._outgoing.giveUp()
-        self._bidFarewell(Failed(CloseCode.POLICY, "what was sent is not read"))
+        self._slowness = None
+        self._bidFarewell(farewell)
         self._outgoing.flushSoon()
+        self._account()
 
     def resend(self, message: str | bytes) -> None:
         """
@@ -384,8 +401,15 @@ class WebSocket:
         Read no more, and pause the producer: the peer has to read first.
         """
         self._pause(Pause.PEER)
+        self._account()
         if self._attached is not None:
             self._attached.pause()
+
+    def backlogChanged(self) -> None:
+        """
+        Report what waits to be written.
+        """
+        self._account()
 
     def outgoingResumed(self) -> None:
         """
@@ -395,8 +419,71 @@ class WebSocket:
             self._slowness.catchUp()
         if self._outgoing.isReady and self._attached is not None:
             self._attached.resume()
+        if self._holding is not None:
+            self._account()
         if not self._outgoing.isBlocked:
             self._resume(Pause.PEER)
+
+    # Too much, or for too long
+
+    def _account(self) -> None:
+        """
+        Report what is held.
+        """
+        outgoing, slowness = self._outgoing, self._slowness
+        unfinished = self._connection.unfinished
+        size = unfinished + (0 if slowness is None else slowness.kept)
+        if not outgoing.isReady:
+            size += outgoing.held
+        if size and self._lostBy is None:
+            if self._holding is None:
+                self._holding = Holding(self._shared, self)
+            self._holding.update(size, self.messagesReceived if unfinished else -1)
+        elif self._holding is not None:
+            holding, self._holding = self._holding, None
+            holding.end()
+
+    def relieve(self) -> None:
+        """
+        Close the connection: too much memory is in use in all, and it has the largest share.
+        """
+        self._shared.count("memory relieved")
+        self._shared.log.info("{id} is closed because too much memory is in use", id=self.id)
+        reason = "too much memory is in use"
+        backlog = self._outgoing.backlog
+        if self._stage not in _BEFORE_CLOSING:
+            self._drop()
+        elif self._connection.unfinished > backlog:
+            self._fail(Failed(CloseCode.TOO_BIG, reason))
+        else:
+            self._giveUp(Failed(CloseCode.TRY_AGAIN_LATER, reason))
+            if 2 * self._outgoing.backlog > backlog:
+                # Most of it is the transport's already.
+                self._drop()
+
+    def _drop(self) -> None:
+        """
+        End the connection now, and hold nothing.
+        """
+        self._connection.stopReceiving()
+        self.abort()
+        self._account()
+
+    def messageTimedOut(self) -> None:
+        """
+        Close the connection: the peer did not complete a message that it had begun.
+        """
+        if self._stage in _BEFORE_CLOSING:
+            self._fail(Failed(CloseCode.POLICY, "a message takes too long"))
+
+    def _fail(self, failed: Failed) -> None:
+        """
+        Close the connection for a fault, though nothing that was read shows it.
+        """
+        self._connection.stopReceiving()
+        self.happened(failed)
+        self._outgoing.flushSoon()
+        self._account()
 
     # Reading
 
@@ -441,6 +528,8 @@ class WebSocket:
         turn.isEntered = True
         try:
             self._delivery.receive(data)
+            if self._connection.unfinished or self._holding is not None:
+                self._account()
             # The dialect may have something to send of its own.
             if not self._outgoing.isUnsent:
                 self._outgoing.flushSoon()
@@ -461,6 +550,8 @@ class WebSocket:
         """
         Read on, or tell the application of the end: everything that waited is handled.
         """
+        if self._connection.unfinished or self._holding is not None:
+            self._account()
         if self._lostBy is not None:
             self._finish()
         elif self._stage is not Stage.ENDING:
@@ -635,6 +726,8 @@ class WebSocket:
             return
         self._lostBy = reason
         self._isBusy = True
+        if self._holding is not None:
+            self._account()
         self._liveness.forget(self)
         self._shared.closing.cancel(self)
         if self._hangup is not None:
