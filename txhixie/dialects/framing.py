@@ -38,6 +38,7 @@ from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
 from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong
+from txhixie.dialects.frames import encode
 from txhixie.dialects.head import HandshakeError
 from txhixie.settings import Settings
 
@@ -71,9 +72,10 @@ _MOST_OFFERED = 8192
 _negotiator = ServerProtocol(
     extensions=[
         ServerPerMessageDeflateFactory(
-            server_max_window_bits=12,
+            # A server may do this unasked (RFC 7692 section 7.1.1.1). It may also limit its window
+            # unasked, but some clients refuse that.
+            server_no_context_takeover=True,
             client_max_window_bits=12,
-            compress_settings={"memLevel": 5},
         )
     ],
     logger=_quiet,
@@ -102,6 +104,8 @@ def agreeOnDeflate(offers: list[bytes]) -> tuple[bytes | None, Deflate | None]:
         return None, None
     (deflate,) = extensions
     assert isinstance(deflate, PerMessageDeflate)
+    # The framing makes an inflater when the first bytes come. Until then it takes no memory.
+    vars(deflate).pop("decoder", None)
     return answer.encode("ascii"), deflate
 
 
@@ -162,7 +166,6 @@ class Framing(Protocol):
         super().__init__(side, max_size=limit + room, logger=_quiet)
         self._maxMessage = limit
         self._maxFragments = settings.maxFragments
-        self._masks = isClient
         self._peerMasks = (0, 0) if isClient else (0x80, 4)
         self._received: list[Event] = []
         # Why we failed the connection, where the library would not have.
@@ -177,21 +180,21 @@ class Framing(Protocol):
 
     def frameText(self, text: str) -> bytes:
         """
-        Return a text message as a frame.
+        Return a text message as a client's frame.
 
         @raise TypeError: if C{text} is not a C{str}.
         @raise UnicodeEncodeError: if it has lone surrogates.
         """
-        return self._serialized(Frame(_TEXT, _encode(text)))
+        return self._masked(Frame(_TEXT, encode(text)))
 
     def frameBytes(self, data: bytes) -> bytes:
         """
-        Return a bytes message as a frame.
+        Return a bytes message as a client's frame.
         """
-        return self._serialized(Frame(_BINARY, data))
+        return self._masked(Frame(_BINARY, data))
 
-    def _serialized(self, frame: Frame) -> bytes:
-        return frame.serialize(mask=self._masks, extensions=self.extensions)
+    def _masked(self, frame: Frame) -> bytes:
+        return frame.serialize(mask=True, extensions=self.extensions)
 
     def closeFrame(self, code: int, reason: str) -> bytes | None:
         """
@@ -413,29 +416,6 @@ def _longSize(data: bytes, position: int, kind: int) -> tuple[int, int]:
         return (size if size > 125 else -1), position + 2
     size = int.from_bytes(data[position : position + 8], "big")
     return (size if kind == 127 and size > 0xFFFF else -1), position + 8
-
-
-def _encode(text: str) -> bytes:
-    if not isinstance(text, str):
-        raise TypeError(f"a text message is a str, not {type(text).__name__}")
-    return text.encode("utf-8")
-
-
-def frameText(text: str) -> bytes:
-    """
-    Return a text message as a server's frame without compression.
-
-    @raise TypeError: if C{text} is not a C{str}.
-    @raise UnicodeEncodeError: if it has lone surrogates.
-    """
-    return Frame(_TEXT, _encode(text)).serialize(mask=False)
-
-
-def frameBytes(data: bytes) -> bytes:
-    """
-    Return a bytes message as a server's frame without compression.
-    """
-    return Frame(_BINARY, data).serialize(mask=False)
 
 
 def framePing(payload: bytes, mask: bool) -> bytes:
