@@ -11,10 +11,11 @@ from typing import NamedTuple
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from websockets.frames import Frame
 from websockets.protocol import Protocol
 
 from tests.support import clientFrame, frame, openConnection
-from txhixie.dialects import framing, rfc6455
+from txhixie.dialects import rfc6455
 from txhixie.dialects.connection import State
 from txhixie.dialects.events import Closed, Event, Failed
 from txhixie.dialects.framing import Framing
@@ -145,13 +146,6 @@ def frames(mask: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
-def streams(mask: bytes) -> st.SearchStrategy[bytes]:
-    """
-    What a peer sends.
-    """
-    return st.lists(frames(mask), max_size=8).map(b"".join)
-
-
 sides = pytest.mark.parametrize("isClient", [False, True], ids=["server", "client"])
 
 
@@ -159,12 +153,14 @@ sides = pytest.mark.parametrize("isClient", [False, True], ids=["server", "clien
 @given(data=st.data(), closeAfter=st.integers(-3, 4))
 def test_anyCut(isClient: bool, data: st.DataObject, closeAfter: int) -> None:
     """
-    In pieces of any number and size, read by read.
+    In pieces of any number and size, and frame by frame.
     """
-    stream = data.draw(streams(b"" if isClient else MASK))
+    parts = data.draw(st.lists(frames(b"" if isClient else MASK), max_size=8))
+    stream = b"".join(parts)
     places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     pieces = [stream[a:b] for a, b in zip([0, *places], [*places, len(stream)], strict=True)]
     check(pieces, isClient, closeAfter)
+    check(parts, isClient, closeAfter)
     check([stream], isClient)
     check([stream[at : at + 1] for at in range(len(stream))], isClient)
 
@@ -193,21 +189,33 @@ def test_garbage(isClient: bool, garbage: list[bytes]) -> None:
     check(garbage, isClient)
 
 
+@pytest.mark.parametrize("first", [0x01, 0x02])
+@sides
+def test_underWay(isClient: bool, first: int) -> None:
+    """
+    A whole message between fragments of another is a fault also if it is a read of its own.
+    """
+    mask = b"" if isClient else MASK
+    *_, last = check([frame(first, b"A", mask), frame(0x81, b"B", mask)], isClient)
+    assert isinstance(last.events[0], Failed)
+
+
 @pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536, 70_000])
 @pytest.mark.parametrize("first", [0x81, 0x82])
 @sides
-def test_sizes(
-    monkeypatch: pytest.MonkeyPatch, first: int, size: int, isClient: bool
-) -> None:
+def test_sizes(monkeypatch: pytest.MonkeyPatch, first: int, size: int, isClient: bool) -> None:
     """
     Messages of every form of size arrive whole, and only those that a read cuts pass through the
     library.
     """
-    passed = []
+    passed: list[Frame] = []
     receive = Framing.recv_frame
-    monkeypatch.setattr(
-        Framing, "recv_frame", lambda self, frame: (passed.append(frame), receive(self, frame))
-    )
+
+    def noted(self: Framing, frame: Frame) -> None:
+        passed.append(frame)
+        receive(self, frame)
+
+    monkeypatch.setattr(Framing, "recv_frame", noted)
     payload = bytes(range(1, 128)) * 600
     data = frame(first, payload[:size], b"" if isClient else MASK)
     expected = payload[:size].decode() if first == 0x81 else payload[:size]
@@ -229,6 +237,6 @@ def test_pastTheLibrary(monkeypatch: pytest.MonkeyPatch) -> None:
     fragments = clientFrame(0x01, b"Hel") + clientFrame(0x80, b"lo")
     assert [*connection.receiveData(ping + hello)] == ["Hello"]
     assert [*connection.receiveData(fragments)] == ["Hello"]
-    monkeypatch.setattr(framing.Framing, "recv_frame", None)
+    monkeypatch.setattr(Framing, "recv_frame", None)
     assert [*connection.receiveData(hello * 2)] == ["Hello"] * 2
     assert connection.dataToSend() == frame(0x8A, b"1")

@@ -46,7 +46,7 @@ from tests.vectors.rfc6455 import (
     Frames,
     Outcome,
 )
-from txhixie.dialects import framing
+from txhixie.dialects import messages
 from txhixie.dialects.connection import Connection, State
 from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong, mayBeSent
 from txhixie.dialects.rfc6455_opening import acceptKey
@@ -141,9 +141,9 @@ def test_accelerated(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The library's C part is in use here, and it is known where it is not.
     """
-    assert framing.ACCELERATED
+    assert messages.ACCELERATED
     monkeypatch.setitem(sys.modules, "websockets.speedups", None)
-    assert runpy.run_path(framing.__file__)["ACCELERATED"] is False
+    assert runpy.run_path(messages.__file__)["ACCELERATED"] is False
 
 
 # The opening handshake

@@ -1,7 +1,7 @@
 """
 All contact with the C{websockets} library, whose Sans-I/O layer does framing, masking, close codes
 and permessage-deflate. The library makes frames; this module makes messages of them. Only the most
-common frames do not pass through the library: see L{Framing.receive}.
+common frames do not pass through the library (L{txhixie.dialects.messages}).
 
 What we rely on in the library that its documentation does not promise:
 
@@ -40,26 +40,14 @@ from websockets.streams import StreamReader
 from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong
 from txhixie.dialects.frames import encode
 from txhixie.dialects.head import HandshakeError
+from txhixie.dialects.messages import readMessages
 from txhixie.settings import Settings
-
-try:
-    from websockets.speedups import apply_mask
-except ImportError:
-    from websockets.utils import apply_mask
-
-    ACCELERATED = False
-else:
-    ACCELERATED = True
 
 # The extension, as openings hand it to connections.
 Deflate: TypeAlias = PerMessageDeflate
 
 _TEXT, _BINARY, _CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE
 _CONT, _PING, _PONG = Opcode.CONT, Opcode.PING, Opcode.PONG
-
-# The first bytes of the frames that are a whole message.
-_WHOLE = (0x81, 0x82)
-_WHOLE_TEXT = 0x81
 
 _Decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -166,7 +154,7 @@ class Framing(Protocol):
         super().__init__(side, max_size=limit + room, logger=_quiet)
         self._maxMessage = limit
         self._maxFragments = settings.maxFragments
-        self._peerMasks = (0, 0) if isClient else (0x80, 4)
+        self._peerMasks = not isClient
         self._received: list[Event] = []
         # Why we failed the connection, where the library would not have.
         self._fault = ""
@@ -215,14 +203,14 @@ class Framing(Protocol):
         """
         Return the events in C{data}. L{takeAnswers} has the library's own answers.
 
-        The library takes several microseconds for a frame, far more than all the rest of a small
-        message. So whole messages in one frame each, which is nearly all that peers send, are read
-        past it. Everything else is left to it, so that nothing here says what is a fault.
+        Whole messages go past the library where it would make the same of them: it stands between
+        two frames, and neither a message in fragments nor a close is under way.
         """
-        reader = self.reader
-        position = self._finishFrame(data) if reader.wanted else 0
+        position = self._finishFrame(data) if self.reader.wanted else 0
         if self.state is OPEN and self.current_size is None and not self.extensions:
-            position = self._readMessages(data, position)
+            position = readMessages(
+                data, position, self._peerMasks, self._maxMessage, self._received
+            )
         if position < len(data):
             self.receive_data(data[position:])
         if self.events:
@@ -243,35 +231,6 @@ class Framing(Protocol):
             part = data[position : position + reader.wanted - len(reader.buffer)]
             self.receive_data(part)
             position += len(part)
-        return position
-
-    def _readMessages(self, data: bytes, position: int) -> int:
-        """
-        Read messages from the start of a frame on, as long as each is whole and in one frame.
-
-        @return: the position of the first frame that is anything else.
-        """
-        maskBit, maskSize = self._peerMasks
-        end = len(data)
-        while position + 1 < end:
-            first, size = data[position], data[position + 1] ^ maskBit
-            start = position + 2
-            if size > 125:
-                size, start = _longSize(data, start, size)
-            stop = start + maskSize + size
-            if first not in _WHOLE or not 0 <= size <= self._maxMessage or stop > end:
-                break
-            payload = data[start + maskSize : stop]
-            if maskSize:
-                payload = apply_mask(payload, data[start : start + 4])
-            if first == _WHOLE_TEXT:
-                try:
-                    self._received.append(payload.decode())
-                except UnicodeDecodeError:
-                    break
-            else:
-                self._received.append(payload)
-            position = stop
         return position
 
     def takeAnswers(self) -> list[bytes]:
@@ -402,20 +361,6 @@ class Framing(Protocol):
         """
         self._message = self._check = None
         self._fragments = 0
-
-
-def _longSize(data: bytes, position: int, kind: int) -> tuple[int, int]:
-    """
-    Return the size of a payload of more than 125 bytes, and the position after it; or -1 for a size
-    that has too many bytes or bits.
-
-    @param kind: 126 or 127, for a size of 2 or 8 bytes.
-    """
-    if kind == 126:
-        size = int.from_bytes(data[position : position + 2], "big")
-        return (size if size > 125 else -1), position + 2
-    size = int.from_bytes(data[position : position + 8], "big")
-    return (size if kind == 127 and size > 0xFFFF else -1), position + 8
 
 
 def framePing(payload: bytes, mask: bool) -> bytes:
