@@ -18,7 +18,7 @@ from twisted.web.server import Site
 from zope.interface import implementer
 
 from txhixie.application import Application
-from txhixie.dialects.framing import ACCELERATED
+from txhixie.dialects.messages import ACCELERATED
 from txhixie.server.accepting import Accepting
 from txhixie.server.admission import Admission
 from txhixie.server.protocol import HixieProtocol
