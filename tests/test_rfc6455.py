@@ -493,6 +493,22 @@ def test_limit(compressed: bool) -> None:
             assert tuple(expected) == outcome(feed(connection, *pieces))
 
 
+@pytest.mark.requirement("HY-07", "L-01")
+@pytest.mark.parametrize("opcode", [0x81, 0x82])
+@all3
+def test_limitByOne(name: str, opcode: int) -> None:
+    """
+    A message of just the limit passes; one that is a byte larger does not, text or bytes.
+    """
+    for size, passes in ((1000, True), (1001, False), (1125, False), (1126, False)):
+        connection = openConnection(name, Settings(maxMessage=1000))
+        (event,) = feed(connection, clientFrame(opcode, b"x" * size))
+        if passes:
+            assert event in ("x" * 1000, b"x" * 1000)
+        else:
+            assert outcome([event]) == (CloseCode.TOO_BIG,)
+
+
 @pytest.mark.requirement("HY-07", "HY-08", "L-01")
 def test_limitAndControlFrames() -> None:
     """
@@ -733,6 +749,23 @@ def test_weClose(compressed: bool, answer: bytes, event: Closed | None) -> None:
         assert connection.clean is (event is not None)
 
 
+@pytest.mark.requirement("HY-07", "HY-08")
+@pytest.mark.parametrize("compressed", [False, True])
+def test_faultAfterOurClose(compressed: bool) -> None:
+    """
+    A fault in place of an answer to our close has its own code, not that which we sent.
+    """
+    for code in (1000, 1009, 4000):
+        for breach in (frame(0x81, b"x"), clientFrame(0x83), clientFrame(0x80)):
+            connection = compressing(Settings()) if compressed else openConnection("rfc6455")
+            connection.sendClose(code)
+            assert connection.dataToSend() == frame(0x88, code.to_bytes(2, "big"))
+            assert outcome(feed(connection, breach)) == (CloseCode.PROTOCOL_ERROR,)
+            assert connection.dataToSend() == b""
+            assert connection.finished
+            assert not connection.clean
+
+
 # Compression
 
 
@@ -908,6 +941,19 @@ def test_limitInflated(level: int, size: int, pieces: int) -> None:
             connection = compressing(Settings(maxMessage=size))
             expected = data[:length] if passes else CloseCode.TOO_BIG
             assert (expected,) == outcome(feed(connection, *frames))
+
+
+@pytest.mark.requirement("HY-07", "L-01")
+def test_limitSmallWindow() -> None:
+    """
+    The limit holds for what was compressed with a small window, too, and grew by more.
+    """
+    noise = random.Random(2).randbytes(70_001)
+    for length, expected in ((70_000, noise[:70_000]), (70_001, CloseCode.TOO_BIG)):
+        payload = Deflater(9, level=1).compress(noise[:length])
+        assert len(payload) > length + 125
+        connection = compressing(Settings(maxMessage=70_000))
+        assert outcome(feed(connection, clientFrame(0xC2, payload))) == (expected,)
 
 
 def measure(connection: Connection, data: bytes) -> tuple[list[int | CloseCode], int]:
