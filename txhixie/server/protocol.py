@@ -387,6 +387,7 @@ class HixieProtocol(LineReceiver):
         if failure.check(HandshakeError):
             self.refuse(cast(HandshakeError, failure.value))
             return
+        self.factory.shared.count("application errors")
         self.factory.shared.log.failure(
             "asking the application about {peer}: {error}",
             failure,

@@ -658,7 +658,7 @@ class WebSocket:
         if isBlocked and isinstance(self._farewell, Failed):
             self.abort()
             return
-        self.hangUp(now=isBlocked or self._shared.isDraining)
+        self.hangUp(now=isBlocked or self._shared.isDraining, isLate=True)
 
     def shutDown(self) -> None:
         """
@@ -674,11 +674,12 @@ class WebSocket:
         """
         self.hangUp()
 
-    def hangUp(self, now: bool = False) -> None:
+    def hangUp(self, now: bool = False, isLate: bool = False) -> None:
         """
         End TCP in good order.
 
         @param now: do not wait for the peer to end its direction.
+        @param isLate: it was counted already that the peer did not do its part.
         """
         if self._stop():
             outgoing = self._outgoing
@@ -688,6 +689,7 @@ class WebSocket:
                 outgoing.end,
                 self._opener.peerName,
                 isHopeless=outgoing.isBlocked and isinstance(self._farewell, Failed),
+                isLate=isLate,
             )
             self._hangup.start()
         if now and self._hangup is not None:
