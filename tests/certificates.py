@@ -7,6 +7,14 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import getPlugins
+
+# Descriptions of ports with TLS, whose key and certificate are in a folder.
+TLS = {
+    "ssl": "ssl:0:interface=127.0.0.1:privateKey={0}/key.pem:certKey={0}/cert.pem",
+    "tls": "tls:{0}:port=0:interface=127.0.0.1",
+}
 
 
 def selfSigned(folder: Path) -> tuple[Path, Path]:
@@ -51,3 +59,17 @@ def selfSigned(folder: Path) -> tuple[Path, Path]:
     )
     certificateFile.write_bytes(certificate.public_bytes(Encoding.PEM))
     return keyFile, certificateFile
+
+
+def makeTLS(kind: str, folder: Path) -> str:
+    """
+    Make a key and a certificate.
+
+    @return: the description of a port that uses them.
+    """
+    pytest.importorskip("OpenSSL")
+    parsers = getPlugins(IStreamServerEndpointStringParser)
+    if kind not in {parser.prefix for parser in parsers} | {"ssl"}:
+        pytest.skip(f"this Twisted has no {kind}: endpoints: pip install --upgrade twisted")
+    selfSigned(folder)
+    return TLS[kind].format(folder)

@@ -118,6 +118,17 @@ class RateTests(AcceptingCase):
                 # Twisted's ports may go on a little when they are told to stop.
                 assert 0.95 * 20 * rate <= count <= 20 * rate + max(1, rate / 5) + 20
 
+    def test_atOnce(self) -> None:
+        """What the rate allows in a tenth of a second may come at once, without a pause."""
+        port = self.accept(100)
+        for _ in range(9):
+            self.accepting.connected()
+            assert port.listens
+        assert self.poller.getDelayedCalls() == []
+        self.accepting.connected()
+        assert not port.listens
+        assert self.pauses == 1
+
     def test_calm(self) -> None:
         """Who comes slower than that never waits, and a long calm earns nobody more."""
         port = self.accept(10)
@@ -278,6 +289,16 @@ class PortsTests(AcceptingCase):
         self.poller.advance(1)
         assert not port.listens
         self.accepting.clear()
+
+    def test_clearFull(self) -> None:
+        """Connections that come by no port are no reason to pause one that is added later."""
+        self.accept(descriptors=4)
+        self.accepting.clear()
+        for _ in range(5):
+            self.accepting.connected()
+        assert self.pauses == 0
+        port = self.accepting.add(Port(self.poller, self.accepting))
+        assert port.listens
 
     def test_clearReading(self) -> None:
         """So are those that do not wait."""

@@ -17,6 +17,8 @@ from txhixie.dialects.head import comeAgain
 from txhixie.server.admission import Admission
 
 PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+# Whose first request is answered, and the second is on its way.
+BUSY = PLAIN + b"GET"
 MALFORMED = b"GET /\r\n"
 COME_AGAIN = re.compile(
     rb"HTTP/1\.1 503 Service Unavailable\r\n"
@@ -126,7 +128,7 @@ class InAllTests(AdmissionCase):
         return {
             **{name: lambda name=name: self.open(name) for name in IDIOMS},  # type: ignore[misc]
             "a nonce missing": lambda: self.connect(HEAD76),
-            "plain HTTP": lambda: self.connect(PLAIN),
+            "plain HTTP": lambda: self.connect(BUSY),
             "not found": lambda: answered(lambda made: None, HEAD75),
             "forbidden": lambda: answered(refuse, HEAD75),
             "undecided": lambda: answered(lambda made: Deferred(), HEAD75),
@@ -137,7 +139,7 @@ class InAllTests(AdmissionCase):
         """As many as the limit allows get in, the next is turned away and counted."""
         self.serve(maxConnections=len(IDIOMS) + 1)
         wires = [self.connect(buildHead(name) + IDIOMS[name].preamble) for name in IDIOMS]
-        wires.append(self.connect(PLAIN))
+        wires.append(self.connect(BUSY))
         assert all(map(self.isIn, wires))
         for number, data in enumerate((HEAD75, HEAD76 + KEY3, buildHead("rfc6455"), PLAIN), 1):
             self.assertTurnedAway(self.connect(data), b"too many connections")

@@ -113,8 +113,27 @@ class CountersTests(LoopbackCase):
                     if isLate:
                         self.assertCounted()
                         decision.callback(self.recorder.made[0])
-                    self.assertRefused(wire, status)
+                    failed = ["application errors"] if decide is fails else []
+                    self.assertRefused(wire, status, *failed)
                     self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_refusedAndStays(self) -> None:
+        """A client that was refused, and stays, does not count as one whose time ran out."""
+
+        class Stuck(TCPWire):
+            stuck = True
+
+        def forbid(made: Recording) -> Any:
+            raise HandshakeError(403)
+
+        for dialect in self.dialects():
+            self.record(forbid)
+            wire = self.connect(buildHead(dialect), Stuck)
+            self.pass_(31.5)
+            self.assertCounted("refused", "refused 403")
+            self.pass_(100)
+            self.assertCounted("refused", "refused 403", "closing timed out")
+            assert wire.lost
 
     def test_refusedForRoom(self) -> None:
         """One client more than there may be, in all or of an address."""
@@ -285,6 +304,24 @@ class CountersTests(LoopbackCase):
             assert wire.disconnected
             self.pass_(100)
             self.assertCounted("pings unanswered")
+
+    def test_idleEvicted(self) -> None:
+        """An idle connection of plain HTTP that makes room for another client."""
+        self.serve(maxConnections=1)
+        self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertCounted()
+        self.open()
+        self.assertCounted("idle evicted")
+
+    def test_memoryRelieved(self) -> None:
+        """A client with the largest part of a message where too much memory is in use."""
+        for dialect in self.dialects(memoryLimit=100):
+            wire = self.open(dialect)
+            whole = IDIOMS[dialect].clientText("x" * 200)
+            wire.send(whole[:80])
+            self.assertCounted()
+            wire.send(whole[80:150])
+            self.assertCounted("memory relieved", "failed", "failed 1009")
 
     def test_idleClosed(self) -> None:
         """A client with which nothing is said, if it goes when it is told to."""

@@ -161,3 +161,22 @@ class DeadlinesTests(SynchronousTestCase):
         self.at(10)
         assert self.expired == [("a", 2)]
         assert self.clock.getDelayedCalls() == []
+
+    def test_many(self) -> None:
+        """When the time of many is up at once, others have their turn in between."""
+        took = 0.002
+
+        def expire(item: str) -> None:
+            self.expire(item)
+            self.clock.rightNow += took
+
+        self.deadlines = Deadlines(self.clock, 2, expire)
+        for item in "abcdefg":
+            self.deadlines.start(item)
+        self.clock.rightNow = 2.0
+        seen = []
+        while self.clock.calls:
+            call = self.clock.calls.pop()
+            call.func()
+            seen.append("".join(item for item, _ in self.expired))
+        assert seen == ["abc", "abcdef", "abcdefg"]

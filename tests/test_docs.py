@@ -22,7 +22,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 # What is limited: the setting, what it limits, what happens over it, and what that is counted as.
 LIMITS: list[tuple[str, str, str, str]] = [
-    ("maxConnections", "connections", "503 with `Retry-After`", "refused"),
+    ("maxConnections", "connections", "an idle one ends, or 503", "refused"),
     ("maxPerAddress", "connections of one address", "503 with `Retry-After`", "refused"),
     ("maxHandshakes", "handshakes in progress", "the oldest ends, with 408", "handshakes evicted"),
     ("acceptRate", "connections accepted per second", "the others wait", "accepting paused"),
@@ -30,17 +30,25 @@ LIMITS: list[tuple[str, str, str, str]] = [
     ("maxFields", "header fields of a request head", "431", "refused"),
     ("maxBody", "bytes of the body of a plain HTTP request", "413", "refused"),
     ("handshakeTimeout", "seconds for the handshake", "408, or the end", "handshakes timed out"),
+    ("requestTimeout", "seconds for a request of plain HTTP", "408", "refused"),
     ("maxMessage", "bytes of a message", "1009, `FF 00`", "failed"),
+    ("messageTimeout", "seconds for a message", "1008, `FF 00`", "failed"),
     ("maxFragments", "frames of a message", "1008", "failed"),
     ("sendLimit", "bytes of backlog", "`--slow-policy`", "slow closed"),
+    ("memoryLimit", "bytes that all hold", "1009 or 1013, `FF 00`, 503", "memory relieved"),
     ("idleTimeout", "seconds without a message", "1001, `FF 00`", "idle closed"),
     ("pingInterval", "seconds between pings", "", ""),
     ("pingTimeout", "seconds for the answer to a ping", "the end", "pings unanswered"),
     ("closeTimeout", "seconds for the answer to a close", "the end", "closing timed out"),
     ("lingerTimeout", "seconds to read the rest after a close", "the end", "closing timed out"),
+    ("lameDuck", "seconds that a stopping server goes on to accept", "the ports close", ""),
     ("drainTimeout", "seconds to stop the server", "the end", "connections cut off"),
     ("logRate", "log events of a kind per second", "counted only", "log events suppressed"),
 ]
+
+
+# The options that have a method: those that may be given several times.
+REPEATABLE = ("origin", "port", "route", "subprotocol", "trust_proxy")
 
 
 def optionsTable() -> str:
@@ -50,9 +58,11 @@ def optionsTable() -> str:
     options = Options()
     rows: list[tuple[str, str | None]] = []
     for name, _short, default, text, *_ in options.optParameters:
-        rows.append((name, f"{text} Default: {'none' if default is None else default}."))
+        if "By default" not in text:
+            text += f" Default: {'none' if default is None else default}."
+        rows.append((name, text))
     rows += [(str(name), text) for name, _short, text in options.optFlags]
-    for name in ("auth", "help_auth", "origin", "port", "subprotocol", "trust_proxy"):
+    for name in ("auth", "help_auth", *REPEATABLE, "service"):
         text = " ".join((getattr(options, f"opt_{name}").__doc__ or "").split())
         text = re.sub(r"\[default: (.*)\]", r"Default: \1.", text)
         rows.append((name.replace("_", "-"), text))
@@ -86,7 +96,8 @@ def limitsTable() -> str:
     options = {setting: name for name, setting in numberOptions().items()}
     lines = ["| what | default | option | setting | over it | counted as |", "|" + "---|" * 6]
     for setting, what, answer, event in LIMITS:
-        default = f"{getattr(Settings(), setting):,.10g}"
+        value = getattr(Settings(), setting)
+        default = "a quarter of all" if value is None else f"{value:,.10g}"
         counted = f"`{event}`" if event else ""
         lines.append(
             f"| {what} | {'no limit' if default == '0' else default} | `--{options[setting]}` "

@@ -5,6 +5,11 @@ from __future__ import annotations
 from twisted.internet.error import ConnectionDone
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.iweb import INonQueuedRequestFactory
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from zope.interface import provider
 
 from tests.loopback import (
     CLOSE,
@@ -15,6 +20,7 @@ from tests.loopback import (
     LoopbackCase,
     Poller,
     TCPWire,
+    TLSWire,
     frame,
     ownLines,
 )
@@ -181,6 +187,231 @@ class NewcomerTests(LoopbackCase):
             self.factory.doStop()
             self.pass_(10)
             self.successResultOf(stopped)
+
+
+class Halves(Resource):
+    """Answers in two halves, each when it is told to; the second may be much to read."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Request] = []
+
+    def render(self, request: Request) -> int:
+        """Keep the request."""
+        self.requests.append(request)
+        request.setHeader(b"Content-Length", b"8")
+        return NOT_DONE_YET
+
+    def write(self) -> None:
+        """Write a half."""
+        self.requests[-1].write(b"half")
+
+    def finish(self) -> None:
+        """Write a half, and be done."""
+        self.write()
+        self.requests.pop().finish()
+
+
+class PlainTests(LoopbackCase):
+    """Plain HTTP when the server goes down."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.site = Halves()
+        self.serve(site=self.site, drainTimeout=4)
+
+    def test_unanswered(self) -> None:
+        """A request that is not answered yet gets its answer, and hears that it is the last."""
+        wire = self.connect(PLAIN)
+        gone = self.factory.closeConnections()
+        assert not wire.ended
+        self.site.write()
+        self.site.finish()
+        head, _, body = wire.take().partition(b"\r\n\r\n")
+        assert b"\r\nConnection: close" in head
+        assert body == b"halfhalf"
+        assert wire.ended
+        self.clock.advance(0)
+        assert self.successResultOf(gone) is None
+        self.assertQuiet()
+
+    def test_halfAnswered(self) -> None:
+        """An answer that has begun is finished."""
+        wire = self.connect(PLAIN)
+        self.site.write()
+        gone = self.factory.closeConnections()
+        assert wire.take().endswith(b"\r\n\r\nhalf")
+        assert not wire.ended
+        self.site.finish()
+        assert wire.take() == b"half"
+        self.clock.advance(0)
+        assert self.successResultOf(gone) is None
+
+    def test_body(self) -> None:
+        """A request whose body is on its way is read to the end, and answered."""
+        wire = self.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
+        gone = self.factory.closeConnections()
+        assert not wire.ended
+        wire.send(b"dy")
+        self.site.write()
+        self.site.finish()
+        assert wire.take().endswith(b"halfhalf")
+        self.clock.advance(0)
+        assert self.successResultOf(gone) is None
+
+    def test_pipelined(self) -> None:
+        """Requests that wait behind it are not answered any more."""
+        wire = self.connect(PLAIN + PLAIN)
+        gone = self.factory.closeConnections()
+        self.site.write()
+        self.site.finish()
+        assert wire.take().count(b"HTTP/1.1 ") == 1
+        assert self.site.requests == []
+        self.clock.advance(0)
+        assert self.successResultOf(gone) is None
+
+    def test_idle(self) -> None:
+        """Connections on which nothing is asked, or not yet all of a head, end at once."""
+        for more in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+            for kind in (TCPWire, TLSWire):
+                self.serve(site=self.site)
+                wire = self.connect(PLAIN, kind)
+                self.site.write()
+                self.site.finish()
+                wire.send(more)
+                gone = self.factory.closeConnections()
+                assert wire.ended
+                assert wire.producer is None
+                self.clock.advance(0)
+                assert self.successResultOf(gone) is None
+
+    def test_over(self) -> None:
+        """One that had its last answer is left to end."""
+        wire = self.connect(b"GET / HTTP/1.0\r\n\r\n")
+        self.site.write()
+        wire.stuck = True
+        self.site.finish()
+        assert wire.ended
+        self.factory.closeConnections()
+        wire.lose()
+        self.assertQuiet()
+
+    def test_cutOff(self) -> None:
+        """An answer that takes longer than there is time is cut off, and counted."""
+        wire = self.connect(PLAIN)
+        self.site.write()
+        gone = self.factory.closeConnections()
+        self.pass_(3.5)
+        assert not wire.ended
+        self.pass_(0.5)
+        self.clock.advance(0)
+        assert wire.ended
+        assert self.successResultOf(gone) is None
+        assert self.count("connections cut off") == 1
+
+    def test_ownSite(self) -> None:
+        """All of it holds for a site of one's own, too."""
+        for requestFactory in (None, OwnRequest, makeRequest):
+            self.serve(site=Site(self.site, requestFactory=requestFactory, reactor=self.clock))
+            wire = self.connect(PLAIN)
+            gone = self.factory.closeConnections()
+            self.site.write()
+            self.site.finish()
+            assert b"\r\nConnection: close" in wire.take()
+            self.clock.advance(0)
+            assert self.successResultOf(gone) is None
+
+
+class OwnRequest(Request):
+    """A request of a site of one's own."""
+
+
+@provider(INonQueuedRequestFactory)
+def makeRequest(channel: HTTPChannel) -> Request:
+    """@return: a request, as a function makes it."""
+    return OwnRequest(channel)
+
+
+class LameDuckTests(LoopbackCase):
+    """The time between the signal and the end."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.serve(lameDuck=5)
+        self.service = HixieService(self.factory)
+        self.service.startService()
+        self.addCleanup(self.service.reloading.stop)
+
+    def test_webSockets(self) -> None:
+        """Until it is over WebSockets go on, and new ones are opened."""
+        wire = self.open()
+        with capturedLogs() as events:
+            stopped = self.service.stopService()
+        assert ownLines(events) == ["info: stopping in 5 s, and accepting until then"]
+        self.pass_(4.5)
+        new = self.open()
+        for each in (wire, new):
+            each.send(frame("hello"))
+            assert each.take() == frame("hello")
+        self.assertNoResult(stopped)
+        self.pass_(0.5)
+        for each in (wire, new):
+            assert each.take() == CLOSE
+            each.send(CLOSE)
+            each.lose()
+        assert self.connect(HEAD75).take().startswith(b"HTTP/1.1 503 ")
+        self.pass_(10)
+        self.successResultOf(stopped)
+        assert not self.service.running
+
+    def test_plain(self) -> None:
+        """Plain HTTP is answered as ever, once on each connection."""
+        wires = [self.connect(), self.connect(PLAIN), self.connect(b"GET / HT")]
+        assert b"Connection" not in wires[1].take()
+        self.service.stopService()
+        assert not any(wire.ended for wire in wires)
+        wires.append(self.connect())
+        for wire, data in zip(wires, (PLAIN, PLAIN + PLAIN, PLAIN[8:], PLAIN), strict=True):
+            wire.send(data)
+            answer = wire.take()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.count(b"HTTP/1.1 ") == 1
+            assert b"\r\nConnection: close\r\n" in answer
+            assert wire.ended
+
+    def test_again(self) -> None:
+        """A service that starts again answers as before."""
+        stopped = self.service.stopService()
+        self.pass_(5)
+        self.successResultOf(stopped)
+        self.service.startService()
+        self.factory.doStart()
+        assert b"Connection" not in self.connect(PLAIN).take()
+        self.factory.doStop()
+
+    def test_secondSignal(self) -> None:
+        """A second signal ends it at once."""
+        wire = self.open()
+        stopped = self.service.stopService()
+        self.service._abort()
+        self.clock.advance(0)
+        assert wire.lost
+        self.successResultOf(stopped)
+        self.assertQuiet()
+
+    def test_secondSignalLater(self) -> None:
+        """So it does when that time is over, and clients are being let go."""
+        wire = self.open()
+        wire.stuck = True
+        stopped = self.service.stopService()
+        self.pass_(5)
+        self.assertNoResult(stopped)
+        self.service._abort()
+        self.clock.advance(0)
+        self.successResultOf(stopped)
+        self.assertQuiet()
 
 
 class BacklogTests(LoopbackCase):

@@ -295,6 +295,15 @@ class EventsTests(LoopbackCase):
             self.connect()
             self.connect()
 
+        def makesRoom() -> None:
+            self.serve(maxConnections=1)
+            self.connect(b"GET / HTTP/1.1\r\n\r\n")
+            self.open()
+
+        def holdsTooMuch() -> None:
+            self.serve(memoryLimit=100)
+            self.open().send(b"\0" + b"x" * 101)
+
         def paused() -> None:
             self.serve(acceptRate=10)
             self.factory.accepting.add(FileDescriptor(Poller()))  # type: ignore[arg-type]
@@ -326,10 +335,12 @@ class EventsTests(LoopbackCase):
             "refused": lambda: self.connect(b"GET /\r\n"),
             "handshakes timed out": waits,
             "handshakes evicted": evicts,
+            "idle evicted": makesRoom,
             "not HTTP": lambda: self.connect(b"\x16\x03\x01"),
             "failed": lambda: self.open().send(b"\x80" * 9),
             "slow closed": lambda: slow("close"),
             "messages dropped": lambda: slow("drop"),
+            "memory relieved": holdsTooMuch,
             "pings unanswered": lambda: silent(pingInterval=10, pingTimeout=10),
             "idle closed": lambda: silent(idleTimeout=20, pingInterval=0),
             "closing timed out": closesLate,
@@ -564,11 +575,40 @@ class FactoryTests(LoopbackCase):
             wire.lose()
         new.send(frame("hello"))
         assert new.take() == frame("hello")
-        self.assertNoResult(gone)
-        new.lose()
         assert self.successResultOf(gone) is None
+        new.lose()
         self.factory.doStop()
         self.assertQuiet()
+
+    def test_statisticsOften(self) -> None:
+        """What is asked often is not added up anew each time; who is connected is always known."""
+        wire = self.open()
+
+        def received() -> int:
+            number: int = self.factory.statistics()["messages"]["received"]
+            return number
+
+        assert received() == 0
+        wire.send(frame("hi"))
+        clock = self.clock
+
+        def slowly() -> float:
+            clock.rightNow += 0.001
+            return clock.rightNow
+
+        self.factory.shared.seconds = slowly
+        assert received() == 1
+        wire.send(frame("hi"))
+        assert received() == 1
+        wire.lose()
+        assert received() == 1
+        assert self.factory.statistics()["connections"]["hixie-76"] == 0
+        clock.advance(0.1)
+        assert received() == 2
+        # Clocks are set back at times.
+        clock.rightNow -= 10
+        self.open().send(frame("hi"))
+        assert received() == 3
 
     def test_newId(self) -> None:
         """Ids are short, and different."""

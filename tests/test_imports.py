@@ -20,12 +20,12 @@ ALLOWED: dict[str, set[str]] = {
     "dialects": {"addresses", "settings"},
     "application": {"dialects"},
     "websocket": {"application", "dialects", "settings"},
-    "web": {"addresses", "application", "dialects", "settings"},
+    "web": {"addresses", "application", "dialects", "settings", "websocket"},
     "applications": {"application"},
     "client": {"application", "dialects", "settings", "websocket"},
     "command": {"__init__", "client", "dialects", "settings", "websocket"},
     "__main__": {"command"},
-    "server": {"application", "dialects", "settings", "web", "websocket"},
+    "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
     "console": {"dialects", "server", "web", "websocket"},
     "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
     "__init__": {
@@ -34,7 +34,14 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 # What knows nothing of Twisted.
-PURE = ("addresses.py", "client/body.py", "dialects", "settings.py", "web/proxies.py")
+PURE = (
+    "addresses.py",
+    "client/body.py",
+    "dialects",
+    "settings.py",
+    "web/forwarded.py",
+    "web/proxies.py",
+)
 
 
 def _name(path: Path) -> str:

@@ -82,3 +82,16 @@ class ConnectionTests(LoopbackCase):
             protocol.dataReceived(frame(message))
             sizes.append(descriptor.bufferSize)
         assert sizes == [4096, 4096, 8192, 16384]
+
+    def test_little(self) -> None:
+        """A read of little says nothing, however long it takes."""
+        self.record(textMessageReceived=lambda made, message: self.clock.advance(0.05))
+        protocol = self.factory.buildProtocol(None)
+        assert isinstance(protocol, HixieProtocol)
+        descriptor = Descriptor(self.clock, protocol)
+        protocol.dataReceived(buildHead("hixie-75"))
+        before = descriptor.bufferSize
+        protocol.dataReceived(frame("x" * 4093))
+        assert descriptor.bufferSize == before
+        protocol.dataReceived(frame("x" * 4094))
+        assert descriptor.bufferSize == 4096

@@ -788,9 +788,11 @@ class ClosingTests(LoopbackCase):
         """The application's reasons are Twisted's, with a code and a reason."""
         assert issubclass(WebSocketDone, ConnectionDone)
         assert issubclass(WebSocketLost, ConnectionLost)
-        error = WebSocketLost(CloseCode.TOO_BIG, "too big")
-        assert (error.code, error.reason) == (1009, "too big")
-        assert "1009 too big" in str(error)
+        for kind in (WebSocketDone, WebSocketLost):
+            error = kind(CloseCode.TOO_BIG, "too big")
+            assert (error.code, error.reason) == (1009, "too big")
+            assert "1009 too big" in str(error)
+            assert str(kind(1005)).endswith("1005.")
 
     @requirement("CL-02", "CL-03", "CL-08")
     def test_peerCloses(self) -> None:
@@ -1498,6 +1500,7 @@ class GatheringTests(LoopbackCase):
         """What one segment makes the application send to anybody is one write for each."""
         self.serve(Broadcast())
         wires = [self.open("hixie-75"), self.open(), self.open()]
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
             wire.writes.clear()
@@ -1547,6 +1550,27 @@ class GatheringTests(LoopbackCase):
             wire = self.open()
             wire.send(frame("1") + end)
             assert wire.writes[1:] == [frame("1") + last + CLOSE]
+
+    def test_whenSettled(self) -> None:
+        """Something can be put off until all is handled that came together."""
+        order: list[str] = []
+
+        def note(recording: Recording, message: str) -> None:
+            order.append(message)
+            recording.transport.whenSettled(lambda: order.append(f"after {message}"))
+            recording.transport.whenSettled(lambda: recording.transport.sendTextMessage(message))
+
+        self.record(textMessageReceived=note)
+        wires = [self.open(), self.open()]
+        for number, wire in enumerate(wires):
+            wire.writes.clear()
+            wire.send(frame(f"a{number}") + frame(f"b{number}"))
+        assert order == ["a0", "b0", "a1", "b1"]
+        self.clock.advance(0)
+        assert order[4:] == ["after a0", "after b0", "after a1", "after b1"]
+        assert [wire.writes for wire in wires] == [
+            [frame(f"a{number}") + frame(f"b{number}")] for number in (0, 1)
+        ]
 
     def test_whenReceivedFails(self) -> None:
         """An error there is logged, and no trouble of what else is sent."""

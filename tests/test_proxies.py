@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txhixie.addresses import parseNetwork
-from txhixie.dialects.head import RequestHead
+from txhixie.addresses import parseAuthority, parseNetwork
+from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.dialects.hixie_opening import location
+from txhixie.settings import Settings
 from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 
 NOTHING = Forwarded()
@@ -146,12 +149,14 @@ EVERYTHING = head(
     (b"X-Forwarded-For", b"192.0.2.1"),
     (b"X-Forwarded-Proto", b"https"),
     (b"X-Forwarded-Host", b"chat.example.com"),
+    (b"X-Forwarded-Port", b"8443"),
+    (b"X-Forwarded-Prefix", b"/chat"),
 )
 
 
 def test_believed() -> None:
     """A trusted proxy is believed in all it says, also one behind a Unix socket."""
-    said = Forwarded("192.0.2.1", secure=True, host=b"chat.example.com")
+    said = Forwarded("192.0.2.1", True, b"chat.example.com", 8443, b"/chat")
     for peer in ("10.0.0.1", "::ffff:10.0.0.1", None):
         assert forwarded(EVERYTHING, peer, TRUSTED) == said
 
@@ -167,7 +172,8 @@ def test_notBelieved() -> None:
 def test_saysNothing() -> None:
     """A trusted proxy may say nothing."""
     assert forwarded(head((b"Host", b"example.com")), "10.0.0.1", TRUSTED) == NOTHING
-    empty = head((b"X-Forwarded-For", b""), (b"X-Forwarded-Proto", b""), (b"X-Forwarded-Host", b""))
+    names = (b"X-Forwarded-" + name for name in (b"For", b"Proto", b"Host", b"Port", b"Prefix"))
+    empty = head(*((name, b"") for name in (*names, b"Forwarded")))
     assert forwarded(empty, "10.0.0.1", TRUSTED) == NOTHING
 
 
@@ -184,6 +190,8 @@ def test_saysNothing() -> None:
         (b"[2001:db9::1]:443", "2001:db9::1"),
         (b"::ffff:192.0.2.1", "192.0.2.1"),
         (b"[::ffff:192.0.2.1]:123", "192.0.2.1"),
+        (b"192.0.2.1:_port", "192.0.2.1"),
+        (b"[2001:db9::1]:_a.b-c", "2001:db9::1"),
         (b"\t 192.0.2.1 \t", "192.0.2.1"),
     ],
 )
@@ -261,15 +269,28 @@ def test_invented(invented: list[str], address: object, hops: int) -> None:
         assert expected == seen
 
 
-@given(st.binary(max_size=100) | st.text("0123456789abcdef.:[], ", max_size=100).map(str.encode))
-def test_anyBytes(line: bytes) -> None:
-    """Any bytes give an address in its own form, or nothing."""
-    fields = {b"x-forwarded-for": [line], b"x-forwarded-host": [line], b"x-forwarded-proto": [line]}
+NAMES = (
+    "forwarded",
+    *(f"x-forwarded-{name}" for name in ("for", "proto", "host", "port", "prefix")),
+)
+ANYTHING = st.binary(max_size=100) | st.text('0f.:[],;="\\/_ forhst', max_size=100).map(str.encode)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional={name.encode(): st.lists(ANYTHING, min_size=1) for name in NAMES}
+    )
+)
+def test_anyBytes(fields: dict[bytes, list[bytes]]) -> None:
+    """Any bytes give values in their own form, or nothing; nothing is raised."""
     anything = RequestHead(b"GET", b"/", b"HTTP/1.1", fields, b"")
     said = forwarded(anything, None, TRUSTED)
     assert said.client is None or str(ip_address(said.client)) == said.client
-    assert said.host is None or said.host in line
+    assert said.host is None or parseAuthority(said.host) is not None
     assert said.secure in (None, True, False)
+    assert said.port is None or 0 < said.port < 65536
+    assert said.prefix is None or re.fullmatch(rb"/[!-~]*[!-.0-~]", said.prefix)
+    assert said.applied(anything).target == b"/"
 
 
 # The scheme and the host
@@ -319,3 +340,144 @@ def test_host(host: bytes) -> None:
 def test_implausibleHost(host: bytes) -> None:
     """What cannot be a host is ignored."""
     assert forwarded(head((b"X-Forwarded-Host", host)), None, TRUSTED) == NOTHING
+
+
+# The port and the prefix
+
+
+@pytest.mark.parametrize(
+    ("value", "port"),
+    [
+        *((b"8443", 8443), (b"443", 443), (b"1", 1), (b"65535", 65535), (b"80, 8443", 8443)),
+        *((value, None) for value in (b"", b"0", b"65536", b"x", b"-1", b"8443,", b"1" * 5000)),
+        *((value, None) for value in (b"\xd9\xa3", b" 80 80", b"+80", b"80:80")),
+    ],
+)
+def test_port(value: bytes, port: int | None) -> None:
+    """The last port counts; what can be none is ignored."""
+    assert forwarded(head((b"X-Forwarded-Port", value)), None, TRUSTED) == Forwarded(port=port)
+
+
+@pytest.mark.parametrize(
+    ("value", "prefix"),
+    [
+        *((b"/chat", b"/chat"), (b"/chat/", b"/chat"), (b"/a/b%20c//", b"/a/b%20c")),
+        (b"/evil, /chat", b"/chat"),
+        *((value, None) for value in (b"", b"/", b"//", b"chat", b"http://h/chat", b"/a b")),
+        *((value, None) for value in (b"/a?b", b"/a#b", b"/a\xff", b"/a\x7f", b"/chat,")),
+    ],
+)
+def test_prefix(value: bytes, prefix: bytes | None) -> None:
+    """The last prefix counts, without slashes at its end; what can be none is ignored."""
+    said = forwarded(head((b"X-Forwarded-Prefix", value)), None, TRUSTED)
+    assert said == Forwarded(prefix=prefix)
+
+
+@pytest.mark.parametrize(
+    ("said", "host"),
+    [
+        (Forwarded(), b"a"),
+        (Forwarded(port=8443), b"a:8443"),
+        (Forwarded(host=b"b"), b"b"),
+        (Forwarded(host=b"b", port=8443), b"b:8443"),
+        (Forwarded(host=b"[::1]", port=1), b"[::1]:1"),
+        # What the client itself gave is surely right.
+        (Forwarded(host=b"b:444", port=8443), b"b:444"),
+    ],
+)
+def test_appliedHost(said: Forwarded, host: bytes) -> None:
+    """The host of the request becomes the client's, with the port that a proxy left out."""
+    assert said.applied(head((b"Host", b"a"))).single(b"host") == host
+
+
+def test_appliedPrefix() -> None:
+    """The prefix goes before the target in the location, and nowhere else."""
+    applied = Forwarded(prefix=b"/chat").applied(head((b"Host", b"a")))
+    assert (applied.prefix, applied.target) == (b"/chat", b"/")
+
+
+@pytest.mark.parametrize("hosts", [[], [b"a", b"b"], [b"a b"]])
+def test_appliedBroken(hosts: list[bytes]) -> None:
+    """What is wrong with a request's own host stays."""
+    request = head(*((b"Host", host) for host in hosts))
+    applied = Forwarded(port=8443, prefix=b"/chat").applied(request)
+    assert len(applied.fields.get(b"host", [])) == len(hosts)
+    with pytest.raises(HandshakeError):
+        location(applied, Settings(), secure=False)
+
+
+# RFC 7239
+
+
+def told(*lines: bytes, **others: bytes) -> Forwarded:
+    """
+    @param others: C{X-Forwarded-*} fields by the ends of their names.
+    @return: what lines of Forwarded tell.
+    """
+    fields = [(b"Forwarded", line) for line in lines]
+    fields += [(b"X-Forwarded-" + name.encode(), value) for name, value in others.items()]
+    return forwarded(head(*fields), None, TRUSTED)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"for=192.0.2.1", Forwarded("192.0.2.1")),
+        (b'For="192.0.2.1:4711"', Forwarded("192.0.2.1")),
+        (b'for="[2001:db9::17]:4711"', Forwarded("2001:db9::17")),
+        (b'for="[2001:db9::17]:_hidden"', Forwarded("2001:db9::17")),
+        (b'for="[::ffff:192.0.2.1]"', Forwarded("192.0.2.1")),
+        (b"for=192.0.2.1;proto=https;host=h;by=10.0.0.1", Forwarded("192.0.2.1", True, b"h")),
+        (b'proto=HTTP;host="h:81"', Forwarded(None, False, b"h:81")),
+        *((b"for=%b" % node, NOTHING) for node in (b"_hidden", b"unknown", b'""', b"h", b"1.2.3")),
+        (b"for=_hidden;proto=https", Forwarded(secure=True)),
+        *((value, NOTHING) for value in (b"proto=ftp", b'host="a b"', b"by=192.0.2.1", b"for")),
+    ],
+)
+def test_rfc7239(line: bytes, said: Forwarded) -> None:
+    """Forwarded says who the client is and how it came; hidden clients stay hidden."""
+    assert told(line) == said
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        # The client's own invention, before what a proxy saw.
+        ([b"for=6.6.6.6;proto=https;host=evil, for=192.0.2.1;proto=http"], (b"192.0.2.1", False)),
+        ([b'for="unfinished', b"for=192.0.2.1"], (b"192.0.2.1", None)),
+        ([b'for="unfinished, for=192.0.2.1'], (b"192.0.2.1", None)),
+        ([b"for=6.6.6.6, for=unknown, for=10.0.0.2"], (b"10.0.0.2", None)),
+        # A proxy behind another: the outer one knows how the client came.
+        ([b"for=192.0.2.1;proto=https", b"for=10.0.0.2;proto=http"], (b"192.0.2.1", True)),
+        ([b"for=192.0.2.1, for=10.0.0.2;proto=https"], (b"192.0.2.1", True)),
+        ([b"for=192.0.2.1;proto=ftp, for=10.0.0.2;proto=https"], (b"192.0.2.1", True)),
+        ([b"for=10.0.0.3;proto=https, for=10.0.0.2"], (b"10.0.0.3", True)),
+        ([b"for=_hidden;proto=https, for=10.0.0.2"], (b"10.0.0.2", True)),
+    ],
+)
+def test_chainOf7239(lines: list[bytes], said: tuple[bytes, bool | None]) -> None:
+    """As far as proxies are trusted each is believed; what the client put before is not."""
+    client, secure = said
+    assert told(*lines) == Forwarded(client.decode(), secure)
+
+
+def test_longChainOf7239() -> None:
+    """This chain is followed over 32 proxies, too."""
+    line = b", ".join([b"for=192.0.2.1", *(b"for=10.0.1.%d" % number for number in range(40))])
+    assert told(line).client == "10.0.1.8"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"for=192.0.2.1;proto=http;host=h", Forwarded("192.0.2.1", False, b"h", 1, b"/p")),
+        (b"for=192.0.2.1", Forwarded("192.0.2.1", True, b"x", 1, b"/p")),
+        (b"proto=http", Forwarded("192.0.2.9", False, b"x", 1, b"/p")),
+        (b"for=_hidden", Forwarded(None, True, b"x", 1, b"/p")),
+        (b"nonsense", Forwarded("192.0.2.9", True, b"x", 1, b"/p")),
+    ],
+)
+def test_both(line: bytes, said: Forwarded) -> None:
+    """Forwarded counts before the X-Forwarded field that says the same."""
+    others = {"For": b"192.0.2.9", "Proto": b"https", "Host": b"x", "Port": b"1", "Prefix": b"/p"}
+    assert told(line, **others) == said

@@ -46,7 +46,7 @@ from tests.vectors.rfc6455 import (
     Frames,
     Outcome,
 )
-from txhixie.dialects import framing
+from txhixie.dialects import messages
 from txhixie.dialects.connection import Connection, State
 from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong, mayBeSent
 from txhixie.dialects.rfc6455_opening import acceptKey
@@ -141,9 +141,9 @@ def test_accelerated(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The library's C part is in use here, and it is known where it is not.
     """
-    assert framing.ACCELERATED
+    assert messages.ACCELERATED
     monkeypatch.setitem(sys.modules, "websockets.speedups", None)
-    assert runpy.run_path(framing.__file__)["ACCELERATED"] is False
+    assert runpy.run_path(messages.__file__)["ACCELERATED"] is False
 
 
 # The opening handshake
@@ -493,6 +493,22 @@ def test_limit(compressed: bool) -> None:
             assert tuple(expected) == outcome(feed(connection, *pieces))
 
 
+@pytest.mark.requirement("HY-07", "L-01")
+@pytest.mark.parametrize("opcode", [0x81, 0x82])
+@all3
+def test_limitByOne(name: str, opcode: int) -> None:
+    """
+    A message of just the limit passes; one that is a byte larger does not, text or bytes.
+    """
+    for size, passes in ((1000, True), (1001, False), (1125, False), (1126, False)):
+        connection = openConnection(name, Settings(maxMessage=1000))
+        (event,) = feed(connection, clientFrame(opcode, b"x" * size))
+        if passes:
+            assert event in ("x" * 1000, b"x" * 1000)
+        else:
+            assert outcome([event]) == (CloseCode.TOO_BIG,)
+
+
 @pytest.mark.requirement("HY-07", "HY-08", "L-01")
 def test_limitAndControlFrames() -> None:
     """
@@ -543,6 +559,38 @@ def test_nothingKept(settings: Settings, last: bytes) -> None:
     events = feed(connection, clientFrame(0x01, b"x" * 20_000) + last)
     assert isinstance(events.pop(), (Closed, Failed))
     assert heldBytes(connection) - before <= 512
+
+
+@pytest.mark.requirement("L-01")
+@pytest.mark.parametrize(
+    "data",
+    [
+        case("", clientFrame(0x81, b"x" * 20_000), name="text"),
+        case("", clientFrame(0x82, b"x" * 20_000), name="bytes"),
+        case("", clientFrame(0x01, b"x" * 20_000) + clientFrame(0x80, b"x" * 500), name="end"),
+        case("", clientFrame(0x01) + clientFrame(0x80, b"x" * 20_000), name="fragment"),
+    ],
+)
+def test_deliveredIsNotKept(data: bytes) -> None:
+    """
+    Nothing is kept of a message that was delivered while the peer says no more.
+    """
+    connection = openConnection("rfc6455")
+    feed(connection, clientFrame(0x81, b"x"))
+    before = heldBytes(connection)
+    assert len(feed(connection, data)) == 1
+    assert heldBytes(connection) - before <= 16
+
+
+def test_keptOnce() -> None:
+    """
+    What is kept of an unfinished message is kept once.
+    """
+    connection = openConnection("rfc6455")
+    feed(connection, clientFrame(0x01, b"x" * 20_000))
+    # What a BytesIO has is not seen.
+    assert heldBytes(connection) < 10_000
+    assert connection.unfinished == 20_001
 
 
 # Frames sent
@@ -701,6 +749,23 @@ def test_weClose(compressed: bool, answer: bytes, event: Closed | None) -> None:
         assert connection.clean is (event is not None)
 
 
+@pytest.mark.requirement("HY-07", "HY-08")
+@pytest.mark.parametrize("compressed", [False, True])
+def test_faultAfterOurClose(compressed: bool) -> None:
+    """
+    A fault in place of an answer to our close has its own code, not that which we sent.
+    """
+    for code in (1000, 1009, 4000):
+        for breach in (frame(0x81, b"x"), clientFrame(0x83), clientFrame(0x80)):
+            connection = compressing(Settings()) if compressed else openConnection("rfc6455")
+            connection.sendClose(code)
+            assert connection.dataToSend() == frame(0x88, code.to_bytes(2, "big"))
+            assert outcome(feed(connection, breach)) == (CloseCode.PROTOCOL_ERROR,)
+            assert connection.dataToSend() == b""
+            assert connection.finished
+            assert not connection.clean
+
+
 # Compression
 
 
@@ -708,27 +773,27 @@ def test_weClose(compressed: bool, answer: bytes, event: Closed | None) -> None:
     ("offers", "agreed"),
     [
         ([], None),
-        ([b"permessage-deflate"], "server_max_window_bits=12"),
+        ([b"permessage-deflate"], "server_no_context_takeover"),
         (
             [b"permessage-deflate; client_max_window_bits"],
-            "server_max_window_bits=12; client_max_window_bits=12",
+            "server_no_context_takeover; client_max_window_bits=12",
         ),
         (
             [b"permessage-deflate;client_max_window_bits=9 ; server_max_window_bits=9"],
-            "server_max_window_bits=9; client_max_window_bits=9",
+            "server_no_context_takeover; server_max_window_bits=9; client_max_window_bits=9",
         ),
         (
             [b'permessage-deflate; client_max_window_bits="15"; server_max_window_bits=15'],
-            "server_max_window_bits=12; client_max_window_bits=12",
+            "server_no_context_takeover; server_max_window_bits=15; client_max_window_bits=12",
         ),
         (
             [b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"],
-            "server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12",
+            "server_no_context_takeover; client_no_context_takeover",
         ),
-        ([b"x; y=z", b"permessage-deflate, permessage-deflate"], "server_max_window_bits=12"),
+        ([b"x; y=z", b"permessage-deflate, permessage-deflate"], "server_no_context_takeover"),
         (
             [b"permessage-deflate; foo, permessage-deflate; server_max_window_bits=10"],
-            "server_max_window_bits=10",
+            "server_no_context_takeover; server_max_window_bits=10",
         ),
         ([b"x-webkit-deflate-frame"], None),
         ([b"permessage-deflate; foo"], None),
@@ -767,7 +832,7 @@ def echo(connection: Connection, agreed: str) -> None:
     parameters = dict((part + "=15").split("=")[:2] for part in agreed.split("; "))
     peer = Deflater(
         int(parameters.get("client_max_window_bits", 15)),
-        int(parameters["server_max_window_bits"]),
+        int(parameters.get("server_max_window_bits", 15)),
         "client_no_context_takeover" not in parameters,
         "server_no_context_takeover" not in parameters,
     )
@@ -876,6 +941,19 @@ def test_limitInflated(level: int, size: int, pieces: int) -> None:
             connection = compressing(Settings(maxMessage=size))
             expected = data[:length] if passes else CloseCode.TOO_BIG
             assert (expected,) == outcome(feed(connection, *frames))
+
+
+@pytest.mark.requirement("HY-07", "L-01")
+def test_limitSmallWindow() -> None:
+    """
+    The limit holds for what was compressed with a small window, too, and grew by more.
+    """
+    noise = random.Random(2).randbytes(70_001)
+    for length, expected in ((70_000, noise[:70_000]), (70_001, CloseCode.TOO_BIG)):
+        payload = Deflater(9, level=1).compress(noise[:length])
+        assert len(payload) > length + 125
+        connection = compressing(Settings(maxMessage=70_000))
+        assert outcome(feed(connection, clientFrame(0xC2, payload))) == (expected,)
 
 
 def measure(connection: Connection, data: bytes) -> tuple[list[int | CloseCode], int]:

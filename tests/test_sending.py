@@ -50,6 +50,8 @@ class Peer:
     """
 
     protocol: HixieProtocol
+    # Whether its transport takes everything, and asks to wait then.
+    holdsBack = True
 
     @property
     def webSocket(self) -> WebSocket:
@@ -94,6 +96,7 @@ class SocketPeer(Peer):
     """At the other end of a socket, with nothing between it and the protocol."""
 
     secure = False
+    holdsBack = False
 
     def __init__(self, poller: Poller, protocol: HixieProtocol) -> None:
         self.protocol = protocol
@@ -127,6 +130,7 @@ class TLSPeer(SocketPeer):
     """Behind TLS: what is sent goes to the transport, which asks to wait."""
 
     secure = True
+    holdsBack = True
 
 
 class WirePeer(Peer):
@@ -232,12 +236,21 @@ class SlowCase(LoopbackCase):
         @return: what it would read.
         """
         peer.stop()
+        before = b""
+        if peer.holdsBack:
+            # What such a transport was given does not count.
+            peer.webSocket.sendTextMessage("y" * LIMIT)
+            before = self.framed(peer, "y" * LIMIT)
         message = self.framed(peer, "x" * (LIMIT - 10))
         text = "x" * (2 * LIMIT - 10 - len(message))
         expected = self.framed(peer, text)
         assert len(expected) == LIMIT
         peer.webSocket.sendTextMessage(text)
-        return expected
+        return before + expected
+
+    def given(self, peer: Peer, filled: bytes) -> bytes:
+        """@return: as much of what L{fill} sent as the transport was given."""
+        return self.framed(peer, "y" * LIMIT) if peer.holdsBack else filled
 
     def clog(self, peer: Peer) -> bytes:
         """
@@ -324,7 +337,7 @@ class LimitTests(SlowCase):
             peer.webSocket.sendTextMessages(("five", "six"))
             assert self.count("messages dropped") == 2
             self.assertReads(peer, filled + self.framed(peer, "one", "two", "three", "four"))
-            assert peer.webSocket.messagesSent == 5
+            assert peer.webSocket.messagesSent == 5 + peer.holdsBack
 
     @pytest.mark.requirement("L-08")
     def test_exactly(self) -> None:
@@ -444,7 +457,7 @@ class CloseTests(SlowCase):
         assert self.count("slow closed") == 1
         assert self.count("messages dropped") == 0
         assert peer.webSocket.state > State.OPEN
-        return filled
+        return self.given(peer, filled)
 
     def test_readsAgain(self) -> None:
         """Its backlog is given up: it reads what had gone out, the close, and no more."""
@@ -533,7 +546,7 @@ class CloseTests(SlowCase):
             peer.webSocket.sendBytesMessage(b"another")
             self.clock.advance(0)
             assert self.count("slow closed") == 1
-            self.assertReads(peer, filled + self.farewell(peer))
+            self.assertReads(peer, self.given(peer, filled) + self.farewell(peer))
         for peer in self.peers(*MODERN):
             for size in (10 * LIMIT, 5):
                 peer.stop()
@@ -730,6 +743,20 @@ class AfterwardsTests(SlowCase):
             peer.read()
             assert peer.ended, self.case
 
+    def test_readWhileClosing(self) -> None:
+        """What a client says is read from our close on, although it does not read itself."""
+        for peer in self.peers():
+            filled = self.fill(peer)
+            assert not peer.isRead, self.case
+            self.transport.loseConnection()
+            assert peer.isRead, self.case
+            before = self.transport.bytesReceived
+            said = IDIOMS[peer.webSocket.dialect].clientClose
+            peer.send(said or b"\0x\xff")
+            assert self.transport.bytesReceived > before, self.case
+            self.assertReads(peer, filled + IDIOMS[peer.webSocket.dialect].serverClose)
+            assert peer.ended, self.case
+
 
 class DropTests(SlowCase):
     """The policy to drop."""
@@ -741,7 +768,7 @@ class DropTests(SlowCase):
             for text in "abcd":
                 peer.webSocket.sendTextMessage(text)
             assert self.count("messages dropped") == 4
-            assert peer.webSocket.messagesSent == 3
+            assert peer.webSocket.messagesSent == 3 + peer.holdsBack
             assert self.calls == [STARTED, FINISHED]
             self.assertReads(peer, clogged)
             assert self.calls == [STARTED, FINISHED, "dropped: 4"]
@@ -794,7 +821,7 @@ class DropTests(SlowCase):
             self.clog(peer)
             for number in range(1000):
                 peer.webSocket.sendTextMessage(f"{number} " * 1000)
-            assert heldBytes(peer.webSocket._connection) < LIMIT
+            assert heldBytes(peer.webSocket._connection) < LIMIT + 100
             assert self.count("messages dropped") == 1000
             peer.lose(ConnectionAborted())
             assert self.calls == [STARTED, FINISHED, LOST]
@@ -862,9 +889,10 @@ class LatestTests(SlowCase):
             # It does not compress to less than the limit.
             noise = "".join(map(chr, Random(7).choices(range(0x100, 0xD000), k=LIMIT)))
             got: list[str] = []
+            sent = [noise, *([noise] if peer.holdsBack else []), "over"]
             for _ in range(3):
                 peer.stop()
-                for text in (noise, "over"):
+                for text in sent:
                     peer.webSocket.sendTextMessage(text)
                 self.clock.advance(0)
                 for text in ("missed", "missed", "missed", "the newest"):
@@ -874,7 +902,7 @@ class LatestTests(SlowCase):
                     payload, data = splitFrame(data)
                     got.append(inflater.decompress(payload).decode())
             assert self.count("messages dropped") == 9
-            assert got == [noise, "over", "the newest"] * 3
+            assert got == [*sent, "the newest"] * 3
 
     def test_thenClose(self) -> None:
         """The newest is sent before a close, as all that was sent before it."""

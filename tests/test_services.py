@@ -15,7 +15,6 @@ from tests.loopback import CLOSE, HANDSHAKES, LoopbackCase, TCPWire, Wire, frame
 from tests.support import IDIOMS
 from txhixie import Broadcast, Echo
 from txhixie.applications import SERVICES
-from txhixie.applications.routes import Routes
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -302,6 +301,7 @@ class OnThePortTests(LoopbackCase):
         self.serve(Broadcast())
         wires = [self.open("hixie-75"), self.connect(HANDSHAKES["hixie-76"][0])]
         ids = [wire.webSocket.id for wire in wires]
+        self.clock.advance(0)
         wires[0].send(frame("h\u00e9"))
         wires[1].send(CLOSE)
         wires[1].lose()
@@ -309,13 +309,15 @@ class OnThePortTests(LoopbackCase):
         news = frame(f"New Connection: {ids[1]}")
         said = frame(f"{ids[0]}: h\u00e9")
         closed = frame(f"Connection Closed: {ids[1]}") + frame(f"{ids[0]}: ho")
-        assert wires[0].take() == news + said + closed
+        own = frame(f"New Connection: {ids[0]}")
+        assert wires[0].take() == own + news + said + closed
         assert wires[1].take() == HANDSHAKES["hixie-76"][1] + news + said + CLOSE
 
     def test_joinInBatch(self) -> None:
         """One who comes amid messages that go out together hears of itself, and what follows."""
         self.serve(Broadcast())
         wires = [self.open(), self.open("rfc6455")]
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
         names = list(self.factory.connections)
@@ -327,6 +329,7 @@ class OnThePortTests(LoopbackCase):
             wires[0].send(frame("3") + frame("4"))
 
         self.factory.shared.turn.run(talk)
+        self.clock.advance(0)
         (newcomer,) = {*self.factory.connections} - {*names}
         texts = [f"{names[0]}: {number}" for number in range(1, 5)]
         texts.insert(2, f"New Connection: {newcomer}")
@@ -339,6 +342,7 @@ class OnThePortTests(LoopbackCase):
         self.serve(Broadcast())
         wires = [self.open(), self.open()]
         names = list(self.factory.connections)
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
 
@@ -348,6 +352,7 @@ class OnThePortTests(LoopbackCase):
             wires[0].send(frame("3") + frame("4"))
 
         self.factory.shared.turn.run(talk)
+        self.clock.advance(0)
         texts = [f"{names[0]}: {number}" for number in range(1, 5)]
         texts.insert(2, f"Connection Closed: {names[1]}")
         assert wires[0].take() == b"".join(map(frame, texts))
@@ -357,6 +362,7 @@ class OnThePortTests(LoopbackCase):
         """Messages that come with the close are told, also to those who sent them."""
         self.serve(Broadcast())
         wires = [self.open(), self.open()]
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
         name = wires[0].webSocket.id
@@ -365,6 +371,7 @@ class OnThePortTests(LoopbackCase):
         assert wires[0].take() == said + CLOSE
         assert wires[1].take() == said
         wires[0].lose()
+        self.clock.advance(0)
         assert wires[1].take() == frame(f"Connection Closed: {name}")
 
     def test_lostAsItIsWrittenTo(self) -> None:
@@ -378,6 +385,7 @@ class OnThePortTests(LoopbackCase):
 
         self.serve(Broadcast())
         wires: list[Wire] = [self.open(), self.open(kind=Ending), self.open()]
+        self.clock.advance(0)
         for wire in wires:
             wire.take()
         names = [wire.webSocket.id for wire in wires]
@@ -386,40 +394,87 @@ class OnThePortTests(LoopbackCase):
         rest = frame(f"Connection Closed: {names[1]}") + frame(f"{names[2]}: ho")
         assert wires[0].take() == wires[2].take() == frame(f"{names[0]}: hi") + rest
 
+    def members(self, count: int, dialect: str = "hixie-76") -> list[TCPWire]:
+        """@return: members of a new broadcast who have heard of each other."""
+        self.serve(Broadcast())
+        wires = [self.open(dialect) for _ in range(count)]
+        self.clock.advance(0)
+        for wire in wires:
+            wire.take()
+            wire.writes.clear()
+        return wires
 
-class RoutesTests(SynchronousTestCase):
-    """Several services at once."""
+    def test_leaveTogether(self) -> None:
+        """Of those who leave together the others hear in one write each, in one order."""
+        wires = self.members(30)
+        leaving, staying = wires[:20], wires[20:]
+        names = [wire.webSocket.id for wire in leaving]
+        for wire in leaving:
+            wire.lose()
+        assert [wire.writes for wire in wires] == [[]] * 30
+        self.clock.advance(0)
+        news = b"".join(frame(f"Connection Closed: {name}") for name in names)
+        assert [wire.writes for wire in staying] == [[news]] * 10
+        assert [wire.writes for wire in leaving] == [[]] * 20
 
-    def test_routes(self) -> None:
-        """The first segment of the path chooses; anything else is the default's."""
+    def test_joinTogether(self) -> None:
+        """So they do of those who come together, each of whom first hears of itself."""
+        for dialect in IDIOMS:
+            text = IDIOMS[dialect].serverText
+            (first,) = self.members(1, dialect)
+            wires = [self.open(dialect) for _ in range(20)]
+            for wire in wires:
+                wire.writes.clear()
+            assert first.writes == []
+            self.clock.advance(0)
+            news = [text(f"New Connection: {wire.webSocket.id}") for wire in wires]
+            assert first.writes == [b"".join(news)]
+            for number, wire in enumerate(wires):
+                assert wire.writes == [b"".join(news[number:])]
 
-        class Named:
-            def __init__(self, name: str) -> None:
-                self.name = name
+    def test_comeAndGoTogether(self) -> None:
+        """Who comes and goes with others is heard of in the order in which that was."""
+        (first,) = self.members(1)
+        a = self.open()
+        a.lose()
+        b = self.open()
+        self.clock.advance(0)
+        names = [wire.webSocket.id for wire in (a, b)]
+        own = frame(f"New Connection: {names[1]}")
+        gone = frame(f"New Connection: {names[0]}") + frame(f"Connection Closed: {names[0]}")
+        assert first.take() == gone + own
+        assert b.take() == own
 
-            def buildProtocol(self, request: Request) -> Any:
-                return (self.name, request)
+    def test_saidMeanwhile(self) -> None:
+        """What is said after others left is heard after that, and with it."""
+        wires = self.members(4)
+        names = [wire.webSocket.id for wire in wires]
+        wires[0].lose()
+        wires[1].send(frame("hi"))
+        wires[2].lose()
+        before = frame(f"Connection Closed: {names[0]}") + frame(f"{names[1]}: hi")
+        assert wires[1].writes == wires[3].writes == [before]
+        self.clock.advance(0)
+        assert wires[3].writes == [before, frame(f"Connection Closed: {names[2]}")]
 
-        class FakeRequest:
-            def __init__(self, path: bytes) -> None:
-                self.path = path
+    def test_sayAndLeave(self) -> None:
+        """What one says who is told to leave is heard by it before it goes."""
+        wires = self.members(2)
+        names = [wire.webSocket.id for wire in wires]
+        wires[0].send(frame("1"))
+        wires[0].send(frame("2") + CLOSE)
+        said = [frame(f"{names[0]}: {text}") for text in "12"]
+        assert wires[0].take() == said[0] + said[1] + CLOSE
+        assert wires[1].take() == said[0] + said[1]
 
-        routes = Routes({b"echo": Named("echo"), b"news": Named("news")}, Named("default"))
-        for path, name in (
-            (b"/echo", "echo"),
-            (b"/echo/", "echo"),
-            (b"/echo/deep/er", "echo"),
-            (b"/news", "news"),
-            (b"/", "default"),
-            (b"/echoes", "default"),
-            (b"/Echo", "default"),
-            (b"//echo", "default"),
-            (b"/x/echo", "default"),
-        ):
-            request = FakeRequest(path)
-            built: Any = routes.buildProtocol(cast("Request", request))
-            assert built == (name, request), path
+    def test_allLeave(self) -> None:
+        """When all leave nothing is left, and nobody waits for anything."""
+        for wire in self.members(3):
+            wire.lose()
+        assert not [call for call in self.clock.getDelayedCalls() if not call.getTime()]
+        self.assertQuiet()
 
-    def test_table(self) -> None:
-        """The built-in services have their names."""
-        assert {"echo": Echo, "broadcast": Broadcast} == SERVICES
+
+def test_table() -> None:
+    """The built-in services have their names."""
+    assert {"echo": Echo, "broadcast": Broadcast} == SERVICES

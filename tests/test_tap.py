@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -27,7 +28,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
 from txhixie import Broadcast, Echo, Settings
 from txhixie.applications import SERVICES
-from txhixie.applications.routes import Routes
+from txhixie.server.listening import EveryAddressEndpoint
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES
 from txhixie.tap import Options, makeService
@@ -70,6 +71,16 @@ def parse(*arguments: str) -> Options:
     return options
 
 
+def answering(options: Options, path: bytes) -> type | None:
+    """@return: the kind of application that answers a path, of those that are known here."""
+    request: Any = SimpleNamespace(path=path)
+    made = options["application"].buildProtocol(request)
+    known = (
+        kind for kind in (Echo, Broadcast) if type(kind().buildProtocol(request)) is type(made)
+    )
+    return next(known, None)
+
+
 class OptionsTests(SynchronousTestCase):
     """The command line."""
 
@@ -90,8 +101,8 @@ class OptionsTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """Without options it is echo on port 3400, to everybody, in every dialect."""
         options = parse()
-        assert options["ports"] == ["tcp:3400:backlog=1024"]
-        assert isinstance(options["application"], Echo)
+        assert options["ports"] == [3400]
+        assert answering(options, b"/any") is Echo
         assert options["settings"] == Settings(dialects=DIALECT_NAMES)
 
     def test_settings(self) -> None:
@@ -130,6 +141,7 @@ class OptionsTests(SynchronousTestCase):
             "ws://h:65535",
             "wss://[::1]:8443",
             "ws://10.0.0.1",
+            "wss://h/a/b%20c",
         ):
             assert self.settings("--location", location).location == location
 
@@ -164,7 +176,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         """The help has a line for every option."""
-        text = str(parse())
+        text = " ".join(str(parse()).split())
         for option in ("port=", "service=", "origin=", "dialects=", "location=", "subprotocol="):
             assert f"--{option}" in text
         for option in ("max-message=", "handshake-timeout=", "log-messages", "compression"):
@@ -319,7 +331,8 @@ class WiringTests(LoopbackCase):
 
     def test_auth(self) -> None:
         """Every WebSocket and the console want a password, the other pages do not."""
-        self.make("--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars")
+        routes = ("--route", "/echo=echo", "--route", "/broadcast=broadcast")
+        self.make("--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars", *routes)
         right, wrong = (
             b"Authorization: Basic " + b64encode(b"alice:" + word) for word in (b"secret", b"x")
         )
@@ -365,10 +378,35 @@ class WiringTests(LoopbackCase):
         wire.lose()
         assert self.ask(b"/", *forwarded).startswith(b"HTTP/1.1 101 ")
 
+    def location(self, *fields: bytes) -> bytes:
+        """@return: the location that a client is told, whose request came by a trusted proxy."""
+        answer = self.ask(b"/demo?x=1", *fields)
+        match = re.search(rb"\r\nSec-WebSocket-Location: (.*)\r\n", answer)
+        assert match is not None, answer
+        return match[1]
+
+    def test_prefix(self) -> None:
+        """A proxy that changes the path and the port says so, and Hixie clients are told theirs."""
+        self.make("--trust-proxy", "192.168.1.1")
+        prefix = b"X-Forwarded-Prefix: /chat/"
+        assert self.location(prefix) == b"ws://example.com/chat/demo?x=1"
+        port = b"X-Forwarded-Port: 8443"
+        assert self.location(prefix, port) == b"ws://example.com:8443/chat/demo?x=1"
+        told = b"Forwarded: for=192.0.2.1;proto=https;host=chat.example.org"
+        assert self.location(told) == b"wss://chat.example.org/demo?x=1"
+        assert self.location(told, prefix, port) == b"wss://chat.example.org:8443/chat/demo?x=1"
+        assert self.location(told, b"X-Forwarded-Host: evil") == self.location(told)
+
+    def test_locationWithPath(self) -> None:
+        """--location may have a path, and counts before what proxies say."""
+        self.make("--location", "wss://chat.example.org/ws/", "--trust-proxy", "192.168.1.1")
+        for field in (b"X: y", b"X-Forwarded-Prefix: /other", b"Forwarded: host=other"):
+            assert self.location(field) == b"wss://chat.example.org/ws/demo?x=1"
+
     def test_untrusted(self) -> None:
         """Nobody else does."""
         self.make("--trust-proxy", "192.168.1.2", "--trust-proxy", "unix")
-        answer = self.ask(b"/demo", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: evil")
+        answer = self.ask(b"/demo", b"X-Forwarded-Proto: https", b"Forwarded: host=evil")
         assert b"\r\nSec-WebSocket-Location: ws://example.com/demo\r\n" in answer
 
     def test_limits(self) -> None:
@@ -389,8 +427,8 @@ class PortTests(SynchronousTestCase):
     def test_numbers(self) -> None:
         """A number is a TCP port; the option may be repeated and shortened."""
         for first, second in (("3400", "80"), ("0", "65535")):
-            ports = [f"tcp:{first}:backlog=1024", f"tcp:{second}:backlog=1024"]
-            assert parse("--port", first, "-p", second)["ports"] == ports
+            ports = parse("--port", first, "-p", second)["ports"]
+            assert ports == [int(first), int(second)]
 
     def test_descriptions(self) -> None:
         """Anything else is an endpoint description."""
@@ -423,8 +461,16 @@ class PortTests(SynchronousTestCase):
 
     def test_wrongNumbers(self) -> None:
         """So is a number that is no port's, wherever it stands."""
-        for number in ("65536", "70000", "99999999999"):
-            for form in ("{}", "tcp:{}", "tcp:port={}", "tcp6:{}", "haproxy:tcp:{}"):
+        for number in ("65536", "70000", "99999999999", "9" * 5000):
+            forms = (
+                "{}",
+                "tcp:{}",
+                "tcp:port={}",
+                "tcp6:{}",
+                "haproxy:tcp:{}",
+                "tls:/certs:port={}",
+            )
+            for form in forms:
                 description = form.format(number)
                 assert self.refused(description).startswith("--port: "), description
 
@@ -459,14 +505,17 @@ class ServiceOptionTests(SynchronousTestCase):
 
     def test_builtIn(self) -> None:
         """The built-in services have names, and the option a short form."""
-        assert isinstance(self.application("echo"), Echo)
-        assert isinstance(self.application("broadcast"), Broadcast)
-        assert isinstance(parse("-s", "broadcast")["application"], Broadcast)
+        for option, name, kind in (("--service", "echo", Echo), ("-s", "broadcast", Broadcast)):
+            options = parse(option, name)
+            found = [answering(options, path) for path in (b"/any", b"/echo", b"/broadcast/x")]
+            assert found == [kind, Echo, Broadcast]
 
     def test_sameAsItsPath(self) -> None:
         """A built-in service is the same on its path and everywhere else."""
-        options = parse("--service", "broadcast")
-        assert options["application"] is options["applications"]["broadcast"]
+        application = parse("--service", "broadcast")["application"]
+        requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/broadcast", b"/any")]
+        one, other = (application.buildProtocol(request) for request in requests)
+        assert one._broadcast is other._broadcast
 
     def test_dotted(self) -> None:
         """A dotted name is that of a class, of an instance, or of a function that makes one."""
@@ -474,6 +523,48 @@ class ServiceOptionTests(SynchronousTestCase):
         assert type(self.application(f"{__name__}.Application")) is Application
         assert self.application(f"{__name__}.APPLICATION") is APPLICATION
         assert type(self.application(f"{__name__}.makeApplication")) is Application
+
+    def test_nothingElse(self) -> None:
+        """With a service of one's own nothing answers that was not asked for."""
+        own = ("--service", f"{__name__}.APPLICATION")
+        options = parse(*own)
+        for path in (b"/", b"/echo", b"/broadcast"):
+            assert answering(options, path) is None
+        options = parse(*own, "--route", "/echo=echo", "--route", "/a=b/c=broadcast")
+        assert answering(options, b"/echo/x") is Echo
+        assert answering(options, b"/a=b/c") is Broadcast
+        for path in (b"/", b"/broadcast", b"/a=b"):
+            assert answering(options, path) is None
+
+    def test_routesOnly(self) -> None:
+        """With routes and no service nothing answers where no route leads."""
+        options = parse("--route", "/chat=txhixie.Broadcast")
+        assert answering(options, b"/chat") is Broadcast
+        for path in (b"/", b"/echo", b"/broadcast"):
+            assert answering(options, path) is None
+
+    def test_routesAndBuiltIn(self) -> None:
+        """With a built-in service the others are there too, unless a route is in their place."""
+        options = parse("--service", "echo", "--route", "/echo=broadcast")
+        paths = (b"/", b"/broadcast", b"/echo", b"/echo/x")
+        assert [answering(options, path) for path in paths] == [Echo, Broadcast] + [Broadcast] * 2
+
+    def test_ownRooms(self) -> None:
+        """Two routes to one service are two applications."""
+        options = parse("--route", "/red=broadcast", "--route", "/blue=broadcast")
+        requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/red", b"/blue")]
+        red, blue = (options["application"].buildProtocol(request) for request in requests)
+        assert red._broadcast is not blue._broadcast
+
+    def test_wrongRoutes(self) -> None:
+        """A route that is none is refused in one line."""
+        for routes in (
+            *(("",), ("/chat",), ("chat=echo",), ("/a//b=echo",), ("/a?b=echo",), ("=echo",)),
+            *(("/chat=",), ("/chat=nosuch",), ("/chat=os.path",), ("/chat=nosuch.module",)),
+            *(("/chat=echo", "/chat=broadcast"), ("/chat=echo", "/chat/=echo")),
+        ):
+            arguments = [word for route in routes for word in ("--route", route)]
+            assert refusal(*arguments).startswith("--route: "), routes
 
     def test_unknown(self) -> None:
         """An unknown name gets a list of those that exist."""
@@ -522,18 +613,20 @@ class MakeServiceTests(SynchronousTestCase):
         assert [type(child) for child in children] == [StreamServerEndpointService] * 2
         assert {child.factory for child in children} == {service.factory}
 
+    def test_everyAddress(self) -> None:
+        """A port number is a port on all addresses."""
+        asked: list[Any] = []
+        self.patch(EveryAddressEndpoint, "listen", asked.append)
+        for service in (self.make("--port", "3400"), HixieService(self.make().factory, 3400)):
+            (child,) = service
+            child.endpoint._endpoint.listen("factory")
+        assert asked == ["factory", "factory"]
+
     def test_factory(self) -> None:
-        """The factory has the settings, and routes to the services."""
+        """The factory has the settings and the application."""
         service = self.make("--service", f"{__name__}.APPLICATION", "--max-message", "17")
         assert service.factory.settings.maxMessage == 17
-        routes: Any = service.factory.application
-        assert isinstance(routes, Routes)
-
-        request: Any = SimpleNamespace(path=b"/")
-        assert routes.buildProtocol(request) is None
-        for path, kind in ((b"/echo", Echo), (b"/broadcast/x", Broadcast)):
-            request.path = path
-            assert type(routes.buildProtocol(request)) is type(kind().buildProtocol(request))
+        assert service.factory.application is APPLICATION
 
     def test_console(self) -> None:
         """The console page is on the site, unless it is not wanted; all else says okay."""

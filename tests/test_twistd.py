@@ -24,7 +24,7 @@ from typing import Self
 
 import pytest
 
-from tests.certificates import selfSigned
+from tests.certificates import TLS, makeTLS, selfSigned
 from tests.interop.server import PROJECT, Child, Server
 from tests.loopback import ANSWER
 from tests.support import IDIOMS, buildHead, frame
@@ -72,20 +72,20 @@ class Client:
         self.answer = b""
 
     @classmethod
-    def to(cls, address: int | Path) -> Self:
+    def to(cls, address: int | Path, host: str = "127.0.0.1") -> Self:
         """
         Connect to a port of the loopback interface, or to a Unix socket. Servers log these a
         moment before they listen.
         """
         deadline = monotonic() + 10
         while True:
-            connected = socket.socket(
-                socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
-            )
+            if isinstance(address, Path):
+                family = socket.AF_UNIX
+            else:
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            connected = socket.socket(family)
             try:
-                connected.connect(
-                    ("127.0.0.1", address) if isinstance(address, int) else str(address)
-                )
+                connected.connect(str(address) if isinstance(address, Path) else (host, address))
                 return cls(connected)
             except (ConnectionRefusedError, FileNotFoundError):
                 connected.close()
@@ -211,18 +211,36 @@ class Other(Server):
             raise
 
 
+class Everywhere(Other):
+    """
+    A server that listens on a free port of all addresses, of IPv4 and IPv6.
+    """
+
+    def __init__(self, *options: str, port: str = "0") -> None:
+        if not socket.has_dualstack_ipv6():
+            reason = "there is no IPv6 here: sysctl net.ipv6.conf.all.disable_ipv6=0"
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        super().__init__([*TWISTD, "-n", "--pidfile=", "hixie", "--port", port, *options])
+
+
 class Daemon:
     """
     C{twistd hixie} that went to the background. As a context manager it never outlives its
     block.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, twistd: Sequence[str] = ()) -> None:
+        """
+        @param options: those of C{hixie}.
+        @param twistd: more options of C{twistd}.
+        """
         self.pidfile = folder / "hixie.pid"
         self._logfile = folder / "hixie.log"
         files = ("--pidfile", str(self.pidfile), "--logfile", str(self._logfile))
         self.started = subprocess.run(
-            [*TWISTD, *files, "hixie", *options],
+            [*TWISTD, *files, *twistd, "hixie", *options],
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -308,7 +326,7 @@ def outputs(
             for command in commands
         ]
         try:
-            texts = [process.communicate(timeout=20)[0] for process in running]
+            texts = [process.communicate(timeout=60)[0] for process in running]
         finally:
             for process in running:
                 process.kill()
@@ -492,6 +510,111 @@ def test_secondSignal(second: signal.Signals) -> None:
     assert server.log.rstrip().endswith("Server Shut Down.")
 
 
+def lastAnswer(client: Client) -> None:
+    """
+    Ask once more by plain HTTP: there is an answer, and then the end.
+    """
+    client.send(GET)
+    head = client.takeHead()
+    assert head.startswith("HTTP/1.1 200 ")
+    assert "Connection: close" in head.split("\r\n")
+    client.expect(b"okay")
+    client.expectEnd()
+
+
+RUNNERS = {
+    "twistd": (*TWISTD, "-n", "--pidfile="),
+    "twist": (*TWIST, "--log-format=text"),
+}
+
+
+@pytest.mark.parametrize("command", RUNNERS.values(), ids=RUNNERS)
+def test_lameDuck(command: tuple[str, ...]) -> None:
+    """For --lame-duck seconds after SIGTERM everything is served, plain HTTP for the last time."""
+    options = ("--port", LOOPBACK, "--lame-duck", "2")
+    with Other([*command, "hixie", *options]) as server, ExitStack() as stack:
+        clients = [stack.enter_context(closing(Client.to(server.port)))]
+        idle = keepAlive(stack.enter_context(closing(Client.to(server.port))))
+        goingDown(clients[0], "hixie-76")
+        server.process.send_signal(signal.SIGTERM)
+        server.waitForLog("stopping in 2 s, and accepting until then$")
+        clients.append(stack.enter_context(closing(Client.to(server.port))))
+        goingDown(clients[1], "rfc6455")
+        clients[0].talk("hixie-76")
+        clients[1].talk("rfc6455")
+        lastAnswer(idle)
+        lastAnswer(stack.enter_context(closing(Client.to(server.port))))
+        readToEnd(clients)
+        for client in clients:
+            assert (client.received, client.ending) == (client.goodbye, "EOF")
+        server.process.wait(QUICK)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_lameDuckNoMore(second: signal.Signals) -> None:
+    """A second signal does not wait for that."""
+    with Server("--lame-duck", "60") as server, closing(Client.to(server.port)) as client:
+        client.open("hixie-76")
+        server.process.send_signal(signal.SIGTERM)
+        server.waitForLog("stopping in 60 s")
+        server.process.send_signal(second)
+        assert server.process.wait(QUICK) == -signal.SIGTERM
+        readToEnd([client])
+    assert server.log.rstrip().endswith("Server Shut Down.")
+
+
+# A site that finishes its answers only when the server goes down already.
+LATE = """
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from txhixie import Echo, HixieFactory, HixieService
+
+class Late(Resource):
+    isLeaf = True
+
+    def render_GET(self, request):
+        request.setHeader(b"Content-Length", b"9")
+        if request.path == b"/begun":
+            request.write(b"begun")
+        rest = b"late" if request.path == b"/begun" else b"more late"
+        def finish():
+            request.write(rest)
+            request.finish()
+        reactor.addSystemEventTrigger("before", "shutdown", reactor.callLater, 0.3, finish)
+        print("asked for", request.path, flush=True)
+        return NOT_DONE_YET
+
+application = Application("late")
+service = HixieService(HixieFactory(Echo(), Late()), "tcp:0:interface=127.0.0.1")
+service.setServiceParent(application)
+"""
+
+
+def test_answersInProgress(tmp_path: Path) -> None:
+    """Answers of plain HTTP that are in progress at SIGTERM are finished, then it ends."""
+    script = tmp_path / "late.tac"
+    script.write_text(LATE)
+    get = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        Other([*TWISTD, "-n", "--pidfile=", "-y", str(script)]) as server,
+        closing(Client.to(server.port)) as begun,
+        closing(Client.to(server.port)) as waiting,
+    ):
+        begun.send(get.format("/begun").encode())
+        assert "Connection: close" not in begun.takeHead().split("\r\n")
+        waiting.send(get.format("/waiting").encode())
+        server.waitForLog("asked for b'/waiting'")
+        server.process.send_signal(signal.SIGTERM)
+        begun.expect(b"begunlate")
+        begun.expectEnd()
+        assert "Connection: close" in waiting.takeHead().split("\r\n")
+        waiting.expect(b"more late")
+        waiting.expectEnd()
+        server.process.wait(QUICK)
+
+
 @pytest.mark.parametrize("dialect", IDIOMS)
 @requirement("CL-04", "CL-07", "CL-08")
 def test_orderlyEnd(server: Server, dialect: str) -> None:
@@ -539,9 +662,10 @@ def test_wrongOptions(tmp_path: Path) -> None:
         (("--port", "65536"), "--port: "),
         (("--service", "chat"), "--service: there is no 'chat', only echo, broadcast"),
         (("--service", "broken.App"), "No module named 'no_such_thing_at_all'"),
-        (("--dialects", "hixie-77"), "--dialects: there is no 'hixie-77', only hixie-75"),
+        (("--dialects", "hixie-77"), "--dialects: 'hixie-77': none of hixie-75"),
+        (("--route", "chat=echo"), "--route: 'chat' is not a path like /chat"),
         (("--location", "chat.example.com"), "--location: 'chat.example.com'"),
-        (("--max-message", "much"), "--max-message: 'much': not a whole number above 0"),
+        (("--max-message", "much"), "--max-message: 'much': not a whole number"),
         (("--nosuch",), "option --nosuch not recognized"),
         (("stray",), "Wrong number of arguments"),
     ]
@@ -554,13 +678,13 @@ def test_wrongOptions(tmp_path: Path) -> None:
         assert len([line for line in lines if what in line]) == 1, options
 
 
-def assertPortInUse(port: int, lines: Iterable[str]) -> None:
+def assertPortInUse(port: int, lines: Iterable[str], host: str = "127.0.0.1") -> None:
     """
     There is one line that says what is wrong, and no traceback.
     """
     (line,) = (line for line in lines if "Error" in line)
-    assert f"CannotListenError: Couldn't listen on 127.0.0.1:{port}: " in line
-    assert "Address already in use" in line
+    assert f"CannotListenError: Couldn't listen on {host}:{port}: " in line
+    assert line.endswith("Address already in use.")
     for word in ("Traceback", "Unhandled", "#error"):
         assert not [line for line in lines if word in line]
 
@@ -575,6 +699,18 @@ def test_portInUse(server: Server, tmp_path: Path) -> None:
     assert len([line for line in lines if "#critical" in line]) == 1
     assert status == 1
     assert not pidfile.exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_numberInUse(host: str) -> None:
+    """A port number is in use if somebody listens there on any address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        command = [*TWISTD, "-n", "--pidfile=", "hixie", "--port", str(port)]
+        ((status, lines),) = outputs([command], environment())
+    assertPortInUse(port, lines, "any")
+    assert status == 1
 
 
 def test_portInUseOfTwist(server: Server) -> None:
@@ -609,8 +745,23 @@ def test_location() -> None:
         assert "WebSocket-Location: wss://chat.example.org/echo?x=1" in answer.split("\r\n")
 
 
+@requirement("LOC-5")
+@pytest.mark.parametrize(
+    "options", [("--location", "ws://h/chat"), ("--trust-proxy", "127.0.0.1")], ids=lambda o: o[0]
+)
+def test_rewrittenPath(options: tuple[str, str]) -> None:
+    """Behind a proxy that cuts off a part of the path, clients are told the whole of it."""
+    forwarded = [(b"Forwarded", b"for=192.0.2.1;host=h"), (b"X-Forwarded-Prefix", b"/chat")]
+    with Server(*options) as server, closing(Client.to(server.port)) as client:
+        requestLine = b"GET /echo?x=1 HTTP/1.1"
+        client.send(buildHead("hixie-75", extra=forwarded, requestLine=requestLine))
+        answer = client.takeHead()
+        assert "WebSocket-Location: ws://h/chat/echo?x=1" in answer.split("\r\n")
+        client.talk("hixie-75")
+
+
 def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """--service takes the dotted name of an application; echo and broadcast stay on their paths."""
+    """--service takes the dotted name of an application, and nothing else answers then."""
     monkeypatch.setenv("PYTHONPATH", str(PROJECT / "examples"))
     text = IDIOMS["hixie-76"].serverText
     with Server("--service", "shout.Shout") as server:
@@ -621,7 +772,7 @@ def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
             client.expect(text("GRÜSSE"))
         with closing(Client.to(server.port)) as client:
             client.open("hixie-76", "/echo")
-            client.talk("hixie-76")
+            client.expect(text("WELCOME"))
     with (
         Server("--service", "rooms.Rooms") as server,
         closing(Client.to(server.port)) as one,
@@ -636,6 +787,22 @@ def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
         one.expect(IDIOMS["hixie-75"].serverText("hello"))
         elsewhere.send(IDIOMS["hixie-75"].clientText("alone"))
         elsewhere.expect(IDIOMS["hixie-75"].serverText("alone"))
+
+
+def test_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--route has services at their paths, and where none leads is nothing."""
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT / "examples"))
+    with Server("--route", "/loud/er=shout.Shout", "--route", "/echo=echo") as server:
+        with closing(Client.to(server.port)) as client:
+            client.open("hixie-76", "/loud/er/x")
+            client.expect(IDIOMS["hixie-76"].serverText("WELCOME"))
+        with closing(Client.to(server.port)) as client:
+            client.open("rfc6455", "/echo")
+            client.talk("rfc6455")
+        for path in (b"/", b"/loud", b"/broadcast"):
+            with closing(Client.to(server.port)) as client:
+                client.send(buildHead("rfc6455", requestLine=b"GET %b HTTP/1.1" % path))
+                assert client.takeHead().startswith("HTTP/1.1 404 ")
 
 
 # What it logs
@@ -762,21 +929,26 @@ def test_unix() -> None:
         assert not path.exists()
 
 
+def connectTLS(port: int, folder: Path, name: str = "127.0.0.1", host: str = "127.0.0.1") -> Client:
+    """
+    @param name: what the certificate is checked for.
+    @return: a client that accepts the certificate in a folder, and no other.
+    """
+    context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+    plain = Client.to(port, host).socket
+    # An end of TCP without one of TLS is an error.
+    return Client(context.wrap_socket(plain, server_hostname=name, suppress_ragged_eofs=False))
+
+
+@pytest.mark.parametrize("kind", TLS)
 @requirement("LOC-1")
-def test_tls(tmp_path: Path) -> None:
+def test_tls(tmp_path: Path, kind: str) -> None:
     """By TLS clients are told a wss location, and the end is TLS's own, not just TCP's."""
-    pytest.importorskip("OpenSSL")
-    key, certificate = selfSigned(tmp_path)
-    context = ssl.create_default_context(cafile=str(certificate))
+    port = makeTLS(kind, tmp_path)
 
     def connect(port: int) -> Client:
-        plain = Client.to(port).socket
-        # An end of TCP without one of TLS is an error.
-        return Client(
-            context.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
-        )
+        return connectTLS(port, tmp_path)
 
-    port = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
     with Server("--port", port) as server, ExitStack() as stack:
         tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
         answers = {}
@@ -802,6 +974,7 @@ def test_tls(tmp_path: Path) -> None:
         clients = [
             goingDown(stack.enter_context(closing(connect(tls))), dialect) for dialect in IDIOMS
         ]
+        clients.append(keepAlive(stack.enter_context(closing(connect(tls)))))
         began = monotonic()
         server.process.send_signal(signal.SIGTERM)
         for client in clients:
@@ -812,19 +985,112 @@ def test_tls(tmp_path: Path) -> None:
         assertGone(clients, monotonic() - began)
 
 
+def test_tlsEveryAddress(tmp_path: Path) -> None:
+    """tls: listens on IPv4 and IPv6 by itself, and shows IPv4 clients as such; names are heeded."""
+    port = makeTLS("tls", tmp_path).removesuffix(":interface=127.0.0.1")
+    with Everywhere("--port", port, "--log-connections") as server:
+        tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
+        for host, shown in (("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")):
+            for name in ("localhost", host):
+                with closing(connectTLS(tls, tmp_path, name, host)) as client:
+                    client.open("hixie-76")
+                    client.talk("hixie-76")
+                    number = client.socket.getsockname()[1]
+                    server.waitForLog(rf"hixie-76 /echo from {shown}:{number}$")
+    assert "::ffff:" not in server.log
+
+
+@pytest.mark.parametrize("kind", TLS)
+def test_renewedCertificates(tmp_path: Path, kind: str) -> None:
+    """On SIGHUP certificates are read anew; who is connected stays so, and nobody is refused."""
+    port = makeTLS(kind, tmp_path)
+    with Server("--port", port) as server, ExitStack() as stack:
+        tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
+        old = stack.enter_context(closing(connectTLS(tls, tmp_path, "localhost")))
+        old.open("hixie-76")
+        for _ in range(2):
+            selfSigned(tmp_path)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                connectTLS(tls, tmp_path, "localhost")
+            server.lines.clear()
+            server.process.send_signal(signal.SIGHUP)
+            server.waitForLog(rf"SIGHUP: reloaded the certificates of {re.escape(port)}$")
+            with closing(connectTLS(tls, tmp_path, "localhost")) as client:
+                client.open("rfc6455")
+                client.talk("rfc6455")
+                client.end("rfc6455")
+        certificate = (tmp_path / "cert.pem").read_bytes()
+        for file in ("cert.pem", "key.pem"):
+            (tmp_path / file).write_text("-----BEGIN CERTIFICATE-----\nnone\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.waitForLog(rf"#warn\] SIGHUP: kept what it had of the certificates of {kind}:.* \(")
+        (tmp_path / "cert.pem").write_bytes(certificate)
+        with closing(connectTLS(tls, tmp_path, "localhost")) as client:
+            client.open("hixie-76")
+            client.end("hixie-76")
+        old.talk("hixie-76")
+        old.end("hixie-76")
+        old.close()
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(QUICK)
+        server.waitForLog(r"Stopping factory <txhixie")
+    assert server.log.count("Stopping factory <txhixie") == 1
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("command", RUNNERS.values(), ids=RUNNERS)
+def test_hangUp(command: tuple[str, ...]) -> None:
+    """SIGHUP ends nobody and nothing, and a line says that there is nothing to reload."""
+    with (
+        Other([*command, "hixie", "--port", LOOPBACK]) as server,
+        closing(Client.to(server.port)) as client,
+    ):
+        client.open("hixie-76")
+        for count in range(1, 4):
+            server.process.send_signal(signal.SIGHUP)
+            server.waitForLog(rf"(?s)(.*SIGHUP: there is nothing to reload){{{count}}}")
+            client.talk("hixie-76")
+        server.process.send_signal(signal.SIGTERM)
+        client.expect(IDIOMS["hixie-76"].serverClose)
+        server.process.send_signal(signal.SIGHUP)
+        client.send(IDIOMS["hixie-76"].clientClose)
+        client.expectEnd()
+        assert server.process.wait(QUICK) in (0, -signal.SIGTERM)
+
+
+def test_hangUpOfDaemon(tmp_path: Path) -> None:
+    """A server in the background reads its origins anew, by a path from where it was started."""
+    origins = tmp_path / "origins"
+    origins.write_text("http://old.example.com\n")
+    (tmp_path / "run").mkdir()
+    options = ("--port", LOOPBACK, "--origin-file", "origins")
+
+    def status(port: int) -> str:
+        with closing(Client.to(port)) as client:
+            client.send(buildHead("hixie-76"))
+            return client.takeHead().split()[1]
+
+    with Daemon(tmp_path, *options, twistd=("--rundir", "run")) as daemon:
+        assert status(daemon.port) == "403"
+        origins.write_text("# new\nhttp://example.com\n")
+        daemon.send(signal.SIGHUP)
+        line = f"SIGHUP: reloaded the origins in {origins}\n"
+        deadline = monotonic() + 10
+        while line not in daemon.log:
+            assert monotonic() < deadline, "it does not reload"
+        assert status(daemon.port) == "101"
+        daemon.send(signal.SIGTERM)
+        daemon.wait()
+
+
 @pytest.mark.parametrize("dialect", ["hixie-75", "hixie-76", "rfc6455"])
 def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
     """By TLS, too, nothing is lost of what was sent before the close."""
-    pytest.importorskip("OpenSSL")
-    key, certificate = selfSigned(tmp_path)
-    context = ssl.create_default_context(cafile=str(certificate))
     idiom = IDIOMS[dialect]
     texts = [f"number {number}" for number in range(100)]
-    port = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
-    with Server("--port", port) as server:
+    with Server("--port", makeTLS("ssl", tmp_path)) as server:
         tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
-        plain = Client.to(tls).socket
-        with closing(Client(context.wrap_socket(plain, server_hostname="127.0.0.1"))) as client:
+        with closing(connectTLS(tls, tmp_path)) as client:
             client.open(dialect)
             client.send(b"".join(map(idiom.clientText, [*texts, "kill"])))
             for number in range(200):
@@ -834,20 +1100,7 @@ def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
             client.expectEnd()
 
 
-@pytest.mark.parametrize(
-    "secure",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                reason="by TLS the backlog has what the system took already: 1008, FF 00",
-                strict=True,
-            ),
-        ),
-    ],
-    ids=["tcp", "tls"],
-)
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 @pytest.mark.parametrize("dialect", ["hixie-75", "hixie-76", "rfc6455"])
 def test_largestMessage(dialect: str, secure: bool) -> None:
     """A client that reads has the largest message echoed, and one that comes right after it."""
@@ -870,9 +1123,11 @@ def test_largestMessage(dialect: str, secure: bool) -> None:
             client.end(dialect)
 
 
-def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind the PROXY protocol, the application and the log see the client, not the proxy."""
-    (tmp_path / "mirror.py").write_text(
+def writeMirror(folder: Path) -> None:
+    """
+    Write a module C{mirror} whose application tells each client its address.
+    """
+    (folder / "mirror.py").write_text(
         "class Mirror:\n"
         "    def buildProtocol(self, request):\n"
         "        made = Mirror()\n"
@@ -883,8 +1138,14 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "    def negotiationFinished(self): pass\n"
         "    def connectionLost(self, reason): pass\n"
     )
+
+
+def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the PROXY protocol, the application and the log see the client, not the proxy."""
+    writeMirror(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    options = ("--port", f"haproxy:{LOOPBACK}", "--service", "mirror.Mirror", "--log-connections")
+    services = ("--service", "mirror.Mirror", "--route", "/echo=echo")
+    options = ("--port", f"haproxy:{LOOPBACK}", *services, "--log-connections")
     with Server(*options) as server, ExitStack() as stack:
         port = int(server.waitForLog(r"HixieFactory \(PROXY\) starting on (\d+)")[1])
         for number, dialect in enumerate(IDIOMS):
@@ -898,6 +1159,12 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 client.expect(ANSWER)
             client.expect(IDIOMS[dialect].serverText(f"192.0.2.{number} {56000 + number}"))
             server.waitForLog(rf"{dialect} .* 192\.0\.2\.{number}:{56000 + number}$")
+        # HAProxy passes IPv4 on like this if it took it by a socket of IPv6.
+        mapped = stack.enter_context(closing(Client.to(port)))
+        mapped.send(b"PROXY TCP6 ::ffff:192.0.2.6 ::ffff:192.0.2.99 56006 3400\r\n")
+        mapped.open("rfc6455", "/")
+        mapped.expect(IDIOMS["rfc6455"].serverText("192.0.2.6 56006"))
+        server.waitForLog(r"rfc6455 / from 192\.0\.2\.6:56006$")
         echo = stack.enter_context(closing(Client.to(port)))
         echo.send(b"PROXY TCP4 192.0.2.7 192.0.2.99 56007 3400\r\n")
         echo.open("hixie-76", "/echo")
@@ -911,6 +1178,68 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         stranger = stack.enter_context(closing(Client.to(port)))
         stranger.send(GET)
         assert stranger.take(1 << 16) == b""
+
+
+@pytest.mark.parametrize("port", ["0", "tcp6:0"])
+def test_everyAddress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    """IPv4 and IPv6 clients get in by one port, and each is shown by its own address."""
+    writeMirror(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    routes = ("--route", "/mirror=mirror.Mirror", "--route", "/echo=echo")
+    options = (*routes, "--log-connections", "--log-rate", "0")
+    with Everywhere(*options, port=port) as server:
+        for host, shown in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
+            for dialect, idiom in IDIOMS.items():
+                with closing(Client.to(server.port, host)) as client:
+                    client.open(dialect)
+                    client.talk(dialect)
+                    number = client.socket.getsockname()[1]
+                    server.waitForLog(rf"{dialect} /echo from {re.escape(shown)}:{number}$")
+                    client.end(dialect)
+                with closing(Client.to(server.port, host)) as client:
+                    client.open(dialect, "/mirror")
+                    number = client.socket.getsockname()[1]
+                    client.expect(idiom.serverText(f"{host} {number}"))
+            with closing(Client.to(server.port, host)) as client:
+                keepAlive(keepAlive(client))
+            server.waitForLog(rf'"{host}" - - .*"GET /any HTTP/1\.1" 200')
+            with closing(Client.to(server.port, host)) as client:
+                client.send(buildHead("rfc6455"))
+                assert client.takeHead().startswith("HTTP/1.1 404 ")
+            server.waitForLog(rf"refused {re.escape(shown)}:\d+: 404")
+    assert "::ffff:" not in server.log
+
+
+def test_everyAddressLimits() -> None:
+    """IPv4 clients of such a port are counted, and proxies trusted, by their IPv4 addresses."""
+    options = ("--max-per-address", "1", "--trust-proxy", "127.0.0.0/8", "--log-connections")
+    with Everywhere(*options) as server, ExitStack() as stack:
+
+        def come(host: str, *fields: tuple[bytes, bytes]) -> str:
+            client = stack.enter_context(closing(Client.to(server.port, host)))
+            client.send(buildHead("hixie-75", extra=fields))
+            return client.takeHead()
+
+        forwarded = (b"X-Forwarded-For", b"::ffff:192.0.2.1")
+        for status in ("101", "503"):
+            for fields in ((), (forwarded,), ((b"X-Forwarded-For", b"2001:db8::1"),)):
+                assert come("127.0.0.1", *fields).startswith(f"HTTP/1.1 {status} ")
+            # This one is not trusted.
+            assert come("::1", forwarded).startswith(f"HTTP/1.1 {status} ")
+        server.waitForLog(r"from 192\.0\.2\.1 by 127\.0\.0\.1:\d+$")
+    assert "::ffff:" not in server.log
+
+
+def test_trustProxy() -> None:
+    """Behind a trusted proxy the access log has the client of each request."""
+    with (
+        Server("--trust-proxy", "127.0.0.1") as server,
+        closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection,
+    ):
+        for client in ("203.0.113.9", "2001:db8::9"):
+            connection.request("GET", "/any", headers={"X-Forwarded-For": client})
+            assert connection.getresponse().read() == b"okay"
+            server.waitForLog(rf'"{client}" - - .*"GET /any HTTP/1\.1" 200')
 
 
 # What systemd does between fork and exec: the socket is the first after the standard three.

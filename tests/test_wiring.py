@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
+import resource
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -309,3 +312,23 @@ class NothingLeftTests(LoopbackCase):
             for wire in wires:
                 wire.lose()
         self.assertQuiet()
+
+    def test_acceptedAgain(self) -> None:
+        """So another one is accepted, where there are descriptors for no more than there are."""
+        inUse = len(os.listdir("/dev/fd"))
+        self.patch(resource, "getrlimit", lambda kind: (inUse + 8, inUse + 8))
+        poller = Poller()
+        port: Any = FileDescriptor(poller)  # type: ignore[arg-type]
+        port.startReading()
+        self.factory.accepting.add(port)
+        while port in poller.readers:
+            wire = self.connect()
+        wire.lose()
+        assert port in poller.readers
+        for name, connect in self.ways().items():
+            with self.subTest(name):
+                wire = connect(TCPWire)
+                assert port not in poller.readers
+                wire.lose()
+                assert port in poller.readers
+        assert self.count("accepting paused") == 1 + len(self.ways())

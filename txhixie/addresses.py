@@ -54,6 +54,17 @@ def parseAddress(text: str) -> Address | None:
     return mapped or address
 
 
+def unmapped(text: str) -> str | None:
+    """
+    Return the IPv4 address that an IPv6 address carries (C{::ffff:1.2.3.4}), or C{None} if it is
+    any other.
+    """
+    if ":" not in text:
+        return None
+    address = parseAddress(text)
+    return str(address) if isinstance(address, IPv4Address) else None
+
+
 def parseNetwork(text: str) -> Network:
     """
     Read a network such as C{"10.0.0.0/8"} or C{"2001:db8::/32"}, or a single address.

@@ -153,6 +153,13 @@ class WebSocketTransport(Protocol):
         sent meanwhile is written; at once if nothing is being received.
         """
 
+    def whenSettled(self, call: Callable[[], object]) -> None:
+        """
+        Call C{call} once the reactor has delivered everything that came together with what is
+        being handled, of all connections. For what many connections may cause at once, such as
+        their opening or their end.
+        """
+
     def pauseProducing(self) -> None:
         """
         Stop reading: no message is delivered until L{resumeProducing}.

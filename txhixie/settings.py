@@ -52,6 +52,10 @@ def _numberOrNone(value: Any) -> int:
     return 0 if _typed(value, int) == 0 else _number(value)
 
 
+def _memory(value: Any) -> int | None:
+    return None if value is None else _numberOrNone(value)
+
+
 def _seconds(value: Any) -> float:
     if not 0 < _typed(value, float, int) < float("inf"):
         raise ValueError("not a number of seconds")
@@ -143,6 +147,7 @@ NUMBER = Kind(_number, _whole)
 NUMBER_OR_NONE = Kind(_numberOrNone, _whole)
 SECONDS = Kind(_seconds, _real)
 SECONDS_OR_NONE = Kind(_secondsOrNone, _real)
+MEMORY = Kind(_memory, _whole)
 FLAG = Kind(_flag)
 TEXTS = Kind(_texts)
 
@@ -190,8 +195,8 @@ class Settings:
     trustedProxies: tuple[str, ...] = _setting(
         (),
         Kind(_networks),
-        "Networks or addresses of proxies whose X-Forwarded-For, -Proto and -Host are believed, "
-        "such as 10.0.0.0/8; unix for Unix sockets.",
+        "Networks or addresses of proxies whose Forwarded, and X-Forwarded-For, -Proto, -Host, "
+        "-Port and -Prefix are believed, such as 10.0.0.0/8; unix for Unix sockets.",
         "trust-proxy",
     )
     subprotocols: tuple[str, ...] = _setting(
@@ -234,7 +239,8 @@ class Settings:
         1024 * 1024,
         NUMBER,
         "Bytes sent to a client but not yet accepted by the kernel, above which the client counts "
-        "as slow. A single message may be larger.",
+        "as slow. A single message may be larger. With TLS, what the transport was given does not "
+        "count: how much of it the kernel has accepted is not known.",
         "send-limit",
     )
     slowPolicy: str = _setting(
@@ -244,10 +250,19 @@ class Settings:
         "drop: they are dropped; latest: only the newest is sent.",
         "slow-policy",
     )
+    memoryLimit: int | None = _setting(
+        None,
+        MEMORY,
+        "Bytes that all connections together may hold: beginnings of messages and of bodies, and "
+        "backlogs. Beyond it those that hold most are closed; 0: no limit. By default it is a "
+        "quarter of the memory that the process may use.",
+        "memory-limit",
+    )
     maxConnections: int = _setting(
         20_000,
         NUMBER,
-        "Connections in total, plain HTTP included. Further clients get 503.",
+        "Connections in total, plain HTTP included. Further clients get 503, unless one of plain "
+        "HTTP is idle: it is closed instead.",
         "max-connections",
     )
     maxPerAddress: int = _setting(
@@ -294,6 +309,20 @@ class Settings:
         "Seconds a client may take to complete its opening handshake.",
         "handshake-timeout",
     )
+    requestTimeout: float = _setting(
+        30.0,
+        SECONDS,
+        "Seconds a client may take to send a request of plain HTTP, its body included. The head of "
+        "a connection's first request has the time of a handshake. Answers take as long as they "
+        "like.",
+        "request-timeout",
+    )
+    messageTimeout: float = _setting(
+        300.0,
+        SECONDS_OR_NONE,
+        "Seconds a client may take to complete a message that it has begun; 0: any time.",
+        "message-timeout",
+    )
     closeTimeout: float = _setting(
         2.0,
         SECONDS,
@@ -305,6 +334,13 @@ class Settings:
         SECONDS,
         "Seconds a closed client may take to read what was sent before the close.",
         "linger-timeout",
+    )
+    lameDuck: float = _setting(
+        0.0,
+        SECONDS_OR_NONE,
+        "Seconds for which a stopping server still accepts connections, while it answers plain "
+        "HTTP with Connection: close; 0: none.",
+        "lame-duck",
     )
     drainTimeout: float = _setting(
         10.0, SECONDS, "Seconds all clients have to close when the server stops.", "drain"

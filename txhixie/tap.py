@@ -5,6 +5,8 @@ What C{twistd hixie} runs: its options, and the service made from them.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
@@ -18,7 +20,9 @@ from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
 from txhixie.console import Console
 from txhixie.server.factory import HixieFactory
-from txhixie.server.service import HixieService, oneLine
+from txhixie.server.origins import readOrigins
+from txhixie.server.reloading import oneLine
+from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES, FLAG, Kind, Settings, declarations
 from txhixie.web.auth import Authenticated, guarded, portalFor
 from txhixie.web.site import Okay
@@ -27,13 +31,9 @@ if TYPE_CHECKING:
     from txhixie.application import Application
 
 # Where an endpoint description holds a port number.
-_PORT = re.compile(r"(?:^|:)(?:tcp6?|ssl):(?:port=)?([0-9]+)")
+_PORT = re.compile(r"(?:^|:)(?:(?:tcp6?|ssl):(?:port=)?|port=)([0-9]+)")
 # Twisted wants the description within haproxy:... as it is; written escaped, it is meant too.
 _ESCAPED_IN_HAPROXY = re.compile(r"haproxy:[a-z0-9]+\\:")
-
-
-# Connections that may wait to be accepted, if only a port number is given.
-_BACKLOG = 1024
 
 
 def numberOptions() -> dict[str, str]:
@@ -74,24 +74,23 @@ class Options(usage.Options, AuthOptionMixin):
     # Of Twisted's checkers, those that HTTP Basic or nothing at all will do for.
     supportedInterfaces = (IUsernamePassword, IAnonymous)
     longdesc = (
-        "Serve WebSockets and plain HTTP on one port. The services echo and broadcast are "
-        "always found under /echo and /broadcast."
+        "Serve WebSockets and plain HTTP on one port. With a built-in service, all of these are "
+        "found under their names, as /echo and /broadcast; with one of your own, only that is."
     )
 
     optParameters: ClassVar[list[list[Any]]] = [
-        [
-            "service",
-            "s",
-            "echo",
-            "What answers WebSockets on all other paths: "
-            + ", ".join(SERVICES)
-            + ", or the dotted name of an application factory.",
-        ],
         [
             "dialects",
             None,
             ",".join(DIALECT_NAMES),
             "The dialects to speak, separated by commas.",
+        ],
+        [
+            "origin-file",
+            None,
+            None,
+            "A file of origins that may connect, one a line; # begins a comment. SIGHUP has it "
+            "read anew.",
         ],
         *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
     ]
@@ -103,25 +102,42 @@ class Options(usage.Options, AuthOptionMixin):
 
     def __init__(self) -> None:
         super().__init__()
+        self["service"] = None
+        self["route"] = []
         self["ports"] = []
         self["origin"] = []
         self["subprotocol"] = []
         self["trust-proxy"] = []
 
+    def opt_service(self, name: str) -> None:
+        """
+        What answers WebSockets where no route leads: echo, broadcast, or the dotted name of an
+        application factory. [default: echo, or nothing if there is a route]
+        """
+        self["service"] = name
+
+    opt_s = opt_service
+
+    def opt_route(self, route: str) -> None:
+        """
+        What answers WebSockets at a path and below it, as /chat=my.module.Chat or /echo=echo. The
+        longest path counts, and each has an application of its own. Repeatable.
+        """
+        self["route"].append(route)
+
     def opt_port(self, description: str) -> None:
         """
-        Where to listen: a port number, or an endpoint description such as
-        tcp:3400:interface=127.0.0.1 or unix:/run/hixie.sock. Repeatable. [default: 3400]
+        Where to listen: a port number, on all addresses of IPv4 and IPv6, or an endpoint
+        description such as tcp:3400:interface=127.0.0.1 or unix:/run/hixie.sock. Repeatable.
+        [default: 3400]
         """
-        if description.isascii() and description.isdigit():
-            # The more can wait to be accepted, the fewer are turned away by the system.
-            description = f"tcp:{description}:backlog={_BACKLOG}"
         if _ESCAPED_IN_HAPROXY.match(description):
             description = description.replace("\\:", ":")
-        for number in _PORT.findall(description):
-            if int(number) > 65535:
+        isNumber = description.isascii() and description.isdigit()
+        for number in [description] if isNumber else _PORT.findall(description):
+            if len(number) > 5 or int(number) > 65535:
                 raise usage.UsageError(f"--port: there is no port {number}")
-        self["ports"].append(description)
+        self["ports"].append(int(description) if isNumber else description)
 
     opt_p = opt_port
 
@@ -140,8 +156,8 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_trust_proxy(self, network: str) -> None:
         """
-        The network or address of a proxy whose X-Forwarded-For, -Proto and -Host are believed, as
-        10.0.0.0/8; unix for Unix sockets. Repeatable. [default: none]
+        The network or address of a proxy whose Forwarded, and X-Forwarded-For, -Proto, -Host, -Port
+        and -Prefix are believed, as 10.0.0.0/8; unix for Unix sockets. Repeatable. [default: none]
         """
         self["trust-proxy"].append(network)
 
@@ -156,23 +172,39 @@ class Options(usage.Options, AuthOptionMixin):
         if not self["ports"]:
             self.opt_port("3400")
         for description in self["ports"]:
+            if isinstance(description, int):
+                continue
             try:
                 serverFromString(reactor, description)
             except Exception as error:
                 raise usage.UsageError(
                     f"--port: {description!r} is no endpoint: {oneLine(error)}"
                 ) from error
-        self["applications"] = {name: make() for name, make in SERVICES.items()}
-        self["application"] = self["applications"].get(self["service"]) or _application(
-            self["service"]
-        )
-        self["settings"] = Settings(
+        self["application"] = _routed(self["route"], _served(self["service"], self["route"]))
+        settings = Settings(
             **{
                 name: self._setting(each.metadata["option"], each.metadata["kind"])
                 for name, each in declarations().items()
                 if each.metadata["option"] is not None
             }
         )
+        if self["origin-file"] is not None:
+            # What a daemon reads it by later is not relative to where it was started.
+            self["origin-file"] = str(Path(self["origin-file"]).absolute())
+        try:
+            self["settings"] = replace(settings, origins=self.readOrigins())
+        except (OSError, ValueError) as error:
+            raise usage.UsageError(f"--origin-file: {oneLine(error)}") from error
+
+    def readOrigins(self) -> tuple[str, ...]:
+        """
+        Return the origins that may connect, those of a file as it is now.
+
+        @raise OSError: if the file cannot be read.
+        @raise ValueError: if it makes no sense.
+        """
+        path = self["origin-file"]
+        return (*self["origin"], *(readOrigins(path) if path is not None else ()))
 
     def _setting(self, option: str, kind: Kind) -> Any:
         """
@@ -182,7 +214,7 @@ class Options(usage.Options, AuthOptionMixin):
         """
         value = self[option]
         try:
-            if kind.parse is not None:
+            if kind.parse is not None and value is not None:
                 value = kind.parse(str(value))
             elif kind is FLAG:
                 value = bool(value)
@@ -193,13 +225,56 @@ class Options(usage.Options, AuthOptionMixin):
             raise usage.UsageError(f"--{option}: {self[option]!r}: {error}") from error
 
 
-def _application(name: str) -> Application:
+def _served(service: str | None, routes: list[str]) -> Application | None:
     """
-    @param name: the dotted name of an application, or of something that makes one.
+    Return what answers where no route leads.
+
+    @param service: the name of a service, if one was asked for.
+    @param routes: the routes that were asked for.
     """
+    if service is None:
+        if routes:
+            return None
+        service = "echo"
+    if service not in SERVICES:
+        return _application("--service", service)
+    builtIn = {name: make() for name, make in SERVICES.items()}
+    return Routes({f"/{name}": made for name, made in builtIn.items()}, builtIn[service])
+
+
+def _routed(routes: list[str], default: Application | None) -> Application:
+    """
+    Return what answers on all paths.
+    """
+    applications: dict[str, Application] = {}
+    for route in routes:
+        path, equals, name = route.rpartition("=")
+        if not equals:
+            raise usage.UsageError(f"--route: {route!r} is not like /chat=my.module.Chat")
+        if path in applications:
+            raise usage.UsageError(f"--route: {path!r} is routed already")
+        applications[path] = _application("--route", name)
+    if default is not None and not applications:
+        return default
+    try:
+        return Routes(applications, default)
+    except ValueError as error:
+        raise usage.UsageError(f"--route: {error}") from error
+
+
+def _application(option: str, name: str) -> Application:
+    """
+    Return a new application.
+
+    @param option: what names it, for the errors.
+    @param name: the name of a service, or the dotted name of an application or of something that
+        makes one.
+    """
+    if name in SERVICES:
+        return SERVICES[name]()
     if "." not in name:
         raise usage.UsageError(
-            f"--service: there is no {name!r}, only {', '.join(SERVICES)} "
+            f"{option}: there is no {name!r}, only {', '.join(SERVICES)} "
             "and dotted names of your own"
         )
     try:
@@ -207,9 +282,9 @@ def _application(name: str) -> Application:
         if isinstance(application, type) or not hasattr(application, "buildProtocol"):
             application = application()
     except Exception as error:
-        raise usage.UsageError(f"--service: {name}: {oneLine(error)}") from error
+        raise usage.UsageError(f"{option}: {name}: {oneLine(error)}") from error
     if not callable(getattr(application, "buildProtocol", None)):
-        raise usage.UsageError(f"--service: {name} has no buildProtocol")
+        raise usage.UsageError(f"{option}: {name} has no buildProtocol")
     made: Application = application
     return made
 
@@ -218,8 +293,7 @@ def makeService(options: Options) -> IService:
     """
     @return: the service that C{options} ask for.
     """
-    routes = {name.encode(): made for name, made in options["applications"].items()}
-    application: Application = Routes(routes, options["application"])
+    application: Application = options["application"]
     checkers = options.get("credCheckers")
     if checkers:
         application = Authenticated(application, portalFor(checkers))
@@ -228,4 +302,10 @@ def makeService(options: Options) -> IService:
     if not options["no-console"]:
         console = Console(factory)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
-    return HixieService(factory, *options["ports"])
+    service = HixieService(factory, *options["ports"])
+    if options["origin-file"] is not None:
+        service.reloading.add(
+            f"the origins in {options['origin-file']}",
+            lambda: factory.changeOrigins(options.readOrigins()),
+        )
+    return service

@@ -20,12 +20,17 @@ class Target:
     """
     What an attacker knows of the server.
 
+    @ivar port: where to attack it.
+    @ivar consolePort: where it tells what it counts.
+    @ivar secure: whether to attack by TLS.
     @ivar pid: its process.
     @ivar quick: whether the attack is to be a small one.
     @ivar background: the CPU seconds per second that its other clients take.
     """
 
     port: int
+    consolePort: int
+    secure: bool
     pid: int
     quick: bool
     background: float
@@ -61,10 +66,12 @@ class Attack:
         @return: what the attacker got.
         @raise AssertionError: if that is wrong.
     @ivar memory: MiB that the server may grow by.
+    @ivar secure: whether all clients come by TLS.
     @ivar options: of C{twistd hixie}.
     @ivar files: how many files the server may have open; 0: as many as may be.
     @ivar interface: where the server listens.
     @ivar niceness: how much it leaves its core to others.
+    @ivar wait: seconds that 99 % of the other clients' messages may wait; 0: as long as they like.
     @ivar whyNot: tells why this cannot be tried here; empty if it can.
     @ivar verify: looks at what the server logged, and tells about it.
     """
@@ -72,9 +79,11 @@ class Attack:
     run: Callable[[Target], str]
     memory: float
     options: tuple[str, ...]
+    secure: bool = False
     files: int = 0
     interface: str = "127.0.0.1"
     niceness: int = _NICENESS
+    wait: float = 0.0
     whyNot: Callable[[], str] = _always
     verify: Callable[[list[str]], str] = _nothing
 
@@ -83,14 +92,16 @@ class Attack:
         """
         What the attack is called.
         """
-        return re.sub("(?=[A-Z0-9])(?<![0-9])", "-", self.run.__name__).lower()
+        name = re.sub("(?=[A-Z0-9])(?<![0-9])", "-", self.run.__name__).lower()
+        return f"{name}-by-tls" if self.secure else name
 
     @property
     def description(self) -> str:
         """
         What it does, in one line.
         """
-        return " ".join((self.run.__doc__ or "").split())
+        words = (self.run.__doc__ or "").split()
+        return " ".join([*words, "By TLS."] if self.secure else words)
 
 
 # In the order in which they are run.
@@ -100,19 +111,27 @@ ATTACKS: dict[str, Attack] = {}
 def attack(
     *options: str,
     memory: float,
+    memoryByTLS: float = 0,
     files: int = 0,
     interface: str = "127.0.0.1",
     niceness: int = _NICENESS,
+    wait: float = 0.0,
     whyNot: Callable[[], str] = _always,
     verify: Callable[[list[str]], str] = _nothing,
 ) -> Callable[[Callable[[Target], str]], Callable[[Target], str]]:
     """
     Make a function an L{Attack}; all is described there.
+
+    @param memoryByTLS: MiB that the server may grow by if the same comes by TLS; 0: it does not.
     """
 
     def add(run: Callable[[Target], str]) -> Callable[[Target], str]:
-        made = Attack(run, memory, options, files, interface, niceness, whyNot, verify)
-        ATTACKS[made.name] = made
+        for secure, most in ((False, memory), (True, memoryByTLS)):
+            if most:
+                made = Attack(
+                    run, most, options, secure, files, interface, niceness, wait, whyNot, verify
+                )
+                ATTACKS[made.name] = made
         return run
 
     return add

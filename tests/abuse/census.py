@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twisted.internet import tcp
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.web import http
 
 from txhixie import HixieProtocol
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from twisted.web.server import Request
     from twisted.web.websocket import WebSocketProtocol, WebSocketTransport
 
-_COUNTED = (HixieProtocol, Connection, tcp.Connection, http.HTTPChannel, http.Request)
+_COUNTED = (
+    *(HixieProtocol, Connection, tcp.Connection, TLSMemoryBIOProtocol),
+    *(http.HTTPChannel, http.Request),
+)
 
 
 def count() -> dict[str, int]:

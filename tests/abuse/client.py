@@ -1,5 +1,5 @@
 """
-A client of any dialect over a socket, as well-behaved as its user lets it be.
+A client of any dialect over a socket or by TLS, as well-behaved as its user lets it be.
 """
 
 from __future__ import annotations
@@ -7,12 +7,13 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import ssl
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.support import IDIOMS, Fields, buildHead, clientFrame
 
@@ -23,7 +24,41 @@ _READ = 1 << 18
 # What is repeated is sent in pieces of about so many bytes.
 _PIECE = 1 << 16
 _CHALLENGE_RESPONSE = 16
+# What a record of TLS holds at most.
+_RECORD = 1 << 14
 _ENDINGS = {errno.ECONNRESET: "reset", errno.EPIPE: "reset", errno.ETIMEDOUT: "timed out"}
+
+
+class _TLSSocket(ssl.SSLSocket):
+    """
+    TLS with the manners of a socket: what it sends is known by the record, it raises what sockets
+    raise where it would have to wait, and its stream ends as TCP does, without a word of TLS.
+    """
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        # What did not go out as a whole has to be tried again, with no less.
+        try:
+            return super().send(memoryview(data)[:_RECORD], flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def recv(self, buflen: int = _READ, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def shutdown(self, how: int) -> None:
+        # The other one forgets its keys, and reads on without them.
+        socket.socket.shutdown(self, how)
+
+
+# Who the server is does not matter here.
+_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_tls.check_hostname = False
+_tls.verify_mode = ssl.CERT_NONE
+_tls.set_alpn_protocols(["http/1.1"])
+_tls.sslsocket_class = _TLSSocket
 
 
 class Frame(NamedTuple):
@@ -39,6 +74,7 @@ class Client:
     """
     A client whose opening handshake is complete, or was refused.
 
+    @ivar isSecure: whether it comes by TLS.
     @ivar status: the status that the handshake was answered with; 0 if it was not answered.
     @ivar farewell: the server's close: its code, or C{FF 00}; empty before.
     @ivar ending: how TCP ended, C{end} or the name of an error; empty before.
@@ -52,13 +88,16 @@ class Client:
         path: str = "/echo",
         *,
         host: str = "127.0.0.1",
+        secure: bool = False,
         extra: Fields = (),
         receiveBuffer: int = 0,
     ) -> None:
         """
+        @param secure: whether it comes by TLS.
         @param extra: more header fields.
         @param receiveBuffer: how much the kernel may receive that is not read, if not as usual.
         """
+        self.isSecure = secure
         self.dialect = dialect
         self.idiom = IDIOMS[dialect]
         self.status = 0
@@ -66,7 +105,7 @@ class Client:
         self.ending = ""
         self.reply = self.send
         self._received = bytearray()
-        self.socket = connected(port, host, receiveBuffer)
+        self.socket = connected(port, host, receiveBuffer, secure)
         head = buildHead(dialect, extra=extra, requestLine=f"GET {path} HTTP/1.1".encode())
         self.send(head + self.idiom.preamble)
         self._takeAnswer()
@@ -210,6 +249,14 @@ class Client:
             self.receive()
         return self.outcome
 
+    def watchTCP(self) -> None:
+        """
+        See how it is with TCP, after the end of TLS.
+
+        @raise OSError: if it ended with an error.
+        """
+        socket.socket.recv(self.socket, 1)
+
     def close(self) -> None:
         """
         End TCP, without a closing handshake.
@@ -223,9 +270,11 @@ class Client:
         reset(self.socket)
 
 
-def connected(port: int, host: str = "127.0.0.1", receiveBuffer: int = 0) -> socket.socket:
+def connected(
+    port: int, host: str = "127.0.0.1", receiveBuffer: int = 0, secure: bool = False
+) -> socket.socket:
     """
-    @return: a socket that is connected.
+    @return: a socket that is connected, by TLS if that is wanted.
     """
     made = socket.socket()
     if receiveBuffer:
@@ -233,7 +282,7 @@ def connected(port: int, host: str = "127.0.0.1", receiveBuffer: int = 0) -> soc
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     made.settimeout(PATIENCE)
     made.connect((host, port))
-    return made
+    return _tls.wrap_socket(made, suppress_ragged_eofs=False) if secure else made
 
 
 def reset(connection: socket.socket) -> None:
@@ -274,6 +323,9 @@ def exchange(
             if piece is not None and ready[0][1] & select.POLLOUT:
                 try:
                     sent = client.socket.send(piece)
+                except BlockingIOError:
+                    # A record of TLS went out in part.
+                    continue
                 except OSError as error:
                     client.failed(error)
                     break
@@ -315,12 +367,16 @@ def push(client: Client, pieces: Iterable[bytes], idle: float) -> int:
     return taken
 
 
-def openAll(port: int, count: int, path: str = "/echo", host: str = "127.0.0.1") -> list[Client]:
+def openAll(
+    port: int, count: int, path: str = "/echo", host: str = "127.0.0.1", secure: bool = False
+) -> list[Client]:
     """
     @return: that many clients, of all dialects by turns.
     """
     names = [*IDIOMS]
-    return [Client(port, names[n % len(names)], path, host=host) for n in range(count)]
+    return [
+        Client(port, names[n % len(names)], path, host=host, secure=secure) for n in range(count)
+    ]
 
 
 def tally(outcomes: Iterable[str]) -> str:

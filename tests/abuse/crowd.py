@@ -65,9 +65,12 @@ class Crowd:
     those before are answered.
     """
 
-    def __init__(self, port: int, size: int) -> None:
+    def __init__(self, port: int, size: int, secure: bool = False) -> None:
+        """
+        @param secure: whether they come by TLS.
+        """
         self._selector = selectors.DefaultSelector()
-        self._members = [_Member(client) for client in openAll(port, size)]
+        self._members = [_Member(client) for client in openAll(port, size, secure=secure)]
         for member in self._members:
             assert member.client.status == 101, f"a client gets {member.client.outcome}"
             member.client.socket.setblocking(False)
@@ -125,8 +128,8 @@ class Crowd:
         assert not client.ending, f"a {client.dialect} client is disconnected: {client.outcome}"
 
 
-def crowd(pipe: Connection, port: int, size: int) -> None:
+def crowd(pipe: Connection, port: int, size: int, secure: bool) -> None:
     """
     The task of a worker.
     """
-    Crowd(port, size).run(pipe)
+    Crowd(port, size, secure).run(pipe)

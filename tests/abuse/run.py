@@ -20,9 +20,15 @@ from tests.abuse.workers import Worker
 
 # No attack takes so many seconds, and so long may the server take to get over it.
 _PATIENCE, _RECOVERY = 150.0, 40.0
-# KiB that the server may be larger afterwards: memory that is free, but not in whole pages. A
-# thousand clients at once leave six MiB of it, and the next thousand nothing more.
-_LEFTOVER = 10 * 1024
+# MiB that the server may be larger afterwards, or half of what it may grow by: memory that is free,
+# but not in whole pages. A thousand clients at once leave six MiB of it, and the next thousand
+# nothing more.
+_LEFTOVER = 10.0
+# In a quick attack the others may wait for so many times as long: a single moment in which the
+# machine does something else counts for more there.
+_SLACK = 4
+# By TLS it is ten MiB that they leave, and the next thousand nothing more either.
+_LEFTOVER_BY_TLS = 16.0
 _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[\w.#-]*\] ")
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -71,7 +77,12 @@ def perform(name: str, quick: bool) -> Outcome:
     if outcome.skipped:
         return outcome
     try:
-        with Subject(*attack.options, files=attack.files, interface=attack.interface) as subject:
+        with Subject(
+            *attack.options,
+            secure=attack.secure,
+            files=attack.files,
+            interface=attack.interface,
+        ) as subject:
             _Round(subject, outcome, quick).run()
     except (AbuseError, AssertionError, pytest.fail.Exception) as error:
         outcome.problems.append(str(error))
@@ -96,7 +107,8 @@ class _Round:
         subject, outcome = self._subject, self._outcome
         with ExitStack() as stack:
             # With these gone, the server is to be as it was at first.
-            well = stack.enter_context(Worker(crowd, subject.port, SIZE))
+            secure = self._attack.secure
+            well = stack.enter_context(Worker(crowd, subject.busyPort, SIZE, secure))
             well.answer(_PATIENCE)
             before = subject.holdings()
             # What came while it began is not to be measured.
@@ -119,10 +131,11 @@ class _Round:
 
     def _assault(self, background: float) -> None:
         subject, outcome = self._subject, self._outcome
-        target = Target(subject.port, subject.pid, self._quick, background)
+        attack = self._attack
+        ports = (subject.busyPort, subject.port)
+        target = Target(*ports, attack.secure, subject.pid, self._quick, background)
         used, started = subject.cpuSeconds(), time.monotonic()
         try:
-            attack = self._attack
             with Worker(_attack, attack.name, target, niceness=attack.niceness) as attacker:
                 outcome.answer = attacker.answer(_PATIENCE)
         except AbuseError as error:
@@ -145,13 +158,18 @@ class _Round:
         leaked = Counter(after.objects) - Counter(before.objects)
         if leaked:
             outcome.problems.append(f"objects are left: {dict(leaked)}")
-        if outcome.kept * 1024 > _LEFTOVER:
+        leftover = _LEFTOVER_BY_TLS if self._attack.secure else _LEFTOVER
+        if outcome.kept > max(leftover, self._attack.memory / 2):
             outcome.problems.append(f"{outcome.kept:.1f} MiB more than before")
 
     def _judge(self, logged: int) -> None:
         outcome, attack = self._outcome, self._attack
         if outcome.peak > attack.memory:
             outcome.problems.append(f"{outcome.peak:.1f} MiB at the peak, not {attack.memory:g}")
+        wait = attack.wait * (_SLACK if self._quick else 1)
+        if wait and outcome.during.p99 > wait:
+            waited = f"{1e3 * outcome.during.p99:.0f} ms, not {1e3 * wait:.0f}"
+            outcome.problems.append(f"the others wait {waited}")
         lines = self._subject.lines[logged:]
         for line in lines:
             if not _LOG_LINE.match(line) or _CONTROL.search(line.removesuffix("\n")):

@@ -1,9 +1,9 @@
 """
 The command C{python -m tests.abuse.soak}: a broadcast whose clients come and go, for long.
 
-The server tells everybody everything in one order. One client, the witness, is there from first
-to last; what any other gets, from the announcement of its own join on, has to be what the witness
-got from there on, without a gap.
+Every other client comes by TLS. The server tells everybody everything in one order. One client, the
+witness, is there from first to last; what any other gets, from the announcement of its own join on,
+has to be what the witness got from there on, without a gap.
 """
 
 from __future__ import annotations
@@ -150,8 +150,12 @@ class Soak:
     @ivar departures: how many left, and how.
     """
 
-    def __init__(self, port: int, chance: random.Random) -> None:
-        self._port = port
+    def __init__(self, port: int, tlsPort: int, chance: random.Random) -> None:
+        """
+        @param port: of the server, and C{tlsPort} that for TLS.
+        """
+        # Five dialects and two ways: each dialect comes both ways.
+        self._ports = cycle(((port, False), (tlsPort, True)))
         self._chance = chance
         self._selector = selectors.DefaultSelector()
         self._window = _Window()
@@ -175,7 +179,8 @@ class Soak:
         return self._window.end
 
     def _join(self) -> _Member:
-        client = Client(self._port, next(self._dialects), "/broadcast")
+        port, secure = next(self._ports)
+        client = Client(port, next(self._dialects), "/broadcast", secure=secure)
         _require(client.status == 101, f"a client is refused: {client.outcome}")
         client.socket.setblocking(False)
         member = _Member(client)
@@ -430,9 +435,9 @@ def _soak(minutes: float, seed: int) -> list[str]:
     @return: the cells of the row that tells what was.
     @raise SoakError: if the server did not do as it should.
     """
-    with Subject() as subject:
+    with Subject(secure=True) as subject:
         before = subject.holdings()
-        soak = Soak(subject.port, random.Random(seed))
+        soak = Soak(subject.port, subject.tlsPort, random.Random(seed))
         memory = _Memory(subject, min(_WARM_UP, 30 * minutes))
         told = 0.0
 

@@ -93,18 +93,33 @@ class Subject(Server):
     @ivar pid: its process.
     """
 
-    def __init__(self, *options: str, files: int = 0, interface: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        *options: str,
+        secure: bool = False,
+        files: int = 0,
+        interface: str = "127.0.0.1",
+    ) -> None:
         """
+        @param secure: whether to listen with TLS, too.
         @param files: how many it may have open, if not as many as may be.
         @param interface: the address to listen at.
         """
-        more = ("--port", _PORT.format(interface), "--service", "tests.abuse.census.Census")
+        census = ("--service", "tests.abuse.census.Census")
+        routes = ("--route", "/echo=echo", "--route", "/broadcast=broadcast")
         with fileLimit(files):
-            super().__init__(*more, *options)
+            super().__init__(
+                *census, *routes, *options, secure=secure, port=_PORT.format(interface)
+            )
         self.pid = self.process.pid
         os.sched_setaffinity(self.pid, {SERVER_CORE})
-        ports = r"HixieFactory starting on \d+\n(?:.*\n)*?.*HixieFactory starting on (\d+)"
-        self.port = int(self.waitForLog(ports)[1])
+
+    @property
+    def busyPort(self) -> int:
+        """
+        Where attackers and others come: by TLS, if it listens with TLS.
+        """
+        return self.tlsPort or self.port
 
     def _status(self, name: str) -> int:
         return int(Path(f"/proc/{self.pid}/status").read_text().split(f"{name}:")[1].split()[0])

@@ -36,11 +36,11 @@ def test_attack(name: str) -> None:
 
 def test_soak() -> None:
     """
-    Clients that come and go, rudely or not, all see the one order of a broadcast.
+    Clients that come and go, by TLS or not, rudely or not, all see the one order of a broadcast.
     """
-    with Subject() as subject:
+    with Subject(secure=True) as subject:
         before = subject.holdings()
-        soak = Soak(subject.port, random.Random(1))
+        soak = Soak(subject.port, subject.tlsPort, random.Random(1))
         soak.run(2.0, lambda: None)
         soak.finish()
         assert soak.departures.total() > 20

@@ -228,7 +228,7 @@ class Conversation:
         connection = None
         if protocol.webSocket is not None:
             connection = protocol.webSocket._connection
-            own += [connection, protocol.webSocket._held, protocol.webSocket._slowness]
+            own += [connection, protocol.webSocket._delivery._held, protocol.webSocket._slowness]
         framing = getattr(connection, "_framing", None)
         for extension in framing.extensions if framing is not None else ():
             # What zlib keeps is not seen from outside.

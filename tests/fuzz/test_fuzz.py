@@ -348,7 +348,7 @@ def test_findsOvertaking(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def overtakes(self: WebSocket, data: bytes) -> None:
         self._reading.parked = data + self._reading.parked
-        self._goOn()
+        self._delivery.goOn()
 
     monkeypatch.setattr(WebSocket, "_receiveLater", overtakes)
     assert "misunderstood" in {found(log, way) for way in ways}

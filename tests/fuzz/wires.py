@@ -118,8 +118,9 @@ class WirePeer:
 
 class RecordWire(TLSWire):
     """
-    TLS as Twisted has it: all records of one read are delivered, also those after a pause; and a
-    peer that does not read shows only when something is written to it.
+    TLS as Twisted has it: all records of one read are delivered, also those after a pause, and
+    those after the end; what is written then is dropped. A peer that does not read shows only
+    when something is written to it.
 
     @ivar isPaused: whether the producer was asked to wait.
     """
@@ -133,10 +134,17 @@ class RecordWire(TLSWire):
         super().__init__(protocol, clock)
 
     def write(self, data: bytes) -> None:
+        if self.disconnecting:
+            return
         super().write(data)
         if self.stuck and self.producer is not None and not self.isPaused:
             self.isPaused = True
             self.producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        # TLS does not mind if there is none.
+        if self.producer is not None:
+            super().unregisterProducer()
 
     def abortConnection(self) -> None:
         self._aborted = True

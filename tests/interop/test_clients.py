@@ -412,11 +412,8 @@ def node() -> None:
 
 
 @pytest.mark.usefixtures("node")
-def test_ws(server: Server, compressed: bool, request: pytest.FixtureRequest) -> None:
+def test_ws(server: Server, compressed: bool) -> None:
     """Texts and bytes come back, whole or in fragments with pings between; so does the code."""
-    if server.tlsPort:
-        reason = "a client that reads is taken for a slow one, see test_largestMessage"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     with Node(
         server,
         texts=TEXTS,

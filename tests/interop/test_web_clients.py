@@ -122,7 +122,6 @@ async def test_aiohttpFlow(server: Server, size: int, count: int) -> None:
         await flow(size, count, send, receive)
 
 
-@pytest.mark.xfail(reason="a connection that began as HTTP stays HTTP", strict=True)
 @inLoop
 async def test_aiohttpReuse(server: Server) -> None:
     """A connection that brought a page is taken for a WebSocket by the same pool."""

@@ -371,6 +371,14 @@ BAD_DEFLATED = [
         + clientFrame(0x00, bytes(1000)) * 25,
     ),
     _badDeflated(
+        "7.2.3.4, a byte behind the end",
+        clientFrame(0xC2, bytes.fromhex("f3 48 cd c9 c9 07 00 01")),
+    ),
+    _badDeflated(
+        "7.2.3.4, two bytes behind the end",
+        clientFrame(0xC2, bytes.fromhex("f3 48 cd c9 c9 07 00 00 00")),
+    ),
+    _badDeflated(
         "7.2.3.4, another stream in a later fragment",
         clientFrame(0x41, bytes.fromhex("f3 48 cd c9 c9 07 00"))
         + clientFrame(0x80, DEFLATED_HELLO),

@@ -5,8 +5,8 @@ The application C{broadcast}.
 from __future__ import annotations
 
 import secrets
-from collections import deque
-from typing import TYPE_CHECKING
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.logger import Logger
 
@@ -42,13 +42,19 @@ class _Member:
         self._joined = True
         self._broadcast.joined(self)
 
-    # Transports of twisted.web.websocket have neither of the following two methods.
+    # Transports of twisted.web.websocket have none of the following three methods.
 
     def whenReceived(self, call: Callable[[], object]) -> None:
         """
         Call C{call} once everything that is being received has been handled, if that is known.
         """
         getattr(self.transport, "whenReceived", _atOnce)(call)
+
+    def whenSettled(self, call: Callable[[], object]) -> None:
+        """
+        Call C{call} once everything that came together has been handled, if that is known.
+        """
+        getattr(self.transport, "whenSettled", _atOnce)(call)
 
     def sendAll(self, messages: tuple[str, ...]) -> None:
         """
@@ -76,21 +82,44 @@ class _Member:
             self._broadcast.left(self)
 
 
+class _Change(Enum):
+    """
+    What goes with a message.
+    """
+
+    NONE = auto()
+    JOINED = auto()
+    LEFT = auto()
+
+
+class _News(NamedTuple):
+    """
+    A message to all, and what goes with it.
+    """
+
+    text: str
+    member: _Member
+    change: _Change
+
+
 class Broadcast:
     """
     Sends everything to everybody: C{New Connection: ID}, C{ID: message}, C{Connection Closed: ID}.
 
     What happens while a message is delivered waits until all members have it, so that all see the
     same order. Messages that are read together are delivered together: each member is visited
-    once, and not once for each message. This matters for large numbers of members.
+    once, and not once for each message. So are those about members who come or leave together,
+    however they are read. This matters for large numbers of members.
     """
 
     _log = Logger()
 
     def __init__(self) -> None:
         self._members: dict[_Member, None] = {}
-        # Messages to deliver, each with what to do first.
-        self._pending: deque[tuple[Callable[[], object] | None, str]] = deque()
+        self._pending: list[_News] = []
+        # Whether the delivery of messages, or of news about members, is due.
+        self._isDue = False
+        self._isDueLater = False
         self._delivering = False
 
     def buildProtocol(self, request: Request) -> WebSocketProtocol:
@@ -103,58 +132,63 @@ class Broadcast:
         """
         Add a member, and tell everybody.
         """
-        self._publish(
-            member, f"New Connection: {member.id}", lambda: self._members.setdefault(member)
-        )
-
-    def said(self, member: _Member, message: str) -> None:
-        """
-        Send a member's message to everybody.
-        """
-        self._publish(member, f"{member.id}: {message}")
+        self._changed(_News(f"New Connection: {member.id}", member, _Change.JOINED))
 
     def left(self, member: _Member) -> None:
         """
         Tell the others that a member left.
         """
-        self._publish(member, f"Connection Closed: {member.id}", lambda: self._members.pop(member))
+        self._changed(_News(f"Connection Closed: {member.id}", member, _Change.LEFT))
 
-    def _publish(
-        self, member: _Member, message: str, first: Callable[[], object] | None = None
-    ) -> None:
+    def said(self, member: _Member, message: str) -> None:
         """
-        Send a message to all members.
-
-        @param member: the sender.
-        @param first: called right before the message is delivered.
+        Send a member's message to everybody, and all that is pending before it.
         """
-        self._pending.append((first, message))
-        if not self._delivering:
-            self._delivering = True
+        self._pending.append(_News(f"{member.id}: {message}", member, _Change.NONE))
+        if not self._isDue:
+            self._isDue = True
             member.whenReceived(self._deliver)
 
+    def _changed(self, news: _News) -> None:
+        self._pending.append(news)
+        if not self._isDueLater:
+            self._isDueLater = True
+            news.member.whenSettled(self._deliver)
+
     def _deliver(self) -> None:
+        self._isDue = self._isDueLater = False
+        if self._delivering:
+            return
+        self._delivering = True
         try:
             while self._pending:
-                first, message = self._pending.popleft()
-                if first is not None:
-                    first()
-                messages = [message]
-                while self._pending and self._pending[0][0] is None:
-                    messages.append(self._pending.popleft()[1])
-                self._send(tuple(messages))
+                pending, self._pending = self._pending, []
+                self._deliverTogether(pending)
         finally:
             self._delivering = False
 
-    def _send(self, messages: tuple[str, ...]) -> None:
-        isSingle = len(messages) == 1
-        message = messages[0]
+    def _deliverTogether(self, pending: list[_News]) -> None:
+        """
+        Deliver messages to each member in one go.
+        """
+        # The first message for each new member.
+        first: dict[_Member, int] = {}
+        for number, (_, member, change) in enumerate(pending):
+            if change is _Change.JOINED:
+                self._members[member] = None
+                first[member] = number
+            elif change is _Change.LEFT:
+                del self._members[member]
+        texts = tuple(text for text, *_ in pending)
+        isSingle = len(texts) == 1
         for member in list(self._members):
             try:
                 if isSingle:
-                    member.transport.sendTextMessage(message)
+                    member.transport.sendTextMessage(texts[0])
+                elif first:
+                    member.sendAll(texts[first.get(member, 0) :])
                 else:
-                    member.sendAll(messages)
+                    member.sendAll(texts)
             except Exception:
                 # Some transports raise once they are closed. That must not affect other members.
                 self._log.failure("sending to {id}", id=member.id)

@@ -4,8 +4,10 @@ Several applications on one port.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -14,25 +16,63 @@ if TYPE_CHECKING:
 
     from txhixie.application import Application, WebSocketProtocol
 
+# Neither a query nor a fragment is part of a path, and no path needs white space or empty segments.
+_PATH = re.compile(r"/|(?:/[^/?#\s]+)+/?")
+
 
 class Routes:
     """
-    Passes a request on to one of several applications, by the first segment of its path.
+    Passes a request on to one of several applications, by its path.
+
+    A route is the beginning of a path, in whole segments: C{"/chat"} takes C{/chat}, C{/chat/} and
+    C{/chat/red}, but not C{/chatter}. Of several routes that fit, the longest counts. Escapes in
+    paths, such as C{%20}, are decoded before they are compared.
     """
 
-    def __init__(self, routes: Mapping[bytes, Application], default: Application) -> None:
+    def __init__(
+        self, routes: Mapping[str, Application], default: Application | None = None
+    ) -> None:
         """
-        @param routes: applications by path segment.
-        @param default: the application for all other paths.
+        @param routes: applications by path.
+        @param default: the application for all other paths; C{None} refuses them with 404.
+        @raise ValueError: if a route is no path, or two of them are the same one.
         """
-        self._routes = dict(routes)
+        self._routes: dict[tuple[bytes, ...], Application] = {}
+        for path, application in routes.items():
+            segments = _segments(path)
+            if segments in self._routes:
+                raise ValueError(f"{path!r} is routed already")
+            self._routes[segments] = application
         self._default = default
+        self._depth = max(map(len, self._routes), default=0)
 
     def buildProtocol(
         self, request: Request
     ) -> WebSocketProtocol | Awaitable[WebSocketProtocol | None] | None:
         """
-        Return what the application returns.
+        Return what the application returns, or C{None} where no application answers.
         """
-        segment = request.path[1:].split(b"/", 1)[0]
-        return self._routes.get(segment, self._default).buildProtocol(request)
+        application = self._find(request.path)
+        return None if application is None else application.buildProtocol(request)
+
+    def _find(self, path: bytes) -> Application | None:
+        # No more of a path than the longest route has.
+        raw = path[1:].split(b"/", self._depth)[: self._depth]
+        segments = tuple(map(unquote_to_bytes, raw))
+        for end in range(len(segments), -1, -1):
+            application = self._routes.get(segments[:end])
+            if application is not None:
+                return application
+        return self._default
+
+
+def _segments(path: str) -> tuple[bytes, ...]:
+    """
+    Return the decoded segments of a route.
+
+    @raise ValueError: if it is no path.
+    """
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"{path!r} is not a path like /chat")
+    segments = path.strip("/").split("/")
+    return tuple(unquote_to_bytes(segment) for segment in segments if segment)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from itertools import accumulate
 from typing import ClassVar
 
 from txhixie.dialects.events import CloseCode, Event
@@ -47,9 +48,10 @@ class Connection(ABC):
     @cvar hasPing: whether the dialect has pings.
     @cvar hasBytes: whether it carries bytes messages.
     @ivar state: L{State.OPEN} at first, then L{State.CLOSING} and L{State.CLOSED}.
+    @ivar unfinished: bytes that are held of a message that is not complete.
     """
 
-    __slots__ = ("_maxMessage", "_outgoing", "state")
+    __slots__ = ("_maxMessage", "_outgoing", "state", "unfinished")
 
     dialect: ClassVar[str]
     hasPing: ClassVar[bool] = False
@@ -62,6 +64,7 @@ class Connection(ABC):
         """
         self._maxMessage = settings.maxMessage
         self._outgoing: list[bytes] = []
+        self.unfinished = 0
         self.state = _OPEN
 
     @abstractmethod
@@ -72,6 +75,13 @@ class Connection(ABC):
         @return: the events in order, to be consumed at once. It never raises for anything that a
             peer sends. After L{Closed <txhixie.dialects.events.Closed>} or L{Failed
             <txhixie.dialects.events.Failed>} the result is empty.
+        """
+
+    @abstractmethod
+    def stopReceiving(self) -> None:
+        """
+        Drop what is held of a message that is not complete, and read no further: the connection
+        fails, as after L{Failed <txhixie.dialects.events.Failed>}.
         """
 
     @abstractmethod
@@ -184,18 +194,34 @@ class Connection(ABC):
         outgoing.clear()
         return data
 
+    def dropUnsent(self) -> int:
+        """
+        Drop the bytes that L{dataToSend} would return.
+
+        @return: how many they are.
+        """
+        size = sum(map(len, self._outgoing))
+        self._outgoing.clear()
+        return size
+
 
 class LastFrame:
     """
     Keeps the last text that was framed and its frame, so that a broadcast frames a message once
-    for all receivers of a dialect. It does the same for the last texts that were framed together.
+    for all receivers of a dialect. It does the same for the last texts that were framed together,
+    of which some receivers may be sent only the last ones.
     """
 
-    __slots__ = ("_frames", "_texts", "frame", "text")
+    __slots__ = ("_all", "_allFrames", "_frames", "_starts", "_texts", "frame", "text")
 
     def __init__(self) -> None:
         self.text: str | None = None
         self.frame = b""
+        # The texts that were framed last, and where the frame of each begins.
+        self._all: tuple[str, ...] = ()
+        self._allFrames = b""
+        self._starts: list[int] = []
+        # Those of them that were asked for last.
         self._texts: tuple[str, ...] = ()
         self._frames = b""
 
@@ -203,9 +229,17 @@ class LastFrame:
         """
         Return the frames of several texts, joined.
 
-        @param frameText: frames one text; called only if C{texts} changed.
+        @param frameText: frames one text; called only if C{texts} are others than before.
         """
-        if texts is not self._texts:
-            self._frames = b"".join(map(frameText, texts))
-            self._texts = texts
-        return self._frames
+        if texts is self._texts:
+            return self._frames
+        first = len(self._all) - len(texts)
+        if first > 0 and self._all[first:] == texts:
+            frames = self._allFrames[self._starts[first] :]
+        else:
+            each = [*map(frameText, texts)]
+            frames = b"".join(each)
+            self._all, self._allFrames = texts, frames
+            self._starts = [*accumulate(map(len, each), initial=0)]
+        self._texts, self._frames = texts, frames
+        return frames

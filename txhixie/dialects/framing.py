@@ -1,13 +1,19 @@
 """
 All contact with the C{websockets} library, whose Sans-I/O layer does framing, masking, close codes
-and permessage-deflate. The library makes frames; this module makes messages of them.
+and permessage-deflate. The library makes frames; this module makes messages of them. Only the most
+common frames do not pass through the library (L{txhixie.dialects.messages}).
 
 What we rely on in the library that its documentation does not promise:
 
  - C{Protocol.recv_frame} is called for each valid frame, and what it raises fails the connection;
  - C{Protocol.discard} makes the generator that reads once the library has stopped;
  - C{current_size} is the size of the unfinished message, or C{None};
+ - a frame is not looked at again after C{recv_frame};
  - C{parser} is a generator that can be closed, and C{parser_exc} what ended it;
+ - C{reader.buffer} has the beginning of an unfinished frame, and C{reader.discard} drops it;
+ - C{parse} makes that generator, which calls C{reader.at_eof} between two frames, and
+   C{reader.read_exact} for each part of a frame; C{reader.buffer} has what it did not take yet;
+ - C{writes} is what C{data_to_send} returns;
  - C{PerMessageDeflate} keeps its inflater as C{decoder}, and renews it after each message if
    C{remote_no_context_takeover} is set.
 """
@@ -34,18 +40,14 @@ from websockets.frames import Frame, Opcode
 from websockets.headers import build_extension
 from websockets.protocol import OPEN, SEND_EOF, Protocol, Side
 from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
 from websockets.uri import WebSocketURI
 
 from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong
+from txhixie.dialects.frames import encode
 from txhixie.dialects.head import HandshakeError
+from txhixie.dialects.messages import readMessages
 from txhixie.settings import Settings
-
-try:
-    import websockets.speedups
-except ImportError:
-    ACCELERATED = False
-else:
-    ACCELERATED = websockets.speedups is not None
 
 # The extension, as openings hand it to connections.
 Deflate: TypeAlias = PerMessageDeflate
@@ -64,9 +66,10 @@ _MOST_OFFERED = 8192
 _negotiator = ServerProtocol(
     extensions=[
         ServerPerMessageDeflateFactory(
-            server_max_window_bits=12,
+            # A server may do this unasked (RFC 7692 section 7.1.1.1). It may also limit its window
+            # unasked, but some clients refuse that.
+            server_no_context_takeover=True,
             client_max_window_bits=12,
-            compress_settings={"memLevel": 5},
         )
     ],
     logger=_quiet,
@@ -98,7 +101,10 @@ def acceptDeflate(answers: list[bytes]) -> Deflate | None:
         extensions = _asker.process_extensions(Headers([("Sec-WebSocket-Extensions", value)]))
     except InvalidHandshake:
         return None
-    return next((each for each in extensions if isinstance(each, PerMessageDeflate)), None)
+    for deflate in extensions:
+        assert isinstance(deflate, PerMessageDeflate)
+        return _withoutInflater(deflate)
+    return None
 
 
 def agreeOnDeflate(offers: list[bytes]) -> tuple[bytes | None, Deflate | None]:
@@ -123,7 +129,31 @@ def agreeOnDeflate(offers: list[bytes]) -> tuple[bytes | None, Deflate | None]:
         return None, None
     (deflate,) = extensions
     assert isinstance(deflate, PerMessageDeflate)
-    return answer.encode("ascii"), deflate
+    return answer.encode("ascii"), _withoutInflater(deflate)
+
+
+def _withoutInflater(deflate: PerMessageDeflate) -> Deflate:
+    # The framing makes an inflater when the first bytes come. Until then it takes no memory.
+    vars(deflate).pop("decoder", None)
+    return deflate
+
+
+class _Reader(StreamReader):
+    """
+    The library's buffer, which notes what its parser waits for.
+
+    @ivar wanted: the size of the part of a frame that the parser waits for; 0 between two frames.
+    """
+
+    wanted = 0
+
+    def at_eof(self) -> Generator[None, None, bool]:
+        self.wanted = 0
+        return super().at_eof()
+
+    def read_exact(self, n: int) -> Generator[None, None, bytearray]:
+        self.wanted = n
+        return super().read_exact(n)
 
 
 class Framing(Protocol):
@@ -134,6 +164,7 @@ class Framing(Protocol):
     stream, however the stream was cut.
 
     @ivar hasStopped: whether the library reads no more: after a close frame or a fault.
+    @ivar unfinished: bytes that are held of a message that is not complete.
     """
 
     # The unfinished message: its payload so far, joined, as small pieces would take many times
@@ -141,7 +172,9 @@ class Framing(Protocol):
     _message: BytesIO | None
     _check: codecs.IncrementalDecoder | None
     _fragments: int
+    reader: _Reader
     hasStopped = False
+    unfinished = 0
     # Whether the peer compresses each message by itself.
     _inflatesAnew = False
 
@@ -164,7 +197,7 @@ class Framing(Protocol):
         super().__init__(side, max_size=limit + room, logger=_quiet)
         self._maxMessage = limit
         self._maxFragments = settings.maxFragments
-        self._masks = isClient
+        self._peerMasks = not isClient
         self._received: list[Event] = []
         # Why we failed the connection, where the library would not have.
         self._fault = ""
@@ -178,21 +211,21 @@ class Framing(Protocol):
 
     def frameText(self, text: str) -> bytes:
         """
-        Return a text message as a frame.
+        Return a text message as a client's frame.
 
         @raise TypeError: if C{text} is not a C{str}.
         @raise UnicodeEncodeError: if it has lone surrogates.
         """
-        return self._serialized(Frame(_TEXT, _encode(text)))
+        return self._masked(Frame(_TEXT, encode(text)))
 
     def frameBytes(self, data: bytes) -> bytes:
         """
-        Return a bytes message as a frame.
+        Return a bytes message as a client's frame.
         """
-        return self._serialized(Frame(_BINARY, data))
+        return self._masked(Frame(_BINARY, data))
 
-    def _serialized(self, frame: Frame) -> bytes:
-        return frame.serialize(mask=self._masks, extensions=self.extensions)
+    def _masked(self, frame: Frame) -> bytes:
+        return frame.serialize(mask=True, extensions=self.extensions)
 
     def closeFrame(self, code: int, reason: str) -> bytes | None:
         """
@@ -212,22 +245,61 @@ class Framing(Protocol):
     def receive(self, data: bytes) -> list[Event]:
         """
         Return the events in C{data}. L{takeAnswers} has the library's own answers.
+
+        Whole messages go past the library where it would make the same of them: it stands between
+        two frames, and neither a message in fragments nor a close is under way.
         """
-        self.receive_data(data)
-        # Drop the frames that our events were made of.
-        self.events_received()
+        position = self._finishFrame(data) if self.reader.wanted else 0
+        if self.state is OPEN and self.current_size is None and not self.extensions:
+            position = readMessages(
+                data, position, self._peerMasks, self._maxMessage, self._received
+            )
+        if position < len(data):
+            self.receive_data(data[position:])
+        if self.events:
+            # Drop the frames that our events were made of.
+            self.events_received()
         received, self._received = self._received, []
+        if self.reader.buffer or self._message is not None:
+            size = 0 if self._message is None else self._message.tell()
+            # An empty one has begun, too.
+            self.unfinished = size + len(self.reader.buffer) + 1
+        elif self.unfinished:
+            self.unfinished = 0
         return received
+
+    def _finishFrame(self, data: bytes) -> int:
+        """
+        Have the library read to the end of the frame that it has begun.
+
+        @return: the position after it.
+        """
+        reader = self.reader
+        position, end = 0, len(data)
+        while reader.wanted and position < end:
+            part = data[position : position + reader.wanted - len(reader.buffer)]
+            self.receive_data(part)
+            position += len(part)
+        return position
 
     def takeAnswers(self) -> list[bytes]:
         """
         Return the frames with which the library answers by itself: pongs, and last its close.
         """
+        if not self.writes:
+            return []
         answers = self.data_to_send()
         # The connection ends TCP, on either side.
         if answers and answers[-1] == SEND_EOF:
             answers.pop()
         return answers
+
+    def parse(self) -> Generator[None]:
+        """
+        Return the parser, with a buffer of ours.
+        """
+        self.reader = _Reader()
+        return super().parse()
 
     def discard(self) -> Generator[None]:
         """
@@ -253,12 +325,6 @@ class Framing(Protocol):
         Make messages of frames. The library calls it for each valid frame.
         """
         opcode = frame.opcode
-        if opcode is _TEXT and frame.fin and self.current_size is None and not self.extensions:
-            # For this, the most common frame, the library would check nothing and keep the frame.
-            if len(frame.data) > self._maxMessage:
-                raise PayloadTooBig(len(frame.data), self._maxMessage)
-            self._received.append(str(frame.data, "utf-8"))
-            return
         if opcode is _CLOSE:
             # A close frame may come between the fragments of a message (RFC 6455 section 5.4),
             # which then stays unfinished; the library takes that for an error.
@@ -281,6 +347,7 @@ class Framing(Protocol):
             self._received.append(Closed(self.close_rcvd.code, self.close_rcvd.reason))
         elif opcode is not _PING:
             self._addFragment(frame)
+        frame.data = b""
 
     def _addFragment(self, frame: Frame) -> None:
         if frame.opcode is not _CONT:
@@ -335,6 +402,7 @@ class Framing(Protocol):
         refers to this object, and to a frame by its exception. Closing it breaks that circle.
         """
         self._forget()
+        self.reader.discard()
         self.parser.close()
         self.parser_exc = None
 
@@ -344,29 +412,6 @@ class Framing(Protocol):
         """
         self._message = self._check = None
         self._fragments = 0
-
-
-def _encode(text: str) -> bytes:
-    if not isinstance(text, str):
-        raise TypeError(f"a text message is a str, not {type(text).__name__}")
-    return text.encode("utf-8")
-
-
-def frameText(text: str) -> bytes:
-    """
-    Return a text message as a server's frame without compression.
-
-    @raise TypeError: if C{text} is not a C{str}.
-    @raise UnicodeEncodeError: if it has lone surrogates.
-    """
-    return Frame(_TEXT, _encode(text)).serialize(mask=False)
-
-
-def frameBytes(data: bytes) -> bytes:
-    """
-    Return a bytes message as a server's frame without compression.
-    """
-    return Frame(_BINARY, data).serialize(mask=False)
 
 
 def framePing(payload: bytes, mask: bool) -> bytes:

@@ -151,6 +151,7 @@ class RequestHead:
     @ivar raw: the head as it was received, the empty line included.
     @ivar flaw: what is wrong with its syntax, or an empty string. A plain HTTP server has its
         own tolerance, so this is for those who are about to upgrade.
+    @ivar prefix: what a proxy cut off from the front of the target that the client asked for.
     """
 
     method: bytes
@@ -159,6 +160,7 @@ class RequestHead:
     fields: dict[bytes, list[bytes]]
     raw: bytes
     flaw: str = ""
+    prefix: bytes = b""
 
     @classmethod
     def parse(cls, lines: list[bytes]) -> RequestHead:

@@ -177,6 +177,7 @@ class HixieConnection(Connection):
             self._reading = _LENGTH
         elif frameType == 0:
             self._reading = _TEXT
+            self.unfinished = 1
         else:
             self._reading = _DISCARDED_TEXT
             self._discarded = 0
@@ -195,9 +196,11 @@ class HixieConnection(Connection):
             if partial is None:
                 partial = self._partial = bytearray()
             partial += chunk
+            self.unfinished = size + 1
             return len(data)
         self._reading = _TYPE
         self._partial = None
+        self.unfinished = 0
         payload = chunk if partial is None else partial + chunk
         try:
             events.append(payload.decode("utf-8", "strict" if self._strict else "replace"))
@@ -260,10 +263,14 @@ class HixieConnection(Connection):
         """
         Read no further.
         """
+        self.stopReceiving()
+        events.append(Failed(code, reason))
+
+    def stopReceiving(self) -> None:
         self._failed = True
         self._partial = None
+        self.unfinished = 0
         self._reading = _NOTHING
-        events.append(Failed(code, reason))
 
 
 class Hixie75(HixieConnection):

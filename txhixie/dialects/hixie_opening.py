@@ -80,7 +80,7 @@ def location(head: RequestHead, settings: Settings, secure: bool) -> bytes:
     name, port = authority
     scheme, defaultPort = (b"wss", 443) if secure else (b"ws", 80)
     suffix = b"" if port is None or port == defaultPort else b":%d" % port
-    return b"%b://%b%b%b" % (scheme, name.lower(), suffix, head.target)
+    return b"%b://%b%b%b%b" % (scheme, name.lower(), suffix, head.prefix, head.target)
 
 
 class _HixieOpening(ServerOpening):

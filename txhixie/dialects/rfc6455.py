@@ -6,23 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from txhixie.dialects.connection import Connection, LastFrame, State
+from txhixie.dialects.connection import Connection, State
 from txhixie.dialects.events import CloseCode, Event
-from txhixie.dialects.framing import (
-    Deflate,
-    Framing,
-    frameBytes,
-    framePing,
-    frameText,
-)
+from txhixie.dialects.frames import Frames, framesFor
+from txhixie.dialects.framing import Deflate, Framing, framePing
 from txhixie.settings import Settings
 
 _OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED
 
 # Every few bytes can inflate to a whole message, so compressed input is read in slices.
 _SLICE = 4096
-
-_last = LastFrame()
 
 
 class Rfc6455(Connection):
@@ -34,12 +27,12 @@ class Rfc6455(Connection):
         "_closeFrame",
         "_deflate",
         "_ended",
+        "_frames",
         "_framing",
         "_isClient",
         "_peerClosed",
         "_sentClose",
         "_settings",
-        "_sharesFrames",
     )
 
     dialect = "rfc6455"
@@ -59,8 +52,10 @@ class Rfc6455(Connection):
         self._settings = settings
         self._deflate = deflate
         self._isClient = isClient
-        # Frames that are neither compressed nor masked are the same for all receivers.
-        self._sharesFrames = deflate is None and not isClient
+        # A client masks each frame anew, so nothing can be shared there.
+        self._frames: Frames | None = None
+        if not isClient:
+            self._frames = framesFor(None if deflate is None else deflate.local_max_window_bits)
         # It is made when it is needed: it takes half of the memory of an idle connection.
         self._framing: Framing | None = None
         self._sentClose = False
@@ -78,13 +73,14 @@ class Rfc6455(Connection):
     def sendText(self, text: str) -> int:
         # The same steps as in Hixie, and not shared: a call more would show in the cost of every
         # small message.
-        if not self._sharesFrames:
+        frames = self._frames
+        if frames is None:
             if self.state is not _OPEN:
                 return 0
             return self._send(self._makeFraming().frameText(text))
-        last = _last
+        last = frames.last
         if text is not last.text:
-            last.frame = frameText(text)
+            last.frame = frames.frameText(text)
             last.text = text
         frame = last.frame
         if self.state is _OPEN:
@@ -93,16 +89,15 @@ class Rfc6455(Connection):
         return 0
 
     def sendTexts(self, texts: tuple[str, ...]) -> int:
-        if not self._sharesFrames:
+        frames = self._frames
+        if frames is None:
             return super().sendTexts(texts)
-        return self._send(_last.framesOf(texts, frameText))
+        return self._send(frames.last.framesOf(texts, frames.frameText))
 
     def sendBytes(self, data: bytes) -> int:
         if self.state is not _OPEN:
             return 0
-        if self._sharesFrames:
-            return self._send(frameBytes(data))
-        return self._send(self._makeFraming().frameBytes(data))
+        return self._send((self._frames or self._makeFraming()).frameBytes(data))
 
     def sendPing(self, payload: bytes = b"") -> None:
         if len(payload) > 125:
@@ -132,6 +127,7 @@ class Rfc6455(Connection):
             return []
         framing = self._framing or self._makeFraming()
         events = framing.receive(data)
+        self.unfinished = framing.unfinished
         answers = framing.takeAnswers()
         if framing.hasStopped:
             self._stop(framing, answers, events)
@@ -151,6 +147,7 @@ class Rfc6455(Connection):
         else:
             events.append(failed)
         framing.forgetAll()
+        self.unfinished = 0
         if self._sentClose:
             self.state = _CLOSED
         else:
@@ -158,11 +155,15 @@ class Rfc6455(Connection):
 
     # The end
 
-    def abandon(self) -> None:
-        super().abandon()
+    def stopReceiving(self) -> None:
         self._ended = True
+        self.unfinished = 0
         if self._framing is not None:
             self._framing.forgetAll()
+
+    def abandon(self) -> None:
+        super().abandon()
+        self.stopReceiving()
 
     @property
     def finished(self) -> bool:

@@ -5,8 +5,14 @@ How many clients are admitted.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from ipaddress import IPv6Address
 
+from txhixie.addresses import parseAddress
 from txhixie.dialects.head import comeAgain
+
+# Bits of an IPv6 address that tell hosts of one network apart (RFC 4291 section 2.5.4).
+_HOST_BITS = 64
 
 
 class Admission:
@@ -14,13 +20,18 @@ class Admission:
     Counts the admitted clients, in all and by address, and refuses clients over the limits.
     """
 
-    def __init__(self, inAll: int, perAddress: int) -> None:
+    def __init__(
+        self, inAll: int, perAddress: int, makeRoom: Callable[[], object] = lambda: None
+    ) -> None:
         """
         @param inAll: the largest number of clients.
-        @param perAddress: the largest number of clients of one address; 0: any number.
+        @param perAddress: the largest number of clients of one address; 0: any number. Whoever has
+            an IPv6 address has all those of a network, so networks are counted there.
+        @param makeRoom: called when there are too many clients in all. It may L{release} one.
         """
         self._inAll = inAll
         self._perAddress = perAddress
+        self._makeRoom = makeRoom
         self._count = 0
         self._addresses: Counter[str] = Counter()
         self._closed = False
@@ -54,12 +65,15 @@ class Admission:
         """
         if self._closed:
             raise comeAgain("the server is going down")
+        place = _place(host) if self._perAddress else ""
+        if place and self._addresses[place] >= self._perAddress:
+            raise comeAgain("too many connections from this address")
+        if self._count >= self._inAll:
+            self._makeRoom()
         if self._count >= self._inAll:
             raise comeAgain("too many connections")
-        if self._perAddress and host:
-            if self._addresses[host] >= self._perAddress:
-                raise comeAgain("too many connections from this address")
-            self._addresses[host] += 1
+        if place:
+            self._addresses[place] += 1
         self._count += 1
 
     def release(self, host: str) -> None:
@@ -67,7 +81,19 @@ class Admission:
         Stop counting a client.
         """
         self._count -= 1
-        if self._perAddress and host:
-            self._addresses[host] -= 1
-            if not self._addresses[host]:
-                del self._addresses[host]
+        place = _place(host) if self._perAddress else ""
+        if place:
+            self._addresses[place] -= 1
+            if not self._addresses[place]:
+                del self._addresses[place]
+
+
+def _place(host: str) -> str:
+    """
+    Return what a client is counted under: its address, or the network of an IPv6 address.
+    """
+    # Which of our interfaces a link-local peer is at makes no difference.
+    address = parseAddress(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> _HOST_BITS << _HOST_BITS))
+    return host if address is None else str(address)

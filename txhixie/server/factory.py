@@ -5,7 +5,8 @@ The factory: what all connections of a server share.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,16 +15,17 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 from twisted.web.server import Site
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from twisted import __version__
 from txhixie.application import Application
-from txhixie.dialects.framing import ACCELERATED
-from txhixie.dialects.head import HandshakeError
+from txhixie.dialects.messages import ACCELERATED
 from txhixie.server.accepting import Accepting
 from txhixie.server.admission import Admission
 from txhixie.server.protocol import HixieProtocol
 from txhixie.server.roster import Roster
 from txhixie.settings import Settings
+from txhixie.web.channel import PlainHTTP
 from txhixie.web.proxies import TrustedProxies
 from txhixie.web.site import makeSite
 from txhixie.websocket.deadlines import Deadlines
@@ -32,7 +34,6 @@ from txhixie.websocket.shared import Shared
 from txhixie.websocket.websocket import WebSocket
 
 
-@implementer(IProtocolNegotiationFactory)
 class HixieFactory(ServerFactory):
     """
     Serves an application to WebSocket clients of every dialect, and a site to everybody else.
@@ -75,17 +76,22 @@ class HixieFactory(ServerFactory):
         self.site = makeSite(
             site,
             settings.maxBody,
+            self.trusted,
             lambda: self.shared.log.passes("requests of plain HTTP"),
-            self._bodyTooLarge,
             reactor,
         )
-        self.admission = Admission(settings.maxConnections, settings.maxPerAddress)
+        self.plain = PlainHTTP(self.shared, self.site)
+        self.admission = Admission(
+            settings.maxConnections, settings.maxPerAddress, self._endLongestIdle
+        )
         self.accepting = Accepting(reactor, settings.acceptRate, self._acceptingPaused)
         self._roster = Roster(self.shared, self._rest)
         # Connections that are not admitted, the oldest first: their handshake is not complete, or
         # was refused.
         self._outside: dict[HixieProtocol, None] = {}
         self._isStopped = False
+        # Connections of plain HTTP that wait for their next request, the oldest first.
+        self._idle: dict[HixieProtocol, None] = {}
         self._observers: list[Callable[[WebSocket], object]] = []
 
     # What applications call
@@ -130,20 +136,38 @@ class HixieFactory(ServerFactory):
         Return sums over all connections, past and present, but nothing about a single one:
         seconds under C{uptime}, open connections by dialect under C{connections}, what was
         C{received} and C{sent} since the factory was made under C{messages} and C{bytes}, and how
-        often each of L{txhixie.websocket.counters.EVENTS} happened under C{events}.
+        often each of L{txhixie.websocket.counters.EVENTS} happened under C{events}. With many
+        connections, messages and bytes may be as of a moment ago.
         """
         return self._roster.statistics()
+
+    def changeOrigins(self, origins: Iterable[str]) -> None:
+        """
+        Admit other origins from now on. Connections that are open stay so.
+
+        @param origins: as L{Settings.origins}.
+        @raise ValueError: if one of them means nothing.
+        """
+        self.settings = self.shared.settings = replace(self.settings, origins=tuple(origins))
+
+    def windDown(self) -> None:
+        """
+        Answer plain HTTP with C{Connection: close} from now on, until the factory is started
+        again. Everything else goes on as before.
+        """
+        self.shared.isStopping = True
 
     def closeConnections(self) -> Deferred[None]:
         """
         Close all connections with their closing handshakes, in batches, so that not all clients
-        come back at once. Those that take longer than L{Settings.drainTimeout} are cut off. New
-        handshakes are refused from now on, until the factory is started again.
+        come back at once. Answers of plain HTTP in progress are finished. Connections that take
+        longer than L{Settings.drainTimeout} are cut off. New handshakes are refused from now on,
+        until the factory is started again.
 
         @return: fires when no connection is left, and every application has heard of it.
         """
         self.admission.close()
-        self.shared.isDraining = True
+        self.shared.isStopping = self.shared.isDraining = True
         return self._roster.close()
 
     def abortConnections(self) -> None:
@@ -167,7 +191,7 @@ class HixieFactory(ServerFactory):
         """
         self._isStopped = False
         self.admission.open()
-        self.shared.isDraining = False
+        self.shared.isStopping = self.shared.isDraining = False
         if not self.settings.origins:
             self._log.info("every Origin is accepted")
         if not ACCELERATED:
@@ -189,10 +213,6 @@ class HixieFactory(ServerFactory):
         self.shared.log.info(
             "no more connections are accepted for now: {open} are open", open=len(self._roster)
         )
-
-    def _bodyTooLarge(self, error: HandshakeError) -> None:
-        self.shared.count("refused", error.status)
-        self.shared.log.info("refused a request of plain HTTP: {text}", text=error.text)
 
     def adopt(self, transport: ITransport) -> HixieProtocol:
         """
@@ -234,6 +254,29 @@ class HixieFactory(ServerFactory):
         protocol.admittedFrom = host
         self._outside.pop(protocol, None)
 
+    def _endLongestIdle(self) -> None:
+        """
+        End the connection of plain HTTP that has been idle for the longest time, if there is one,
+        and count it no longer.
+        """
+        idle = next(iter(self._idle), None)
+        if idle is None:
+            return
+        assert idle.admittedFrom is not None
+        self.admission.release(idle.admittedFrom)
+        idle.admittedFrom = None
+        self._outside[idle] = None
+        self.shared.count("idle evicted")
+        idle.evict()
+
+    def setIdle(self, protocol: HixieProtocol, isIdle: bool) -> None:
+        """
+        Note whether a connection of plain HTTP waits for its next request.
+        """
+        self._idle.pop(protocol, None)
+        if isIdle:
+            self._idle[protocol] = None
+
     def opened(self, protocol: HixieProtocol, webSocket: WebSocket) -> None:
         """
         A connection completed its opening handshake.
@@ -249,6 +292,7 @@ class HixieFactory(ServerFactory):
         """
         self.handshaking.cancel(protocol)
         self._outside.pop(protocol, None)
+        self._idle.pop(protocol, None)
         if protocol.webSocket is not None:
             self._roster.closed(protocol.webSocket)
         if protocol.admittedFrom is not None:
@@ -267,7 +311,15 @@ class HixieFactory(ServerFactory):
         """
         self.handshaking.rest()
         self.liveness.rest()
+        self.plain.rest()
         self.shared.rest()
         if self._isStopped:
             # Nothing that comes later would stop its timer.
             self.shared.log.stop()
+
+
+# Twisted before 26.4 offers to negotiate in a way that current versions of pyOpenSSL refuse. Its
+# clients are served without.
+NEGOTIATES = tuple(map(int, __version__.split(".")[:2])) >= (26, 4)
+if NEGOTIATES:
+    classImplements(HixieFactory, IProtocolNegotiationFactory)

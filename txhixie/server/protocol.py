@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, ITCPTransport
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
@@ -19,9 +19,10 @@ from txhixie.application import Application, WebSocketProtocol
 from txhixie.dialects.choosing import choose
 from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
 from txhixie.dialects.opening import ServerOpening
+from txhixie.web.channel import PlainHTTP
+from txhixie.web.plain import PlainConnection
 from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
-from txhixie.web.request import UpgradeRequest
-from txhixie.web.site import serveHTTP
+from txhixie.web.request import UpgradeRequest, peerOf
 from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.deadlines import Deadlines
 from txhixie.websocket.hangup import Hangup
@@ -49,6 +50,7 @@ class Server(Protocol):
 
     application: Application | None
     site: Site
+    plain: PlainHTTP
     trusted: TrustedProxies
     shared: Shared
     liveness: Liveness
@@ -70,6 +72,11 @@ class Server(Protocol):
 
         @param host: its address, or an empty string.
         @raise HandshakeError: if it is not admitted.
+        """
+
+    def setIdle(self, protocol: HixieProtocol, isIdle: bool) -> None:
+        """
+        Note whether a connection of plain HTTP waits for its next request.
         """
 
     def opened(self, protocol: HixieProtocol, webSocket: WebSocket) -> None:
@@ -114,7 +121,7 @@ class HixieProtocol(LineReceiver):
     _rest = b""
     _isBehind = False
     _method = b""
-    _http: IProtocol | None = None
+    _http: PlainConnection | None = None
     _decision: Deferred[Any] | None = None
     # The request, until the opening handshake is complete; and as long as somebody waits for its
     # end. It is large.
@@ -201,7 +208,8 @@ class HixieProtocol(LineReceiver):
             self._ask(head, factory.application)
         else:
             factory.handshaking.cancel(self)
-            self._http = serveHTTP(head, factory.site, self.transport, self)
+            self._http = factory.plain.connection(self.transport, self)
+            self._http.dataReceived(head.raw + self.clearLineBuffer())
 
     # Requests that twisted.web reads
 
@@ -347,7 +355,6 @@ class HixieProtocol(LineReceiver):
         assert webSocket is not None
         missing = opening.tailSize - len(self._tail)
         self._tail += data[:missing]
-        webSocket.bytesReceived += len(data[:missing])
         if len(self._tail) < opening.tailSize or webSocket.isEnding:
             return
         answer = opening.complete(self._tail)
@@ -357,7 +364,7 @@ class HixieProtocol(LineReceiver):
         self.factory.opened(self, webSocket)
         if self.factory.shared.settings.logConnections:
             self._logOpened(webSocket)
-        webSocket.opened(answer)
+        webSocket.opened(answer, opening.tailSize)
         self._request = None
         if data[missing:]:
             webSocket.dataReceived(data[missing:])
@@ -380,6 +387,7 @@ class HixieProtocol(LineReceiver):
         if failure.check(HandshakeError):
             self.refuse(cast(HandshakeError, failure.value))
             return
+        self.factory.shared.count("application errors")
         self.factory.shared.log.failure(
             "asking the application about {peer}: {error}",
             failure,
@@ -423,6 +431,8 @@ class HixieProtocol(LineReceiver):
         """
         Give up on a client that does not complete its handshake.
         """
+        if self.webSocket is not None and self.webSocket.isEnding:
+            return
         self.factory.shared.count("handshakes timed out")
         self._giveUp()
 
@@ -447,15 +457,31 @@ class HixieProtocol(LineReceiver):
 
     def evict(self) -> None:
         """
-        Make room for a newer connection: this one's handshake did not get anywhere.
+        Make room for a newer connection: this one's handshake did not get anywhere, or it is idle.
         """
         if self.webSocket is not None:
             self.webSocket.hangUp(now=True)
             return
-        if self._hangup is None:
+        if self._http is not None:
+            self._http.end()
+        elif self._hangup is None:
             self._giveUp()
         if self._hangup is not None:
             self._hangup.letGo()
+
+    # What the channel of plain HTTP calls
+
+    def hangUp(self) -> None:
+        """
+        End the connection in good order.
+        """
+        self._hangUp()
+
+    def setIdle(self, isIdle: bool) -> None:
+        """
+        Note whether the connection waits for its next request.
+        """
+        self.factory.setIdle(self, isIdle)
 
     # The end
 
@@ -466,7 +492,7 @@ class HixieProtocol(LineReceiver):
         if self.webSocket is not None:
             self.webSocket.shutDown()
         elif self._http is not None:
-            self.transport.loseConnection()
+            self._http.shutDown()
         elif self._hangup is None:
             self.refuse(comeAgain("the server is going down"))
 
@@ -512,16 +538,19 @@ class HixieProtocol(LineReceiver):
     # What it is
 
     def _peerHost(self) -> str | None:
-        host: str | None = getattr(self.transport.getPeer(), "host", None)
+        host: str | None = getattr(peerOf(self.transport), "host", None)
         return host
 
     def peerName(self) -> str:
         """
         Return the peer's address for the log, and its proxy's if there is one.
         """
-        peer = self.transport.getPeer()
-        host = self._peerHost()
-        name = f"{host}:{peer.port}" if host is not None else str(peer)
+        peer: Any = peerOf(self.transport)
+        host: str | None = getattr(peer, "host", None)
+        if host is None:
+            name = str(peer)
+        else:
+            name = f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
         if self.admittedFrom and self.admittedFrom != host:
             return f"{self.admittedFrom} by {name}"
         return name

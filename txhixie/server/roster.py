@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import ceil
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ _BATCH, _BETWEEN_BATCHES, _PART_FOR_BATCHES = 100, 0.1, 0.8
 
 # What each connection counts.
 _COUNTERS = ("messagesReceived", "messagesSent", "bytesReceived", "bytesSent")
+# Adding up what all connections counted takes at most this share of the time.
+_PART_FOR_SUMS = 0.01
 
 
 class Member(Protocol):
@@ -62,9 +65,15 @@ class Roster:
         self._all: set[Member] = set()
         self._open: dict[str, WebSocket] = {}
         self.connections: Mapping[str, WebSocket] = MappingProxyType(self._open)
+        self._dialects = dict.fromkeys(DIALECT_NAMES, 0)
         # Totals of closed connections.
         self._gone = dict.fromkeys(_COUNTERS, 0)
-        self._waitingForAll: list[Deferred[None]] = []
+        # Totals of all connections, from when they are, and for how many seconds they will do.
+        self._sums = self._gone
+        self._summedAt = self._started
+        self._sumsWillDo = 0.0
+        # Those that were told to close, and what fires when they are gone.
+        self._leaving: list[tuple[set[Member], Deferred[None]]] = []
         self._nextBatch: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -81,44 +90,58 @@ class Roster:
         Note that a connection completed its opening handshake.
         """
         self._open[webSocket.id] = webSocket
+        self._dialects[webSocket.dialect] += 1
 
     def closed(self, webSocket: WebSocket) -> None:
         """
         Note that an open connection is lost.
         """
-        self._open.pop(webSocket.id, None)
+        if self._open.pop(webSocket.id, None) is not None:
+            self._dialects[webSocket.dialect] -= 1
 
     def gone(self, member: Member) -> None:
         """
         Remove a connection, after its application has heard of the end.
         """
         self._all.discard(member)
+        for members, _ in self._leaving:
+            members.discard(member)
         webSocket = member.webSocket
         if webSocket is not None:
             for counter in _COUNTERS:
                 self._gone[counter] += getattr(webSocket, counter)
-        self._tellIfAllGone()
+        self._tellIfGone()
 
     def statistics(self) -> dict[str, Any]:
         """
         Return sums over all connections, past and present. See L{HixieFactory.statistics
         <txhixie.HixieFactory.statistics>}.
         """
-        connections = dict.fromkeys(DIALECT_NAMES, 0)
-        sums = dict(self._gone)
-        for webSocket in self._open.values():
-            connections[webSocket.dialect] += 1
-        for member in self._all:
-            if member.webSocket is not None:
-                for counter in _COUNTERS:
-                    sums[counter] += getattr(member.webSocket, counter)
+        sums = self._sumsOfAll()
         return {
             "uptime": self._shared.seconds() - self._started,
-            "connections": connections,
+            "connections": dict(self._dialects),
             "messages": {"received": sums["messagesReceived"], "sent": sums["messagesSent"]},
             "bytes": {"received": sums["bytesReceived"], "sent": sums["bytesSent"]},
             "events": self._shared.counters.counts(),
         }
+
+    def _sumsOfAll(self) -> dict[str, int]:
+        """
+        Return what all connections counted, past and present; added up anew if that was not just
+        done. There are clients that ask as often as they can.
+        """
+        now = self._shared.seconds()
+        # Clocks are set back at times.
+        if not 0 <= now - self._summedAt < self._sumsWillDo:
+            present = [each.webSocket for each in self._all if each.webSocket is not None]
+            self._sums = {
+                counter: self._gone[counter] + sum(map(attrgetter(counter), present))
+                for counter in _COUNTERS
+            }
+            self._summedAt = now
+            self._sumsWillDo = (self._shared.seconds() - now) / _PART_FOR_SUMS
+        return self._sums
 
     def close(self) -> Deferred[None]:
         """
@@ -128,10 +151,12 @@ class Roster:
         @return: fires when no connection is left, and all applications were told.
         """
         gone: Deferred[None] = Deferred()
-        self._waitingForAll.append(gone)
+        # The factory may be started again, and have others before these are gone.
+        old = set(self._all)
+        self._leaving.append((old, gone))
         self._cancelBatch()
         drainTimeout = self._shared.settings.drainTimeout
-        cutOff = self._shared.clock.callLater(drainTimeout, self.abort)
+        cutOff = self._shared.clock.callLater(drainTimeout, self._abort, old)
         gone.addCallback(lambda _: cutOff.cancel() if cutOff.active() else None)
         for member in list(self._all):
             if member.webSocket is None or member.webSocket.id not in self._open:
@@ -139,7 +164,7 @@ class Roster:
         webSockets = list(self._open.values())
         batches = drainTimeout * _PART_FOR_BATCHES / _BETWEEN_BATCHES
         self._closeBatch(webSockets, max(_BATCH, ceil(len(webSockets) / batches)))
-        self._tellIfAllGone()
+        self._tellIfGone()
         return gone
 
     def _closeBatch(self, webSockets: list[WebSocket], size: int) -> None:
@@ -160,17 +185,21 @@ class Roster:
         """
         End all connections now.
         """
-        if self._all:
-            self._log.info("{count} connections are cut off", count=len(self._all))
-        for member in list(self._all):
+        self._abort(set(self._all))
+
+    def _abort(self, members: set[Member]) -> None:
+        left = members & self._all
+        if left:
+            self._log.info("{count} connections are cut off", count=len(left))
+        for member in left:
             self._shared.count("connections cut off")
             member.abort()
 
-    def _tellIfAllGone(self) -> None:
-        if self._all:
-            return
-        self._rest()
-        self._cancelBatch()
-        waiting, self._waitingForAll = self._waitingForAll, []
-        for gone in waiting:
-            gone.callback(None)
+    def _tellIfGone(self) -> None:
+        if not self._all:
+            self._rest()
+            self._cancelBatch()
+        gone = [each for members, each in self._leaving if not members]
+        self._leaving = [pair for pair in self._leaving if pair[0]]
+        for each in gone:
+            each.callback(None)

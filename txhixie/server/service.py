@@ -12,18 +12,21 @@ from typing import Any
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listeningService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFromThreads,
     IStreamServerEndpoint,
 )
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.reflect import safe_str
 
 from txhixie.server.accepting import ControlledEndpoint
 from txhixie.server.factory import HixieFactory
+from txhixie.server.listening import EveryAddressEndpoint
+from txhixie.server.reloading import Reloading, oneLine
+from txhixie.server.renewing import RenewableEndpoint, hasCertificates
 
 
 class _CannotStart(SystemExit, Exception):
@@ -37,25 +40,44 @@ class HixieService(MultiService):
     """
     Listens on endpoints while it runs. When it stops, all connections are closed with their closing
     handshakes.
+
+    @ivar reloading: what is read anew on SIGHUP: the certificates of C{ssl:} and C{tls:}
+        descriptions, and whatever is added to it.
     """
 
     _log = Logger()
 
-    def __init__(self, factory: HixieFactory, *endpoints: str | IStreamServerEndpoint) -> None:
+    def __init__(
+        self, factory: HixieFactory, *endpoints: int | str | IStreamServerEndpoint
+    ) -> None:
         """
         @param factory: serves the connections.
-        @param endpoints: where to listen: descriptions such as C{"tcp:3400"}, or endpoints.
+        @param endpoints: where to listen: numbers of TCP ports on all addresses, descriptions such
+            as C{"tcp:3400:interface=127.0.0.1"}, or endpoints.
         """
         super().__init__()
         self.factory = factory
+        self.reloading = Reloading()
+        self._lameDuck: Deferred[Any] | None = None
+        self._isEnding = False
         for endpoint in endpoints:
-            if isinstance(endpoint, str):
-                listening = listeningService(endpoint, factory)
-            else:
-                listening = StreamServerEndpointService(endpoint, factory)
-                listening._raiseSynchronously = True
-            listening.endpoint = ControlledEndpoint(listening.endpoint, factory.accepting)
-            listening.setServiceParent(self)
+            self._listenOn(endpoint)
+
+    def _listenOn(self, where: int | str | IStreamServerEndpoint) -> None:
+        if isinstance(where, str):
+            listening = listeningService(where, self.factory)
+            if hasCertificates(where):
+                listening.endpoint = renewable = RenewableEndpoint(listening.endpoint, where)
+                self.reloading.add(f"the certificates of {where}", renewable.renew)
+        else:
+            if isinstance(where, int):
+                from twisted.internet import reactor
+
+                where = EveryAddressEndpoint(reactor, where)
+            listening = StreamServerEndpointService(where, self.factory)
+            listening._raiseSynchronously = True
+        listening.endpoint = ControlledEndpoint(listening.endpoint, self.factory.accepting)
+        listening.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """
@@ -74,6 +96,7 @@ class HixieService(MultiService):
         from twisted.internet import reactor
 
         self._start(super().startService)
+        self.reloading.start()
         # The reactor handles the first signal by itself.
         IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", self._endAtNextSignal)
 
@@ -81,6 +104,7 @@ class HixieService(MultiService):
         """
         End all connections at once when a second signal comes.
         """
+        self._isEnding = True
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if callable(signal.getsignal(number)):
@@ -89,7 +113,12 @@ class HixieService(MultiService):
     def _endNow(self, number: int, frame: object) -> None:
         from twisted.internet import reactor
 
-        IReactorFromThreads(reactor).callFromThread(self.factory.abortConnections)
+        IReactorFromThreads(reactor).callFromThread(self._abort)
+
+    def _abort(self) -> None:
+        if self._lameDuck is not None:
+            self._lameDuck.cancel()
+        self.factory.abortConnections()
 
     def _start(self, start: Callable[[], None]) -> None:
         try:
@@ -100,17 +129,27 @@ class HixieService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """
-        Stop listening, and close all connections.
+        Stop listening, after L{Settings.lameDuck} seconds, and close all connections.
 
         @return: fires when the last connection is gone.
         """
+        seconds = self.factory.settings.lameDuck
+        if not seconds:
+            return self._stop()
+        self._log.info("stopping in {seconds:g} s, and accepting until then", seconds=seconds)
+        self.factory.windDown()
+        self._lameDuck = deferLater(self.factory.shared.clock, seconds)
+        self._lameDuck.addErrback(lambda failure: failure.trap(CancelledError))
+        return self._lameDuck.addCallback(lambda _: self._stop())
+
+    def _stop(self) -> Deferred[Any]:
+        self._lameDuck = None
         self.factory.accepting.clear()
         stopped = maybeDeferred(super().stopService)
-        return DeferredList([stopped, self.factory.closeConnections()])
+        over = DeferredList([stopped, self.factory.closeConnections()])
+        return over.addCallback(self._stopped)
 
-
-def oneLine(error: Exception) -> str:
-    """
-    Return an error as one line.
-    """
-    return " ".join(f"{type(error).__name__}: {safe_str(error)}".split())
+    def _stopped(self, results: object) -> None:
+        # A process that is about to end does not have to die of SIGHUP.
+        if not self._isEnding:
+            self.reloading.stop()

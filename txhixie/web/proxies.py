@@ -7,17 +7,26 @@ Nothing here knows Twisted: bytes in, values out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
 
 from txhixie.addresses import Address, Network, parseAddress, parseAuthority, parseNetwork
 from txhixie.dialects.head import RequestHead
+from txhixie.web.forwarded import elements
 
-# A port may follow an IPv4 address, and an IPv6 address in brackets.
+_T = TypeVar("_T")
+
+# A port may follow an IPv4 address, and an IPv6 address in brackets. It may be obfuscated (RFC 7239
+# section 6.2).
+_PORT = r"(?::(?:[0-9]{1,5}|_[0-9A-Za-z._-]+))?"
 _CLIENT = re.compile(
-    r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15}))(?::[0-9]{1,5})?|([0-9A-Fa-f:.]{2,45})"
+    rf"(?:\[([0-9A-Fa-f:.]{{2,45}})\]|([0-9.]{{7,15}})){_PORT}|([0-9A-Fa-f:.]{{2,45}})"
 )
 _SECURE = {b"https": True, b"wss": True, b"http": False, b"ws": False}
+# The beginning of a request target, without its query.
+_PREFIX = re.compile(rb"/[!\"$->@-~]+")
 # How many proxies one after the other are looked through.
 _MAX_HOPS = 32
 
@@ -30,19 +39,36 @@ class Forwarded:
     @ivar client: the client's address, as C{"192.0.2.1"} or C{"2001:db8::1"}.
     @ivar secure: whether the client came by TLS.
     @ivar host: the C{Host} that the client asked for, with its port if it gave one.
+    @ivar port: the port that the client connected to.
+    @ivar prefix: what the proxy cut off from the front of the client's path, as C{b"/chat"}.
     """
 
     client: str | None = None
     secure: bool | None = None
     host: bytes | None = None
+    port: int | None = None
+    prefix: bytes | None = None
 
     def applied(self, head: RequestHead) -> RequestHead:
         """
-        @return: the request head with the C{Host} that the client asked for.
+        @return: the request head with the C{Host} that the client asked for, and with the prefix
+            that its path had. A port in C{Host} is the client's own; L{port} only takes the place
+            of one that the proxy left out.
         """
-        if self.host is None:
+        if self.host is None and self.port is None and self.prefix is None:
             return head
-        return replace(head, fields={**head.fields, b"host": [self.host]})
+        fields = head.fields
+        hosts = fields.get(b"host", []) if self.host is None else [self.host]
+        if hosts:
+            fields = {**fields, b"host": [_withPort(host, self.port) for host in hosts]}
+        return replace(head, fields=fields, prefix=self.prefix or b"")
+
+
+def _withPort(host: bytes, port: int | None) -> bytes:
+    authority = parseAuthority(host)
+    if port is None or authority is None or authority[1] is not None:
+        return host
+    return b"%b:%d" % (host, port)
 
 
 _NOTHING = Forwarded()
@@ -51,7 +77,7 @@ _NOTHING = Forwarded()
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
     """
-    The addresses whose C{X-Forwarded-*} header fields are believed.
+    The addresses whose C{Forwarded} and C{X-Forwarded-*} header fields are believed.
 
     @ivar networks: the networks they are in. An IPv4 address that IPv6 carries (C{::ffff:1.2.3.4})
         counts as IPv4 everywhere.
@@ -96,31 +122,74 @@ def forwarded(head: RequestHead, peer: str | None, trusted: TrustedProxies) -> F
     """
     What a request says about the client it comes from, if it comes by a proxy that is believed.
 
-    The client is the last address in C{X-Forwarded-For} that is not a trusted proxy's itself,
-    for every proxy puts the address it sees behind what it was sent. Something that is no address
-    (also C{unknown}, or nothing) ends the search, as does a chain longer than any real one: what
-    stands before it may be the client's invention. Then, and when all are trusted, the last
-    address that was looked at is taken.
+    C{Forwarded} (RFC 7239) counts before the C{X-Forwarded-*} fields that say the same. Port and
+    prefix have only the latter.
 
-    Of several C{X-Forwarded-Proto} or C{X-Forwarded-Host} the last counts, as the proxy next to
-    us said it.
+    The client is the last address that is not a trusted proxy's itself, for every proxy appends
+    the address it sees to what it was sent. Something that is no address (also C{unknown}, or
+    nothing) ends the search, as does a chain longer than any real one: what stands before it may
+    be the client's invention. Then, and when all are trusted, the last address that was looked at
+    is taken.
+
+    Of several values of another C{X-Forwarded-*} field the last counts, as the proxy next to us
+    said it. In C{Forwarded} each value belongs to a proxy, so the one nearest to the client counts
+    of those that are trusted.
 
     @param peer: the host that the connection comes from, C{None} for a Unix socket.
     """
     if not trusted.trustsPeer(peer):
         return _NOTHING
+    believed = _believed(head, trusted)
+    if believed and b"for" in believed[0]:
+        entries = [element.get(b"for", b"") for element in believed]
+    else:
+        entries = _entries(head)
+    secure = _outermost(believed, b"proto", _isSecure)
+    host = _outermost(believed, b"host", _host)
     return Forwarded(
-        _client(head.fields.get(b"x-forwarded-for", []), trusted),
-        _SECURE.get(_last(head, b"x-forwarded-proto").lower()),
-        _host(_last(head, b"x-forwarded-host")),
+        client=_client(entries, trusted),
+        secure=_isSecure(_last(head, b"x-forwarded-proto")) if secure is None else secure,
+        host=host or _host(_last(head, b"x-forwarded-host")),
+        port=_port(_last(head, b"x-forwarded-port")),
+        prefix=_prefix(_last(head, b"x-forwarded-prefix")),
     )
 
 
-def _client(lines: list[bytes], trusted: TrustedProxies) -> str | None:
-    client: Address | None = None
+def _believed(head: RequestHead, trusted: TrustedProxies) -> list[dict[bytes, bytes]]:
+    """
+    Return the elements of C{Forwarded} that trusted proxies wrote, the nearest first.
+    """
+    believed = []
+    for element in islice(elements(head.fields.get(b"forwarded", [])), _MAX_HOPS):
+        believed.append(element)
+        address = _clientAddress(element.get(b"for", b""))
+        if address is None or not trusted.trusts(address):
+            break
+    return believed
+
+
+def _outermost(
+    believed: list[dict[bytes, bytes]], name: bytes, read: Callable[[bytes], _T | None]
+) -> _T | None:
+    """
+    Return what the proxy nearest to the client said that makes sense.
+    """
+    values = (read(element[name]) for element in reversed(believed) if name in element)
+    return next((value for value in values if value is not None), None)
+
+
+def _entries(head: RequestHead) -> list[bytes]:
+    """
+    Return the entries of C{X-Forwarded-For}, the nearest first.
+    """
     # The lines of a field are one list, in their order (RFC 9110 section 5.3).
-    entries = b",".join(lines).rsplit(b",", _MAX_HOPS)[-_MAX_HOPS:]
-    for entry in reversed(entries):
+    lines = head.fields.get(b"x-forwarded-for", [])
+    return b",".join(lines).rsplit(b",", _MAX_HOPS)[: -_MAX_HOPS - 1 : -1]
+
+
+def _client(entries: Iterable[bytes], trusted: TrustedProxies) -> str | None:
+    client: Address | None = None
+    for entry in entries:
         address = _clientAddress(entry)
         if address is None:
             break
@@ -140,5 +209,19 @@ def _last(head: RequestHead, name: bytes) -> bytes:
     return values[-1].rpartition(b",")[2].strip(b" \t")
 
 
+def _isSecure(value: bytes) -> bool | None:
+    return _SECURE.get(value.lower())
+
+
 def _host(value: bytes) -> bytes | None:
     return None if parseAuthority(value) is None else value
+
+
+def _port(value: bytes) -> int | None:
+    authority = parseAuthority(b"host:" + value)
+    return None if authority is None else authority[1]
+
+
+def _prefix(value: bytes) -> bytes | None:
+    prefix = value.rstrip(b"/")
+    return prefix if _PREFIX.fullmatch(prefix) else None

@@ -15,18 +15,62 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.web import http
 from twisted.web.server import Request, Site
 
+from txhixie.addresses import parseAuthority, unmapped
 from txhixie.dialects.head import RequestHead
-from txhixie.web.proxies import Forwarded
+from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, ITCPTransport
+    from twisted.internet.interfaces import IAddress, ITCPTransport, ITransport
 
 
 # Fields of the answer that only the handshake itself may set.
 _OWN_FIELD = re.compile(
     rb"upgrade|connection|content-length|transfer-encoding|(?:sec-)?websocket-.*", re.IGNORECASE
 )
+
+
+def _address(client: str) -> IAddress:
+    # The port is not known.
+    return (IPv6Address if ":" in client else IPv4Address)("TCP", client, 0)
+
+
+def peerOf(transport: ITransport) -> IAddress:
+    """
+    Return the address that a connection comes from. An IPv4 address that IPv6 carries, as in a
+    PROXY header, becomes IPv4.
+    """
+    peer = transport.getPeer()
+    if isinstance(peer, IPv6Address):
+        host = unmapped(peer.host)
+        if host is not None:
+            return IPv4Address("TCP", host, peer.port)
+    return peer
+
+
+def readForwarded(request: Request, trusted: TrustedProxies) -> Forwarded:
+    """
+    Have a request of plain HTTP know its client's address and the host that the client asked for,
+    if a proxy that is believed says so.
+
+    @return: what the proxy said.
+    """
+    request.client = peerOf(request.channel)
+    peer = getattr(request.client, "host", None)
+    if not trusted.trustsPeer(peer):
+        return Forwarded()
+    headers = request.requestHeaders.getAllRawHeaders()
+    fields = {name.lower(): [*values] for name, values in headers}
+    head = RequestHead(request.method, request.uri, request.clientproto, fields, b"")
+    told = forwarded(head, peer, trusted)
+    if told.client is not None:
+        request.client = _address(told.client)
+    authority = parseAuthority(told.applied(head).fields.get(b"host", [b""])[-1])
+    if authority is not None and (told.host or told.port or told.secure is not None):
+        host, port = authority
+        secure = request.isSecure() if told.secure is None else told.secure
+        request.setHost(host, port or (443 if secure else 80), secure)
+    return told
 
 
 class _UpgradeChannel:
@@ -41,10 +85,7 @@ class _UpgradeChannel:
 
     def getPeer(self) -> IAddress:
         client = self._told.client
-        if client is None:
-            return self.transport.getPeer()
-        # The port is not known.
-        return (IPv6Address if ":" in client else IPv4Address)("TCP", client, 0)
+        return peerOf(self.transport) if client is None else _address(client)
 
     def getHost(self) -> IAddress:
         try:

@@ -5,18 +5,17 @@ The plain HTTP server on the same port.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from io import BytesIO
+from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
-from txhixie.dialects.head import HandshakeError, RequestHead
-from txhixie.web.upgrading import Upgrader, letUpgrade
-
-if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol, ITCPTransport
+from txhixie.dialects.head import HandshakeError
+from txhixie.web.proxies import Forwarded, TrustedProxies
+from txhixie.web.request import readForwarded
 
 
 class Okay(Resource):
@@ -37,34 +36,42 @@ class Okay(Resource):
 
 class _Request(Request):
     """
-    A request of plain HTTP that is refused when its body gets too large: it would go to the disk.
+    A request of plain HTTP that keeps its body in memory, and is refused when that gets too large.
+    What a trusted proxy says about the client counts as if there were no proxy.
     """
 
-    _refused = False
+    _told = Forwarded()
+
+    def gotLength(self, length: int | None) -> None:
+        # Twisted's own would put what is large, or has no length, into a file.
+        self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
         assert self.content is not None
-        assert self.transport is not None
-        site = cast(_Site, cast(Any, self.channel).site)
-        if self._refused:
+        if self.content.closed:
             return
-        if self.content.tell() + len(data) <= site.maxBody:
+        channel: Any = self.channel
+        if self.content.tell() + len(data) <= channel.site.maxBody:
             super().handleContentChunk(data)
-            return
-        self._refused = True
-        error = HandshakeError(413)
-        site.refused(error)
-        self.transport.write(error.response())
-        self.transport.loseConnection()
+        else:
+            channel.refuse(HandshakeError(413))
 
     def process(self) -> None:
-        if not self._refused:
-            super().process()
+        trusted = cast(OwnSite, cast(Any, self.channel).site).trusted
+        self._told = readForwarded(self, trusted)
+        super().process()
+
+    def isSecure(self) -> bool:
+        secure = self._told.secure
+        return bool(super().isSecure()) if secure is None else secure
 
 
-class _Site(Site):
+class OwnSite(Site):
     """
-    A site that keeps requests out of its access log that come every second, or too often.
+    A site that keeps requests out of its access log that come every second, or too often, and
+    their bodies out of files.
+
+    @ivar maxBody: bytes that the body of a request may have.
     """
 
     noisy = False
@@ -73,18 +80,17 @@ class _Site(Site):
         self,
         root: IResource,
         maxBody: int,
+        trusted: TrustedProxies,
         mayLog: Callable[[], bool],
-        refused: Callable[[HandshakeError], object],
         reactor: IReactorTime,
     ) -> None:
         """
-        @param maxBody: bytes that the body of a request may have.
+        @param trusted: proxies that are believed.
         @param mayLog: asked about each request.
-        @param refused: called for each request that is refused.
         """
         super().__init__(root, requestFactory=_Request, reactor=reactor)
         self.maxBody = maxBody
-        self.refused = refused
+        self.trusted = trusted
         self._mayLog = mayLog
 
     def log(self, request: http.Request) -> None:
@@ -103,35 +109,19 @@ def keepOutOfLog(request: Request) -> None:
 def makeSite(
     site: Site | IResource | None,
     maxBody: int,
+    trusted: TrustedProxies,
     mayLog: Callable[[], bool],
-    refused: Callable[[HandshakeError], object],
     reactor: IReactorTime,
 ) -> Site:
     """
     @param site: a site, the root of one, or C{None} for one that says C{okay}.
     @param maxBody: bytes that the body of a request may have, in a site that is made here.
+    @param trusted: proxies that such a site believes.
     @param mayLog: tells whether one request more may be logged, by a site that is made here.
-    @param refused: called for each request that such a site refuses.
     @return: the site that plain HTTP requests go to.
     """
     if site is None:
         site = Okay()
     if not IResource.providedBy(site):
         return cast(Site, site)
-    return _Site(site, maxBody, mayLog, refused, reactor)
-
-
-def serveHTTP(
-    head: RequestHead, site: Site, transport: ITCPTransport, upgrader: Upgrader
-) -> IProtocol:
-    """
-    Hand a connection over to twisted.web, its first request included.
-
-    @param upgrader: takes the connection back for an opening handshake.
-    @return: what takes all further data, and the loss of the connection.
-    """
-    channel: IProtocol = site.buildProtocol(transport.getPeer())
-    letUpgrade(channel, upgrader)
-    channel.makeConnection(transport)
-    channel.dataReceived(head.raw)
-    return channel
+    return OwnSite(site, maxBody, trusted, mayLog, reactor)

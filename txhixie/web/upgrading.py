@@ -113,9 +113,14 @@ def detached(channel: HTTPChannel) -> bytes:
 
     @return: the bytes that it has received and not used.
     """
-    channel.setTimeout(None)
-    transport = cast(Any, channel.transport)
-    transport.unregisterProducer()
-    # It may have been paused for requests in a queue.
-    transport.resumeProducing()
+    letGo = getattr(channel, "letGo", None)
+    if letGo is not None:
+        # It is one of ours.
+        letGo()
+    else:
+        channel.setTimeout(None)
+        transport = cast(Any, channel.transport)
+        transport.unregisterProducer()
+        # It may have been paused for requests in a queue.
+        transport.resumeProducing()
     return cast(bytes, channel.clearLineBuffer())

@@ -5,6 +5,10 @@ How a connection ended, as its application is told.
 from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
+from txhixie.dialects.connection import Connection
+from txhixie.dialects.events import CloseCode, Closed, Failed
 
 
 class WebSocketDone(ConnectionDone):
@@ -34,3 +38,22 @@ class WebSocketLost(ConnectionLost):
         super().__init__(f"{code} {reason}".rstrip())
         self.code = code
         self.reason = reason
+
+
+def howItEnded(
+    farewell: Closed | Failed | None, connection: Connection, reason: Failure
+) -> WebSocketDone | WebSocketLost:
+    """
+    Return how a connection ended.
+
+    @param farewell: what the peer said when it closed, or what was wrong.
+    @param reason: how TCP ended.
+    """
+    clean = connection.clean and (connection.finished or reason.check(ConnectionDone))
+    if clean and not isinstance(farewell, Failed):
+        if farewell is None:
+            return WebSocketDone(CloseCode.NO_STATUS)
+        return WebSocketDone(farewell.code, farewell.reason)
+    if farewell is None:
+        return WebSocketLost(CloseCode.ABNORMAL, str(reason.value).rstrip("."))
+    return WebSocketLost(farewell.code, farewell.reason)

@@ -20,7 +20,15 @@ class Hangup:
     the transport is closed, which may have to wait until the peer reads. Then it is aborted.
     """
 
-    __slots__ = ("_endWriting", "_isHopeless", "_isWaiting", "_name", "_shared", "_transport")
+    __slots__ = (
+        "_endWriting",
+        "_isHopeless",
+        "_isLate",
+        "_isWaiting",
+        "_name",
+        "_shared",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -29,18 +37,21 @@ class Hangup:
         endWriting: Callable[[], bool],
         name: Callable[[], str],
         isHopeless: bool = False,
+        isLate: bool = False,
     ) -> None:
         """
         @param endWriting: ends our direction, and returns whether the other one goes on.
         @param name: names the connection in the log.
         @param isHopeless: whether the peer broke the protocol and reads nothing. It gets no time
             to read the rest.
+        @param isLate: whether it was counted already that the peer did not do its part.
         """
         self._shared = shared
         self._transport = transport
         self._endWriting = endWriting
         self._name = name
         self._isHopeless = isHopeless
+        self._isLate = isLate
         self._isWaiting = False
 
     def wait(self) -> None:
@@ -84,7 +95,8 @@ class Hangup:
         """
         The peer did not read the rest.
         """
-        self._shared.countLateClose(self._name())
+        if not self._isLate:
+            self._shared.countLateClose(self._name())
         self._transport.abortConnection()
 
     def cancel(self) -> None:

@@ -31,11 +31,21 @@ class Watched(Protocol):
     """
 
     hasPing: bool
-    bytesReceived: int
-    messagesReceived: int
     messagesSent: int
     seenBytes: int
     seenMessages: int
+
+    @property
+    def bytesReceived(self) -> int:
+        """
+        Bytes received so far.
+        """
+
+    @property
+    def messagesReceived(self) -> int:
+        """
+        Messages received so far.
+        """
 
     @property
     def isClosing(self) -> bool:

@@ -36,6 +36,11 @@ class Owner(Protocol):
         The transport is full: the peer does not read.
         """
 
+    def backlogChanged(self) -> None:
+        """
+        More is waiting to be written than before.
+        """
+
     def outgoingResumed(self) -> None:
         """
         The transport took everything it was given. It may be full again.
@@ -62,6 +67,7 @@ class Outgoing:
 
     __slots__ = (
         "_connection",
+        "_given",
         "_handshake",
         "_isBehind",
         "_isProducer",
@@ -96,6 +102,9 @@ class Outgoing:
         # Messages are held until the opening handshake is complete.
         self._waitsFor = _HELD
         self._handshake = b""
+        # What a transport was given and has not taken. How much of it the kernel has is not known.
+        # So it is no backlog: otherwise a peer that reads would be slow for one large message.
+        self._given = 0
         self.isUnsent = False
         self.backlog = 0
         self.bytesSent = 0
@@ -138,6 +147,13 @@ class Outgoing:
         return bool(self._waitsFor & _FULL)
 
     @property
+    def held(self) -> int:
+        """
+        Bytes that the connection and its transport may hold.
+        """
+        return self.backlog + self._given
+
+    @property
     def isReady(self) -> bool:
         """
         Whether what is sent is written at once.
@@ -161,6 +177,8 @@ class Outgoing:
         self.isUnsent = False
         if self._waitsFor:
             self._flushHandshake()
+            if self.backlog:
+                self._owner.backlogChanged()
             return
         connection = self._connection
         data = connection.dataToSend()
@@ -187,7 +205,8 @@ class Outgoing:
         if self._socket is None:
             self._transport.write(data)
             if self._waitsFor:
-                self.backlog += size
+                self._given = size
+                self._owner.backlogChanged()
             return
         # The transport holds nothing back. Writing at once avoids the way through the reactor,
         # which costs more than all the rest of a small message.
@@ -215,7 +234,7 @@ class Outgoing:
         """
         Drop what was sent and not written.
         """
-        self._connection.dataToSend()
+        self.backlog = max(0, self.backlog - self._connection.dropUnsent())
 
     # The transport's producer
 
@@ -234,6 +253,7 @@ class Outgoing:
         if not self._waitsFor & _FULL or self._waitsFor & _OVER:
             return
         self._waitsFor &= ~_FULL
+        self._given = 0
         self.flush()
         if self._socket is not None and not self.isBlocked:
             self._stopBeingProducer()
@@ -244,6 +264,7 @@ class Outgoing:
         Write no more: the connection is gone.
         """
         self._waitsFor |= _OVER
+        self.backlog = self._given = 0
 
     def _stopBeingProducer(self) -> None:
         if self._isProducer:

@@ -11,8 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txhixie.settings import Settings
+from txhixie.websocket.budget import Budget
 from txhixie.websocket.counters import Counters
 from txhixie.websocket.deadlines import Deadlines
+from txhixie.websocket.memory import usableMemory
 from txhixie.websocket.ratelimit import LimitedLogger
 from txhixie.websocket.turn import Turn
 
@@ -25,15 +27,22 @@ class _Lingering(Protocol):
     def lingerTimedOut(self) -> None: ...
 
 
+class _Unfinished(Protocol):
+    def messageTimedOut(self) -> None: ...
+
+
 class Shared:
     """
-    The settings, clock, log, counters, turn and timers of all connections of a factory.
+    The settings, clock, log, counters, turn, budget and timers of all connections of a factory.
 
     @ivar clock: the reactor's clock.
     @ivar log: for events that peers can cause as often as they like.
+    @ivar budget: what all connections hold.
+    @ivar unfinished: connections whose peer has L{Settings.messageTimeout} to complete a message.
     @ivar closing: connections whose peer has L{Settings.closeTimeout} to do its part.
     @ivar lingering: connections whose peer has L{Settings.lingerTimeout} to read the rest.
-    @ivar isDraining: whether the server stops.
+    @ivar isStopping: whether clients of plain HTTP are to ask elsewhere from now on.
+    @ivar isDraining: whether all clients have to go now.
     """
 
     _log = Logger()
@@ -47,8 +56,13 @@ class Shared:
         self.log = LimitedLogger(
             self._log, clock, settings.logRate, lambda: self.count("log events suppressed")
         )
-        self.turn = Turn()
-        self.isDraining = False
+        self.turn = Turn(clock)
+        self.isStopping = self.isDraining = False
+        limit = settings.memoryLimit
+        self.budget = Budget(usableMemory() // 4 if limit is None else limit)
+        self.unfinished: Deadlines[_Unfinished] = Deadlines(
+            clock, settings.messageTimeout, lambda each: each.messageTimedOut()
+        )
         self.closing: Deadlines[_Closing] = Deadlines(
             clock, settings.closeTimeout, lambda each: each.closeTimedOut()
         )
@@ -75,5 +89,7 @@ class Shared:
         """
         Let go of timers that nobody waits for.
         """
+        self.unfinished.rest()
         self.closing.rest()
         self.lingering.rest()
+        self.turn.rest()

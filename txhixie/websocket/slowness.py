@@ -63,6 +63,13 @@ class Slowness:
         self._missed = 0
         self._newest: str | bytes | None = None
 
+    @property
+    def kept(self) -> int:
+        """
+        The size of the message that is kept for the peer.
+        """
+        return 0 if self._newest is None else len(self._newest)
+
     def admits(self, message: str | bytes) -> bool:
         """
         Return whether a message is sent although the backlog is over the limit: because the

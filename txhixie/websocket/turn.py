@@ -1,5 +1,6 @@
 """
-Delays writes until the current read has been handled. Then each connection writes once.
+Delays writes until the current read has been handled. Then each connection writes once. Delays
+other things until everything has been handled that came together.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import ParamSpec, Protocol
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 _P = ParamSpec("_P")
@@ -31,12 +33,15 @@ class Turn:
     @ivar isEntered: whether a read is being handled.
     """
 
-    __slots__ = ("_calls", "_unsent", "isEntered")
+    __slots__ = ("_calls", "_clock", "_later", "_timer", "_unsent", "isEntered")
 
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self.isEntered = False
+        self._clock = clock
+        self._later: list[Callable[[], object]] = []
+        self._timer: IDelayedCall | None = None
         self._unsent: list[Writer] = []
         self._calls: deque[Callable[[], object]] = deque()
 
@@ -97,3 +102,26 @@ class Turn:
             except BaseException:
                 # Nor may this: an application may raise CancelledError or SystemExit.
                 self._log.failure("in a call after receiving")
+
+    def whenSettled(self, call: Callable[[], object]) -> None:
+        """
+        Call C{call} once the reactor has delivered everything that came together with what is
+        being handled: many connections may have been opened or lost at the same time.
+        """
+        self._later.append(call)
+        if self._timer is None:
+            self._timer = self._clock.callLater(0, self._settled)
+
+    def _settled(self) -> None:
+        self._timer = None
+        calls, self._later = self._later, []
+        self._calls.extend(calls)
+        self.run(self.catchUp)
+
+    def rest(self) -> None:
+        """
+        Make the calls that wait for the reactor now, and let go of the timer: nobody is left.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._settled()

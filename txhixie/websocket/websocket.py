@@ -4,14 +4,10 @@ One open WebSocket: to its application the transport, to TCP the protocol.
 
 from __future__ import annotations
 
-import asyncio
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -19,21 +15,15 @@ from zope.interface import implementer
 
 from txhixie.application import PushProducer, WebSocketProtocol
 from txhixie.dialects.connection import Connection, State
-from txhixie.dialects.events import (
-    CloseCode,
-    Closed,
-    Discarded,
-    Event,
-    Failed,
-    Pong,
-    mayBeSent,
-)
-from txhixie.websocket.awaiting import deferredFrom
-from txhixie.websocket.ended import WebSocketDone, WebSocketLost
+from txhixie.dialects.events import CloseCode, Closed, Discarded, Failed, mayBeSent
+from txhixie.websocket.delivery import Delivery
+from txhixie.websocket.ended import howItEnded
 from txhixie.websocket.hangup import Hangup
+from txhixie.websocket.holding import Holding
 from txhixie.websocket.liveness import Liveness
 from txhixie.websocket.outgoing import Outgoing
 from txhixie.websocket.pacing import MUCH, adaptRead
+from txhixie.websocket.producing import Attachment
 from txhixie.websocket.ratelimit import printable
 from txhixie.websocket.reading import Pause, Reading
 from txhixie.websocket.shared import Shared
@@ -46,8 +36,6 @@ if TYPE_CHECKING:
 # Looking up a member of an enum is slow enough to show in the cost of a message.
 _OPEN = Stage.OPEN
 _BEFORE_CLOSING = (Stage.OPENING, Stage.OPEN)
-
-_PRODUCER_METHODS = ("pauseProducing", "resumeProducing", "stopProducing")
 
 
 class Opener(Protocol):
@@ -66,59 +54,43 @@ class Opener(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """
-    A call of the application that waits its turn among the events.
-    """
-
-    method: Callable[..., object]
-    args: tuple[object, ...] = ()
-
-
 @implementer(IPushProducer)
 class WebSocket:
     """
     One connection, from the moment it is accepted. See
     L{txhixie.application.WebSocketTransport} for what applications do with it.
 
-    The parts do the work: L{Outgoing} writes, L{Reading} pauses, L{Slowness} deals with peers that
-    do not read, L{Hangup} ends TCP, L{Liveness} finds dead peers. What is left here is the order of
-    things: one L{Stage}, and the application's methods called one after the other.
+    The parts do the work: L{Delivery} calls the application, L{Outgoing} writes, L{Reading} pauses,
+    L{Slowness} deals with peers that do not read, L{Hangup} ends TCP, L{Liveness} finds dead peers.
+    What is left here is the order of things, and one L{Stage}.
 
-    @ivar bytesReceived: bytes received after the request head.
-    @ivar messagesReceived: messages delivered to the application.
     @ivar messagesSent: messages sent or waiting to be sent.
     """
 
     __slots__ = (
         "__weakref__",
+        "_attached",
         "_connection",
+        "_delivery",
         "_farewell",
         "_hangup",
-        "_held",
+        "_holding",
         "_isBusy",
-        "_isDelayed",
-        "_isTelling",
         "_liveness",
         "_lostBy",
         "_opener",
         "_outgoing",
-        "_producer",
         "_protocol",
         "_reading",
         "_request",
-        "_running",
         "_sendLimit",
         "_shared",
         "_slowness",
         "_stage",
         "_transport",
         "_turn",
-        "bytesReceived",
         "hasPing",
         "id",
-        "messagesReceived",
         "messagesSent",
         "seenBytes",
         "seenMessages",
@@ -158,18 +130,13 @@ class WebSocket:
         self._protocol = protocol
         self._opener = opener
         self._outgoing = Outgoing(transport, connection, shared.turn, self, isBehind)
+        self._delivery = Delivery(protocol, connection, reading, shared.turn, self)
+        self._attached: Attachment | None = None
         self._stage = Stage.OPENING
         # What arrives has to wait, or is dropped.
         self._isBusy = reading.isPaused
-        # The application is being called; and something came up meanwhile.
-        self._isTelling = False
-        self._isDelayed = False
-        # Events that were read and wait for the application.
-        self._held: Iterator[Event | _Call] | None = None
-        # What a callback of the application returned, until it is done.
-        self._running: Deferred[Any] | None = None
         self._slowness: Slowness | None = None
-        self._producer: IPushProducer | PushProducer | None = None
+        self._holding: Holding | None = None
         self._hangup: Hangup | None = None
         # How the connection ends: what the peer said, or what is wrong.
         self._farewell: Closed | Failed | None = None
@@ -178,8 +145,6 @@ class WebSocket:
         self.id = name
         self.subprotocol = subprotocol
         self.hasPing = connection.hasPing
-        self.bytesReceived = 0
-        self.messagesReceived = 0
         self.messagesSent = 0
         self.seenBytes = -1
         self.seenMessages = 0
@@ -208,6 +173,20 @@ class WebSocket:
         if self._lostBy is not None:
             return State.CLOSED
         return State.CONNECTING if self._outgoing.isHeld else self._connection.state
+
+    @property
+    def bytesReceived(self) -> int:
+        """
+        Bytes received after the request head.
+        """
+        return self._delivery.bytesReceived
+
+    @property
+    def messagesReceived(self) -> int:
+        """
+        Messages delivered to the application.
+        """
+        return self._delivery.messagesReceived
 
     @property
     def bytesSent(self) -> int:
@@ -240,6 +219,7 @@ class WebSocket:
     def _enter(self, stage: Stage) -> None:
         assert stage in MOVES[self._stage], f"{self._stage} -> {stage}"
         self._stage = stage
+        self._delivery.isOpen = stage is _OPEN
 
     # The opening handshake, called by the opener
 
@@ -247,23 +227,25 @@ class WebSocket:
         """
         Tell the application that it has a connection, and send the head of the answer.
         """
-        self._deliver(_Call(self._protocol.negotiationStarted, (self,)))
+        self._delivery.call(self._protocol.negotiationStarted, self)
         self._outgoing.writeHandshake(reply)
 
-    def opened(self, answer: bytes) -> None:
+    def opened(self, answer: bytes, tailSize: int = 0) -> None:
         """
         Let messages pass: the opening handshake is complete.
 
         @param answer: the end of our part of it.
+        @param tailSize: bytes that the peer sent for it after the head.
         """
+        self._delivery.bytesReceived += tailSize
         self._outgoing.writeHandshake(answer)
         if self._stage is Stage.OPENING:
             self._enter(_OPEN)
         self._outgoing.release()
         self._liveness.watch(self, self._transport)
-        if self._producer is not None and self._outgoing.isReady:
-            self._callProducer(self._producer.resumeProducing)
-        self._deliver(_Call(self._protocol.negotiationFinished))
+        if self._attached is not None and self._outgoing.isReady:
+            self._attached.resume()
+        self._delivery.call(self._protocol.negotiationFinished)
 
     # Sending
 
@@ -329,6 +311,12 @@ class WebSocket:
         """
         self._turn.whenReceived(call)
 
+    def whenSettled(self, call: Callable[[], object]) -> None:
+        """
+        Call C{call} once the reactor has delivered everything that came together.
+        """
+        self._turn.whenSettled(call)
+
     # A peer that does not read
 
     def _admits(self, message: str | bytes, kind: type) -> bool:
@@ -345,7 +333,10 @@ class WebSocket:
             if not isinstance(message, kind):
                 raise TypeError(f"{message!r} is not of type {kind.__name__}")
             self._connection.checkMessage(message)
-        return self._slowness.admits(message)
+        isAdmitted = self._slowness.admits(message)
+        if not isAdmitted:
+            self._account()
+        return isAdmitted
 
     def closeSlow(self) -> None:
         """
@@ -356,9 +347,14 @@ class WebSocket:
             return
         self._shared.count("slow closed")
         self._shared.log.info("{id} does not read what it is sent", id=self.id)
+        self._giveUp(Failed(CloseCode.POLICY, "what was sent is not read"))
+
+    def _giveUp(self, farewell: Failed) -> None:
         self._outgoing.giveUp()
-        self._bidFarewell(Failed(CloseCode.POLICY, "what was sent is not read"))
+        self._slowness = None
+        self._bidFarewell(farewell)
         self._outgoing.flushSoon()
+        self._account()
 
     def resend(self, message: str | bytes) -> None:
         """
@@ -377,7 +373,7 @@ class WebSocket:
         # This method is not one of Twisted's. An application that wants to know has it.
         tell = getattr(self._protocol, "messagesDropped", None)
         if tell is not None:
-            self._deliver(_Call(tell, (count,)))
+            self._delivery.call(tell, count)
 
     # Producers
 
@@ -385,37 +381,35 @@ class WebSocket:
         """
         Pause C{producer} while the peer does not read.
         """
-        for method in _PRODUCER_METHODS:
-            if not callable(getattr(producer, method, None)):
-                raise TypeError(f"{producer!r} is not a push producer: it has no {method}")
+        if self._attached is None:
+            self._attached = Attachment(self.applicationFailed)
+        self._attached.attach(producer)
         if self._lostBy is not None:
-            self._callProducer(producer.stopProducing)
-            return
-        if self._producer is not None:
-            raise RuntimeError("a producer is attached already")
-        self._producer = producer
-        if not self._outgoing.isReady:
-            self._callProducer(producer.pauseProducing)
+            self._attached.stop()
+        elif not self._outgoing.isReady:
+            self._attached.pause()
 
     def detachProducer(self) -> None:
         """
         Forget the attached producer.
         """
-        self._producer = None
-
-    def _callProducer(self, method: Callable[[], object]) -> None:
-        try:
-            method()
-        except BaseException:
-            self._protocolFailed(Failure())
+        if self._attached is not None:
+            self._attached.detach()
 
     def outgoingBlocked(self) -> None:
         """
         Read no more, and pause the producer: the peer has to read first.
         """
         self._pause(Pause.PEER)
-        if self._producer is not None:
-            self._callProducer(self._producer.pauseProducing)
+        self._account()
+        if self._attached is not None:
+            self._attached.pause()
+
+    def backlogChanged(self) -> None:
+        """
+        Report what waits to be written.
+        """
+        self._account()
 
     def outgoingResumed(self) -> None:
         """
@@ -423,10 +417,73 @@ class WebSocket:
         """
         if self._slowness is not None:
             self._slowness.catchUp()
-        if self._outgoing.isReady and self._producer is not None:
-            self._callProducer(self._producer.resumeProducing)
+        if self._outgoing.isReady and self._attached is not None:
+            self._attached.resume()
+        if self._holding is not None:
+            self._account()
         if not self._outgoing.isBlocked:
             self._resume(Pause.PEER)
+
+    # Too much, or for too long
+
+    def _account(self) -> None:
+        """
+        Report what is held.
+        """
+        outgoing, slowness = self._outgoing, self._slowness
+        unfinished = self._connection.unfinished
+        size = unfinished + (0 if slowness is None else slowness.kept)
+        if not outgoing.isReady:
+            size += outgoing.held
+        if size and self._lostBy is None:
+            if self._holding is None:
+                self._holding = Holding(self._shared, self)
+            self._holding.update(size, self.messagesReceived if unfinished else -1)
+        elif self._holding is not None:
+            holding, self._holding = self._holding, None
+            holding.end()
+
+    def relieve(self) -> None:
+        """
+        Close the connection: too much memory is in use in all, and it has the largest share.
+        """
+        self._shared.count("memory relieved")
+        self._shared.log.info("{id} is closed because too much memory is in use", id=self.id)
+        reason = "too much memory is in use"
+        backlog = self._outgoing.backlog
+        if self._stage not in _BEFORE_CLOSING:
+            self._drop()
+        elif self._connection.unfinished > backlog:
+            self._fail(Failed(CloseCode.TOO_BIG, reason))
+        else:
+            self._giveUp(Failed(CloseCode.TRY_AGAIN_LATER, reason))
+            if 2 * self._outgoing.backlog > backlog:
+                # Most of it is the transport's already.
+                self._drop()
+
+    def _drop(self) -> None:
+        """
+        End the connection now, and hold nothing.
+        """
+        self._connection.stopReceiving()
+        self.abort()
+        self._account()
+
+    def messageTimedOut(self) -> None:
+        """
+        Close the connection: the peer did not complete a message that it had begun.
+        """
+        if self._stage in _BEFORE_CLOSING:
+            self._fail(Failed(CloseCode.POLICY, "a message takes too long"))
+
+    def _fail(self, failed: Failed) -> None:
+        """
+        Close the connection for a fault, though nothing that was read shows it.
+        """
+        self._connection.stopReceiving()
+        self.happened(failed)
+        self._outgoing.flushSoon()
+        self._account()
 
     # Reading
 
@@ -456,7 +513,7 @@ class WebSocket:
 
     def _resume(self, reason: Pause) -> None:
         self._reading.resume(reason)
-        self._goOn()
+        self._delivery.goOn()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -468,18 +525,15 @@ class WebSocket:
             return
         size = len(data)
         began = self._shared.seconds() if size >= MUCH else None
-        turn.isEntered = self._isTelling = True
+        turn.isEntered = True
         try:
-            self.bytesReceived += size
-            self._tell(iter(self._connection.receiveData(data)))
-            self._isTelling = False
-            if self._isDelayed:
-                self._goOn()
+            self._delivery.receive(data)
+            if self._connection.unfinished or self._holding is not None:
+                self._account()
             # The dialect may have something to send of its own.
             if not self._outgoing.isUnsent:
                 self._outgoing.flushSoon()
         finally:
-            self._isTelling = False
             turn.leave()
         if began is not None:
             adaptRead(self._transport, size, self._shared.seconds() - began)
@@ -490,82 +544,28 @@ class WebSocket:
         """
         if self._stage is not Stage.ENDING and self._stage is not Stage.LOST:
             self._reading.parked += data
-            self._goOn()
+            self._delivery.goOn()
 
-    def _deliver(self, call: _Call) -> None:
+    def caughtUp(self) -> None:
         """
-        Call the application after everything that waits for it.
+        Read on, or tell the application of the end: everything that waited is handled.
         """
-        self._held = chain(self._held or (), (call,))
-        self._goOn()
-
-    def _goOn(self) -> None:
-        """
-        Handle what waits, unless it still has to wait.
-        """
-        if self._isTelling:
-            self._isDelayed = True
-        else:
-            self._turn.run(self._handleWaiting)
-
-    def _handleWaiting(self) -> None:
-        reading = self._reading
-        self._isTelling = True
-        while not reading.isSuspended:
-            if self._held is not None:
-                events, self._held = self._held, None
-            elif reading.parked and reading.isFree:
-                data, reading.parked = reading.parked, b""
-                self.bytesReceived += len(data)
-                events = iter(self._connection.receiveData(data))
-            else:
-                break
-            self._tell(events)
-        self._isTelling = self._isDelayed = False
+        if self._connection.unfinished or self._holding is not None:
+            self._account()
         if self._lostBy is not None:
             self._finish()
         elif self._stage is not Stage.ENDING:
-            reading.restart()
-            self._isBusy = reading.isPaused
+            self._reading.restart()
+            self._isBusy = self._reading.isPaused
             self._outgoing.flushSoon()
 
-    # Telling the application
+    # What the application and the peer do
 
-    def _tell(self, events: Iterator[Event | _Call]) -> None:
+    def happened(self, event: Closed | Failed | Discarded) -> None:
         """
-        Tell the application what happened. An error it makes ends this connection only.
+        Handle an event that is not the application's.
         """
-        protocol, reading = self._protocol, self._reading
-        try:
-            for event in events:
-                if type(event) is str:
-                    if self._stage is not _OPEN:
-                        continue
-                    self.messagesReceived += 1
-                    result = protocol.textMessageReceived(event)
-                elif type(event) is bytes:
-                    if self._stage is not _OPEN:
-                        continue
-                    self.messagesReceived += 1
-                    result = protocol.bytesMessageReceived(event)
-                else:
-                    result = self._happened(event)
-                if result is not None:
-                    self._await(result)
-                if reading.isSuspended:
-                    self._held = events
-                    return
-        except BaseException:
-            self._protocolFailed(Failure())
-            # How the connection ends may still be among the events. No message is told now.
-            self._tell(events)
-
-    def _happened(self, event: object) -> object:
         match event:
-            case _Call(method, args):
-                return method(*args)
-            case Pong(payload) if self._stage is _OPEN:
-                return self._protocol.pongReceived(payload)
             case Discarded(frameType):
                 self._shared.log.debug(
                     "{id} sends frames that are discarded, of type 0x{type:02x}",
@@ -585,38 +585,26 @@ class WebSocket:
                     reason=printable(event.reason),
                 )
                 self._bidFarewell(event)
-        return None
 
-    def _await(self, result: object) -> None:
+    def callbackRuns(self) -> None:
         """
-        Wait for what a callback returned, if it can be awaited, before the next one is called.
+        Read no more while a callback of the application is awaited.
         """
-        running = deferredFrom(result)
-        if running is None:
-            return
-        self._running = running
-        running.addErrback(self._callbackFailed, running)
-        running.addCallback(self._callbackDone, running)
-        if self._running is running:
-            self._pause(Pause.CALLBACK)
+        self._pause(Pause.CALLBACK)
 
-    def _callbackFailed(self, failure: Failure, running: Deferred[Any]) -> None:
-        # If nobody waits for it any longer, we cancelled it ourselves.
-        if self._running is running or not failure.check(CancelledError, asyncio.CancelledError):
-            self._protocolFailed(failure)
-
-    def _callbackDone(self, _: object, running: Deferred[Any]) -> None:
-        if self._running is running:
-            self._running = None
-            self._afterCallback()
-
-    def _afterCallback(self) -> None:
+    def callbackEnded(self) -> None:
+        """
+        Go on after a callback of the application.
+        """
         if self._stage is not Stage.LOST:
             self._resume(Pause.CALLBACK)
-        elif not self._isTelling:
+        elif not self._delivery.isTelling:
             self._gone()
 
-    def _protocolFailed(self, failure: Failure) -> None:
+    def applicationFailed(self, failure: Failure) -> None:
+        """
+        Close the connection: the application made an error.
+        """
         self._shared.count("application errors")
         self._shared.log.failure("in the application of {id}", failure, id=self.id)
         self.loseConnection(CloseCode.INTERNAL_ERROR)
@@ -655,7 +643,7 @@ class WebSocket:
         self._connection.sendClose(code, reason)
         self._shared.closing.start(self)
         self._reading.resumeAll()
-        self._goOn()
+        self._delivery.goOn()
 
     def closeTimedOut(self) -> None:
         """
@@ -663,24 +651,14 @@ class WebSocket:
         an application that has not finished since the connection was lost.
         """
         if self._lostBy is not None:
-            self._cancelCallback()
+            self._delivery.cancel()
             return
         self._shared.countLateClose(self._opener.peerName())
         isBlocked = self._outgoing.isBlocked
         if isBlocked and isinstance(self._farewell, Failed):
             self.abort()
             return
-        self.hangUp(now=isBlocked or self._shared.isDraining)
-
-    def _cancelCallback(self) -> None:
-        """
-        Wait no longer for a callback.
-        """
-        running, self._running = self._running, None
-        if running is not None:
-            self._dropReceived()
-            running.cancel()
-            self._afterCallback()
+        self.hangUp(now=isBlocked or self._shared.isDraining, isLate=True)
 
     def shutDown(self) -> None:
         """
@@ -696,11 +674,12 @@ class WebSocket:
         """
         self.hangUp(waits=self._connection.peerEndsTCP)
 
-    def hangUp(self, now: bool = False, waits: bool = False) -> None:
+    def hangUp(self, now: bool = False, isLate: bool = False, waits: bool = False) -> None:
         """
         End TCP in good order.
 
         @param now: do not wait for the peer to end its direction.
+        @param isLate: it was counted already that the peer did not do its part.
         @param waits: let the peer begin.
         """
         if self._stop():
@@ -711,6 +690,7 @@ class WebSocket:
                 outgoing.end,
                 self._opener.peerName,
                 isHopeless=outgoing.isBlocked and isinstance(self._farewell, Failed),
+                isLate=isLate,
             )
             if waits:
                 self._hangup.wait()
@@ -739,7 +719,7 @@ class WebSocket:
             return False
         self._enter(Stage.ENDING)
         self._shared.closing.cancel(self)
-        self._held = None
+        self._delivery.drop()
         self._isBusy = True
         self._reading.release()
         return True
@@ -752,50 +732,33 @@ class WebSocket:
             return
         self._lostBy = reason
         self._isBusy = True
+        if self._holding is not None:
+            self._account()
         self._liveness.forget(self)
         self._shared.closing.cancel(self)
         if self._hangup is not None:
             self._hangup.cancel()
         self._outgoing.stopProducing()
         self._connection.stopSending()
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._callProducer(producer.stopProducing)
+        if self._attached is not None:
+            self._attached.stop()
         if self._reading.has(Pause.APPLICATION) or not reason.check(ConnectionDone):
             # What waits is still told after an orderly end, unless nobody resumes it.
-            self._dropReceived()
+            self._delivery.drop()
         self._reading.resume(Pause.APPLICATION)
         self._reading.resume(Pause.PEER)
-        if self._running is not None:
+        if self._delivery.isRunning:
             self._shared.closing.start(self)
-        self._goOn()
-
-    def _dropReceived(self) -> None:
-        """
-        Drop what was received and not told.
-        """
-        self._held = None
-        self._reading.parked = b""
-
-    def _howItEnded(self, reason: Failure) -> WebSocketDone | WebSocketLost:
-        farewell, connection = self._farewell, self._connection
-        clean = connection.clean and (connection.finished or reason.check(ConnectionDone))
-        if clean and not isinstance(farewell, Failed):
-            if farewell is None:
-                return WebSocketDone(CloseCode.NO_STATUS)
-            return WebSocketDone(farewell.code, farewell.reason)
-        if farewell is None:
-            return WebSocketLost(CloseCode.ABNORMAL, str(reason.value).rstrip("."))
-        return WebSocketLost(farewell.code, farewell.reason)
+        self._delivery.goOn()
 
     def _finish(self) -> None:
         """
         Make the last call, unless another one is still running.
         """
-        if self._stage is Stage.LOST or self._running is not None:
+        if self._stage is Stage.LOST or self._delivery.isRunning:
             return
         assert self._lostBy is not None
-        ending = self._howItEnded(self._lostBy)
+        ending = howItEnded(self._farewell, self._connection, self._lostBy)
         self._enter(Stage.LOST)
         self._connection.abandon()
         if self._shared.settings.logConnections:
@@ -806,13 +769,11 @@ class WebSocket:
                 received=self.messagesReceived,
                 sent=self.messagesSent,
             )
-        self._isTelling = True
-        self._tell(iter((_Call(self._protocol.connectionLost, (Failure(ending),)),)))
-        self._isTelling = False
-        if self._running is None:
-            self._gone()
-        else:
+        self._delivery.lastCall(self._protocol.connectionLost, Failure(ending))
+        if self._delivery.isRunning:
             self._shared.closing.start(self)
+        else:
+            self._gone()
 
     def _gone(self) -> None:
         self._shared.closing.cancel(self)

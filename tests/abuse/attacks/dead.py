@@ -98,6 +98,7 @@ class _Cable:
 @attack(
     *("--ping-interval", str(_PING_INTERVAL), "--ping-timeout", str(_PING_TIMEOUT)),
     memory=8,
+    memoryByTLS=16,
     interface="0.0.0.0",
     whyNot=_needsNamespaces,
 )
@@ -105,8 +106,8 @@ def deadPeers(target: Target) -> str:
     """
     The network to clients of every dialect is cut, idle ones and members of a broadcast.
     """
-    others = openConnections(target.port)
-    speaker = Client(target.port, "rfc6455", "/broadcast")
+    others = openConnections(target.consolePort)
+    speaker = Client(target.port, "rfc6455", "/broadcast", secure=target.secure)
     count = len(IDIOMS) * target.size(20, 1)
     cable = _Cable()
     with ExitStack() as stack:
@@ -115,7 +116,7 @@ def deadPeers(target: Target) -> str:
             peers = [
                 client
                 for path in ("/echo", "/broadcast")
-                for client in openAll(target.port, count, path, cable.host)
+                for client in openAll(target.port, count, path, cable.host, target.secure)
             ]
         for client in (*peers, speaker):
             # Others would wait in the namespace to be told that their end is known.
@@ -128,7 +129,7 @@ def deadPeers(target: Target) -> str:
             speaker.sendText("is anybody there?")
             speaker.receive()
             pause(0.1)
-            left = openConnections(target.port)
+            left = openConnections(target.consolePort)
             for dialect in IDIOMS:
                 own = dialect == speaker.dialect
                 if left[dialect] == others[dialect] + own and dialect not in gone:

@@ -32,11 +32,11 @@ class _Herd:
         self._answers: dict[int, str] = {}
         self.outcomes: Counter[str] = Counter()
 
-    def add(self, port: int) -> None:
+    def add(self, port: int, secure: bool = False) -> None:
         """
         Connect one more.
         """
-        made = connected(port)
+        made = connected(port, secure=secure)
         made.setblocking(False)
         self.sockets[made.fileno()] = made
         self._poll.register(made.fileno(), select.EPOLLIN)
@@ -48,6 +48,9 @@ class _Herd:
         for descriptor, _ in self._poll.poll(timeout, 1000):
             try:
                 data = self.sockets[descriptor].recv(1 << 12)
+            except BlockingIOError:
+                # TLS had something to say for itself.
+                continue
             except OSError as error:
                 self._answers.setdefault(descriptor, type(error).__name__)
                 data = b""
@@ -72,7 +75,7 @@ class _Herd:
         return tally(self.outcomes.elements())
 
 
-@attack(*_HANDSHAKE_TIMEOUT, memory=16)
+@attack(*_HANDSHAKE_TIMEOUT, memory=16, memoryByTLS=80)
 def slowHeads(target: Target) -> str:
     """
     2,000 clients send their request heads a byte at a time.
@@ -80,7 +83,7 @@ def slowHeads(target: Target) -> str:
     size = target.size(2_000, 100)
     herd = _Herd()
     for _ in range(size):
-        herd.add(target.port)
+        herd.add(target.port, target.secure)
     started = monotonic()
     head = b"GET /echo HTTP/1.1\r\nX-" + b"a" * 10_000
     for at in count():
@@ -92,7 +95,7 @@ def slowHeads(target: Target) -> str:
     return f"{herd}; all gone after {monotonic() - started:.1f} s"
 
 
-@attack(*_HANDSHAKE_TIMEOUT, memory=24)
+@attack(*_HANDSHAKE_TIMEOUT, memory=24, memoryByTLS=80)
 def silence(target: Target) -> str:
     """
     10,000 clients connect and send nothing.
@@ -101,6 +104,7 @@ def silence(target: Target) -> str:
     started = monotonic()
     most = 0
     for _ in range(min(target.size(10_000, 200), raiseFileLimit() - _OTHER_FILES)):
+        # Not even the beginning of TLS.
         herd.add(target.port)
         herd.look()
         most = max(most, len(herd.sockets))

@@ -157,15 +157,18 @@ def emptyFragments(target: Target) -> str:
     return "; ".join(f"{name}: {_sent(target, name, fragments, '1008')}" for name in dialects)
 
 
-@attack("--close-timeout", "0.5", memory=8)
+@attack("--close-timeout", "0.5", "--linger-timeout", "1", memory=8, memoryByTLS=16)
 def neverClosing(target: Target) -> str:
     """
     Peers that answer every close with more data.
     """
     clients = [
-        Client(target.port, dialect) for dialect in IDIOMS for _ in range(target.size(10, 1))
+        Client(target.port, dialect, secure=target.secure)
+        for dialect in IDIOMS
+        for _ in range(target.size(10, 1))
     ]
-    message = {dialect: idiom.clientText("more" * 4096) for dialect, idiom in IDIOMS.items()}
+    # As much as a record of TLS can hold.
+    message = {dialect: idiom.clientText("more" * 4000) for dialect, idiom in IDIOMS.items()}
     poll = select.poll()
     open_ = {}
     for client in clients:
@@ -191,7 +194,11 @@ def neverClosing(target: Target) -> str:
 
 def _trickle(client: Client, data: bytes) -> None:
     try:
-        client.socket.send(data)
+        if client.isSecure and client.ending:
+            # After its end TLS sends nothing more, but TCP need not end.
+            client.watchTCP()
+        else:
+            client.socket.send(data)
     except BlockingIOError:
         pass
     except OSError as error:

@@ -32,8 +32,8 @@ class _Room:
     The readers of a broadcast, and how long messages take to them.
     """
 
-    def __init__(self, port: int, size: int) -> None:
-        self._clients = openAll(port, size, "/broadcast")
+    def __init__(self, target: Target, size: int) -> None:
+        self._clients = openAll(target.port, size, "/broadcast", secure=target.secure)
         self._poll = select.epoll()
         self._byDescriptor = {}
         for client in self._clients:
@@ -61,25 +61,25 @@ class _Room:
         return seconds
 
 
-def _stuffed(port: int) -> Client:
+def _stuffed(target: Target) -> Client:
     """
     @return: a member of the broadcast that had so many pings answered without reading that the
         server can write to it no more.
     """
-    client = Client(port, path="/broadcast", receiveBuffer=_SMALL)
+    client = Client(target.port, path="/broadcast", secure=target.secure, receiveBuffer=_SMALL)
     pings = clientFrame(0x80 | PING, b"x" * 125) * 400
     push(client, (pings for _ in range(10_000)), _IDLE)
     return client
 
 
 # What it measures itself is not to wait for others.
-@attack(memory=16, niceness=0)
+@attack(memory=16, memoryByTLS=48, niceness=0)
 def neverReader(target: Target) -> str:
     """
     One of a thousand clients of a broadcast never reads.
     """
     size = target.size(1000, 50)
-    room = _Room(target.port, size)
+    room = _Room(target, size)
     room.say("everybody is here")
 
     def round_(name: str) -> float:
@@ -90,7 +90,7 @@ def neverReader(target: Target) -> str:
     rounds: list[tuple[float, float]] = []
     for number in range(target.size(7, 1)):
         without = round_(f"without {number}")
-        client = _stuffed(target.port)
+        client = _stuffed(target)
         room.say("it is there")
         rounds.append((without, round_(f"with {number}")))
         client.reset()
@@ -130,12 +130,14 @@ def _broadcast64(target: Target, check: Callable[[list[int], str, int], str]) ->
         many messages there were.
     """
     count = target.size(64, 8)
-    speaker = Client(target.port, "rfc6455", "/broadcast")
-    reader = Client(target.port, "hixie-75", "/broadcast")
-    deaf = [
-        Client(target.port, dialect, "/broadcast", receiveBuffer=_SMALL)
-        for dialect in ("hixie-76", "rfc6455")
-    ]
+
+    def join(dialect: str, receiveBuffer: int = 0) -> Client:
+        secure = target.secure
+        path = "/broadcast"
+        return Client(target.port, dialect, path, secure=secure, receiveBuffer=receiveBuffer)
+
+    speaker, reader = join("rfc6455"), join("hixie-75")
+    deaf = [join(dialect, _SMALL) for dialect in ("hixie-76", "rfc6455")]
 
     def say(text: str) -> None:
         speaker.sendText(text)
@@ -161,7 +163,7 @@ def _first(numbers: list[int]) -> str:
     return f"the first {len(numbers)} of the messages"
 
 
-@attack("--slow-policy", "close", memory=_BROADCAST_MEMORY)
+@attack("--slow-policy", "close", memory=_BROADCAST_MEMORY, memoryByTLS=_BROADCAST_MEMORY)
 def broadcastThatCloses(target: Target) -> str:
     """
     64 MiB are broadcast to two peers that do not read; --slow-policy is close.
@@ -175,7 +177,7 @@ def broadcastThatCloses(target: Target) -> str:
     return _broadcast64(target, check)
 
 
-@attack("--slow-policy", "drop", memory=_BROADCAST_MEMORY)
+@attack("--slow-policy", "drop", memory=_BROADCAST_MEMORY, memoryByTLS=_BROADCAST_MEMORY)
 def broadcastThatDrops(target: Target) -> str:
     """
     64 MiB are broadcast to two peers that do not read; --slow-policy is drop.
@@ -189,7 +191,7 @@ def broadcastThatDrops(target: Target) -> str:
     return _broadcast64(target, check)
 
 
-@attack("--slow-policy", "latest", memory=_BROADCAST_MEMORY)
+@attack("--slow-policy", "latest", memory=_BROADCAST_MEMORY, memoryByTLS=_BROADCAST_MEMORY)
 def broadcastThatKeepsTheLatest(target: Target) -> str:
     """
     64 MiB are broadcast to two peers that do not read; --slow-policy is latest.
@@ -204,14 +206,14 @@ def broadcastThatKeepsTheLatest(target: Target) -> str:
     return _broadcast64(target, check)
 
 
-@attack(memory=8)
+@attack(memory=8, memoryByTLS=8)
 def deafEcho(target: Target) -> str:
     """
     64 MiB are sent to the echo before any of it is read.
     """
     parts = []
     for dialect in ("hixie-76", "rfc6455"):
-        client = Client(target.port, dialect, receiveBuffer=_SMALL)
+        client = Client(target.port, dialect, secure=target.secure, receiveBuffer=_SMALL)
         texts = [f"{number} ".ljust(1 << 16, "ü") for number in range(target.size(512, 256))]
         data = b"".join(map(IDIOMS[dialect].clientText, texts))
         taken = push(client, [data], _IDLE)

@@ -1,0 +1,166 @@
+"""Ports that IPv4 and IPv6 clients reach alike: what the system is asked for."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT
+from typing import Any
+
+import pytest
+from twisted.internet import reactor, tcp
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorSocket
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
+
+from txhixie.addresses import unmapped
+from txhixie.server import listening
+from txhixie.server.listening import EveryAddressEndpoint, showIPv4
+
+
+class Reactor:
+    """A reactor that notes what it is asked for."""
+
+    def __init__(self, adopts: bool) -> None:
+        """
+        @param adopts: whether it takes sockets that others made.
+        """
+        self.asked: list[Any] = []
+        if adopts:
+            alsoProvides(self, IReactorSocket)
+
+    def listenTCP(self, port: int, factory: Any, backlog: int) -> str:
+        """@return: what stands for a port."""
+        self.asked.append((port, backlog))
+        return "port"
+
+    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> str:
+        """@return: what stands for a port with a socket of others."""
+        with closing(socket.socket(family, socket.SOCK_STREAM, fileno=os.dup(descriptor))) as made:
+            listens = made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            onlyIPv6 = made.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            self.asked.append((made.getsockname()[0], listens, onlyIPv6))
+        assert not os.get_blocking(descriptor)
+        return "adopted"
+
+
+class EveryAddressTests(SynchronousTestCase):
+    """A port number is a port on all addresses, as far as the system goes."""
+
+    def listen(self, reactor: Reactor, port: int = 0) -> Deferred[Any]:
+        """@return: what comes of listening on a port."""
+        return EveryAddressEndpoint(reactor, port).listen(ServerFactory())
+
+    def refuse(self, number: int) -> None:
+        """Have the system refuse sockets of IPv6."""
+
+        def create(*arguments: Any, **options: Any) -> None:
+            raise OSError(number, f"{os.strerror(number)} (while attempting)")
+
+        self.patch(listening, "create_server", create)
+
+    def test_dualStack(self) -> None:
+        """Where the system can, one socket takes clients of both, without blocking."""
+        if not socket.has_dualstack_ipv6():
+            pytest.skip("there is no IPv6 here: sysctl net.ipv6.conf.all.disable_ipv6=0")
+        reactor = Reactor(adopts=True)
+        assert self.successResultOf(self.listen(reactor)) == "adopted"
+        assert reactor.asked == [("::", 1, 0)]
+
+    def test_noIPv6(self) -> None:
+        """Where there is no IPv6, it is IPv4 alone."""
+        self.patch(listening, "has_dualstack_ipv6", lambda: False)
+        reactor = Reactor(adopts=True)
+        assert self.successResultOf(self.listen(reactor, 3400)) == "port"
+        assert reactor.asked == [(3400, 1024)]
+
+    def test_noIPv6Address(self) -> None:
+        """Nor does it help if the system knows IPv6, but has no address."""
+        self.patch(listening, "has_dualstack_ipv6", lambda: True)
+        for number in (EADDRNOTAVAIL, EAFNOSUPPORT):
+            self.refuse(number)
+            reactor = Reactor(adopts=True)
+            assert self.successResultOf(self.listen(reactor, 3400)) == "port"
+
+    def test_noSockets(self) -> None:
+        """A reactor that adopts no sockets listens as it can."""
+        assert self.successResultOf(self.listen(Reactor(adopts=False), 3400)) == "port"
+
+    def test_refused(self) -> None:
+        """A port that cannot be had is an error of one line, that says so once."""
+        self.patch(listening, "has_dualstack_ipv6", lambda: True)
+        for number in (EADDRINUSE, EACCES):
+            self.refuse(number)
+            error = self.failureResultOf(self.listen(Reactor(adopts=True), 3400), CannotListenError)
+            reason = f"[Errno {number}] {os.strerror(number)}"
+            assert str(error.value) == f"Couldn't listen on any:3400: {reason}."
+
+
+class Accepted:
+    """A socket that a port accepted."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def setblocking(self, flag: bool) -> None:
+        """It does not."""
+
+    def fileno(self) -> int:
+        """@return: none that is read."""
+        return -1
+
+    def getsockname(self) -> tuple[str, int, int, int]:
+        """@return: its address, as the system tells it of IPv6."""
+        return (self.host, 3400, 0, 0)
+
+
+class Unread:
+    """A reactor that reads nothing."""
+
+    def addReader(self, descriptor: Any) -> None:
+        """Nothing to do."""
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "shown"),
+    [
+        ("::ffff:192.0.2.1", IPv4Address, "192.0.2.1"),
+        ("2001:db8::1", IPv6Address, "2001:db8::1"),
+        ("fe80::1%eth0", IPv6Address, "fe80::1%eth0"),
+    ],
+)
+def test_showIPv4(host: str, kind: Any, shown: str) -> None:
+    """An IPv4 client of an IPv6 socket is shown as what it is, and so is our side."""
+    port: Any = showIPv4(tcp.Port(0, ServerFactory(), interface="::"))
+    made = port.transport(Accepted(host), Protocol(), (host, 54321, 0, 0), port, 0, Unread())
+    assert made.getPeer() == kind("TCP", shown, 54321)
+    assert "::ffff:" not in made.logstr
+    if kind is IPv4Address:
+        assert made.getHost() == IPv4Address("TCP", shown, 3400)
+
+
+def test_showIPv4Elsewhere() -> None:
+    """Other ports stay as they are."""
+    port = tcp.Port(0, ServerFactory(), interface="127.0.0.1", reactor=reactor)
+    assert showIPv4(port).transport is tcp.Server
+    something = object()
+    assert showIPv4(something) is something
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::FFFF:c000:201", "192.0.2.1"),
+        ("0:0:0:0:0:ffff:192.0.2.1", "192.0.2.1"),
+        *((text, None) for text in ("192.0.2.1", "::1", "::192.0.2.1", "x:y", "", "fe80::1%a")),
+    ],
+)
+def test_unmapped(text: str, address: str | None) -> None:
+    """Only an IPv6 address that carries one of IPv4 has one, however it is written."""
+    assert unmapped(text) == address

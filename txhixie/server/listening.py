@@ -1,0 +1,118 @@
+"""
+Ports that IPv4 and IPv6 clients reach alike.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT
+from socket import AF_INET6, create_server, has_dualstack_ipv6, socket
+from typing import Any, TypeVar
+
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IReactorSocket,
+    IStreamServerEndpoint,
+)
+from zope.interface import implementer
+
+from txhixie.addresses import unmapped
+
+_Port = TypeVar("_Port")
+
+# Connections that may wait to be accepted. The more can wait, the fewer are turned away by the
+# system.
+_BACKLOG = 1024
+
+
+@implementer(IStreamServerEndpoint)
+class EveryAddressEndpoint:
+    """
+    A TCP port on all addresses of the system: of IPv6 and of IPv4 by one socket, or of IPv4 alone
+    where that cannot be.
+    """
+
+    def __init__(self, reactor: Any, port: int) -> None:
+        """
+        @param reactor: listens.
+        @param port: the number of the port; 0: any that is free.
+        """
+        self._reactor = reactor
+        self._port = port
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Start listening.
+        """
+        return execute(self._listen, protocolFactory)
+
+    def _listen(self, factory: IProtocolFactory) -> IListeningPort:
+        port: IListeningPort
+        listening = self._bind() if IReactorSocket.providedBy(self._reactor) else None
+        if listening is None:
+            port = self._reactor.listenTCP(self._port, factory, backlog=_BACKLOG)
+        else:
+            with closing(listening):
+                listening.setblocking(False)
+                # The reactor makes a descriptor of its own.
+                port = self._reactor.adoptStreamPort(listening.fileno(), AF_INET6, factory)
+        return port
+
+    def _bind(self) -> socket | None:
+        """
+        Return a socket that listens, or C{None} where there is no IPv6, or none that takes IPv4,
+        too.
+
+        @raise CannotListenError: if the port cannot be had.
+        """
+        if not has_dualstack_ipv6():
+            return None
+        address = ("::", self._port)
+        try:
+            return create_server(address, family=AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno in (EADDRNOTAVAIL, EAFNOSUPPORT):
+                return None
+            # The message that it comes with names the address a second time.
+            plain = OSError(error.errno, os.strerror(error.errno or 0))
+            raise CannotListenError("", self._port, plain) from error
+
+
+class _IPv4Server(tcp.Server):
+    """
+    A connection of an IPv4 client, accepted by a socket of IPv6.
+    """
+
+    def getHost(self) -> IPv4Address:
+        """
+        Return our address as the client knows it.
+        """
+        host, port, *_ = self.socket.getsockname()
+        return IPv4Address("TCP", unmapped(host) or host, port)
+
+
+def _server(accepted: socket, protocol: Any, client: tuple[Any, ...], *rest: Any) -> tcp.Server:
+    """
+    Return the transport of a connection, with the arguments of C{tcp.Server}.
+    """
+    host = unmapped(client[0])
+    if host is None:
+        return tcp.Server(accepted, protocol, client, *rest)
+    return _IPv4Server(accepted, protocol, (host, client[1]), *rest)
+
+
+def showIPv4(port: _Port) -> _Port:
+    """
+    Have a port that takes IPv4 clients by a socket of IPv6 show their addresses as those of IPv4.
+
+    @return: the same port.
+    """
+    if isinstance(port, tcp.Port) and port.addressFamily == AF_INET6:
+        port.transport = _server  # type: ignore[assignment]
+    return port

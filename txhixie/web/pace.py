@@ -1,0 +1,98 @@
+"""
+Turns for connections that have much to do, so that nobody else waits for long.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# Seconds in each turn of the reactor for those who waited, and as many for those who come.
+_TURN = 0.005
+
+
+class Busy(Protocol):
+    """
+    A connection that has more to do.
+    """
+
+    def goOn(self) -> None:
+        """
+        Do some of it.
+        """
+
+
+class Pace:
+    """
+    Bounds the time that its connections take in a turn of the reactor, all together. Those who
+    come when it is used up wait for the next turn; so do those who are not done.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._left = _TURN
+        self._began = self._end = 0.0
+        self._waiting: dict[Busy, None] = {}
+        self._timer: IDelayedCall | None = None
+
+    def begin(self) -> bool:
+        """
+        Let a connection begin.
+
+        @return: whether it may. If not, it has to L{wait}; otherwise L{end} follows.
+        """
+        if self._timer is None:
+            self._timer = self._clock.callLater(0, self._nextTurn)
+        self._began = self._clock.seconds()
+        self._end = self._began + self._left
+        return self._left > 0
+
+    @property
+    def isOver(self) -> bool:
+        """
+        Whether the connection that began should stop.
+        """
+        return self._clock.seconds() >= self._end
+
+    def end(self) -> None:
+        """
+        Note that the connection that began has stopped.
+        """
+        # Clocks are set back at times.
+        self._left -= max(0.0, self._clock.seconds() - self._began)
+
+    def wait(self, busy: Busy) -> None:
+        """
+        Let a connection go on in a later turn.
+        """
+        self._waiting[busy] = None
+
+    def forget(self, busy: Busy) -> None:
+        """
+        Let a connection wait no longer.
+        """
+        self._waiting.pop(busy, None)
+
+    def rest(self) -> None:
+        """
+        Let go of the timer, if nobody waits.
+        """
+        if self._timer is not None and not self._waiting:
+            self._timer.cancel()
+            self._timer = None
+            self._left = _TURN
+
+    def _nextTurn(self) -> None:
+        self._timer = None
+        self._left = _TURN
+        for busy in list(self._waiting):
+            # Each may end the others' connections.
+            if busy in self._waiting:
+                del self._waiting[busy]
+                busy.goOn()
+            if self._left <= 0:
+                break
+        self._left = _TURN
+        if self._waiting and self._timer is None:
+            self._timer = self._clock.callLater(0, self._nextTurn)

@@ -1,0 +1,76 @@
+"""
+A connection of plain HTTP, and its end when the server stops.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.web.http import HTTPChannel, Request
+
+
+class Stopping(Protocol):
+    """
+    What knows whether the server is about to stop.
+    """
+
+    isStopping: bool
+
+
+class PlainConnection:
+    """
+    A connection that a site has.
+
+    @ivar dataReceived: takes what the client sends.
+    @ivar connectionLost: call it when the connection is gone.
+    """
+
+    __slots__ = ("_channel", "_made", "_makeRequest", "_stopping", "connectionLost", "dataReceived")
+
+    def __init__(self, channel: Any, stopping: Stopping) -> None:
+        """
+        @param channel: an HTTP channel, or Twisted's wrapper of one.
+        @param stopping: as long as this is so, each answer is the last of its connection.
+        """
+        self._made = channel
+        self.dataReceived = channel.dataReceived
+        self.connectionLost = channel.connectionLost
+        self._stopping = stopping
+        self._makeRequest: Callable[..., Request] = channel.requestFactory
+        self._channel: HTTPChannel | None = None
+        channel.requestFactory = self._request
+
+    def end(self) -> None:
+        """
+        End the connection if it is idle, and it is known whether it is.
+        """
+        end = getattr(self._made, "end", None)
+        if end is not None:
+            end()
+
+    def _request(self, channel: HTTPChannel, queued: Any = None) -> Request:
+        self._channel = channel
+        request = self._makeRequest(channel)
+        if self._stopping.isStopping:
+            # As if the client had asked for it.
+            request.requestHeaders.addRawHeader(b"Connection", b"close")
+        return request
+
+    def shutDown(self) -> None:
+        """
+        Finish the answers in progress, and end the connection then; at once if there are none.
+        """
+        channel = self._channel
+        if channel is None:
+            return
+        requests: list[Request] = channel.requests
+        # There is content from when a head is complete.
+        if requests and requests[0].content is not None:
+            channel.persistent = False
+            if not requests[0].startedWriting:
+                requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        elif requests or channel.persistent:
+            channel.loseConnection()
