@@ -14,13 +14,21 @@ class Hangup:
     """
     Ends a TCP connection step by step, each step if the peer did not do its part in time.
 
-    First our direction ends, after everything that was written. What the peer still sends is read
-    and dropped: closing a socket with unread bytes resets the connection, which takes back what
-    the peer has not read yet. Then the transport is closed, which may have to wait until the peer
-    reads. Then it is aborted.
+    A client of RFC 6455 first gives the server time to end TCP. Then our direction ends, after
+    everything that was written. What the peer still sends is read and dropped: closing a socket
+    with unread bytes resets the connection, which takes back what the peer has not read yet. Then
+    the transport is closed, which may have to wait until the peer reads. Then it is aborted.
     """
 
-    __slots__ = ("_endWriting", "_isHopeless", "_isLate", "_name", "_shared", "_transport")
+    __slots__ = (
+        "_endWriting",
+        "_isHopeless",
+        "_isLate",
+        "_isWaiting",
+        "_name",
+        "_shared",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -44,6 +52,14 @@ class Hangup:
         self._name = name
         self._isHopeless = isHopeless
         self._isLate = isLate
+        self._isWaiting = False
+
+    def wait(self) -> None:
+        """
+        Give the peer L{Settings.closeTimeout} to end TCP before we L{start}.
+        """
+        self._isWaiting = True
+        self._shared.closing.start(self)
 
     def start(self) -> None:
         """
@@ -67,7 +83,10 @@ class Hangup:
         """
         The peer did not end its direction. Many clients wait until we end both.
         """
-        if self._isHopeless:
+        if self._isWaiting:
+            self._isWaiting = False
+            self.start()
+        elif self._isHopeless:
             self.lingerTimedOut()
         else:
             self.letGo()

@@ -672,14 +672,15 @@ class WebSocket:
         """
         End TCP: the closing handshake is over.
         """
-        self.hangUp()
+        self.hangUp(waits=self._connection.peerEndsTCP)
 
-    def hangUp(self, now: bool = False, isLate: bool = False) -> None:
+    def hangUp(self, now: bool = False, isLate: bool = False, waits: bool = False) -> None:
         """
         End TCP in good order.
 
         @param now: do not wait for the peer to end its direction.
         @param isLate: it was counted already that the peer did not do its part.
+        @param waits: let the peer begin.
         """
         if self._stop():
             outgoing = self._outgoing
@@ -691,7 +692,10 @@ class WebSocket:
                 isHopeless=outgoing.isBlocked and isinstance(self._farewell, Failed),
                 isLate=isLate,
             )
-            self._hangup.start()
+            if waits:
+                self._hangup.wait()
+            else:
+                self._hangup.start()
         if now and self._hangup is not None:
             self._hangup.letGo()
 
