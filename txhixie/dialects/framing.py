@@ -75,9 +75,9 @@ _negotiator = ServerProtocol(
     logger=_quiet,
 )
 
+# The offer of the browsers, which servers know how to answer.
 _offer = ClientPerMessageDeflateFactory(
-    server_max_window_bits=12,
-    client_max_window_bits=12,
+    client_max_window_bits=True,
     compress_settings={"memLevel": 5},
 )
 # The library wants a URL where none is needed.
