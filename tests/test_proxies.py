@@ -62,7 +62,7 @@ def test_parseNetwork(text: str, network: str) -> None:
     ],
 )
 def test_parseNonsense(text: str) -> None:
-    """What is no network is told in one line."""
+    """A text that is not a network raises an error of one line."""
     with pytest.raises(ValueError, match="is not a network like") as raised:
         parseNetwork(text)
     assert "\n" not in str(raised.value)

@@ -498,7 +498,7 @@ class CloseTests(SlowCase):
             assert self.ending.code == CloseCode.POLICY
 
     def test_noMessages(self) -> None:
-        """It is told no more messages."""
+        """It gets no more messages."""
         for peer in self.peers():
             self.slow(peer)
             self.clock.advance(0)

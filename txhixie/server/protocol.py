@@ -43,7 +43,7 @@ _CALLBACKS = ("negotiationStarted", "negotiationFinished", "connectionLost")
 
 class Server(Protocol):
     """
-    The factory, as far as its connections use it.
+    What a connection needs of its factory.
 
     @ivar handshaking: connections that have L{Settings.handshakeTimeout} for their handshake.
     """
