@@ -35,12 +35,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 # What knows nothing of Twisted.
 PURE = (
-    "addresses.py",
-    "client/body.py",
-    "dialects",
-    "settings.py",
-    "web/forwarded.py",
-    "web/proxies.py",
+    *("addresses.py", "client/body.py", "dialects", "settings.py"),
+    *("web/forwarded.py", "web/proxies.py"),
 )
 
 

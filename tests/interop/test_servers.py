@@ -137,7 +137,7 @@ def running() -> Iterator[Callable[[tuple[str, str]], Peers]]:
 
 
 class Listener:
-    """An application that puts what it is told in a queue."""
+    """An application that puts each call it gets in a queue."""
 
     def __init__(self) -> None:
         self.received: DeferredQueue[Any] = DeferredQueue()

@@ -23,7 +23,7 @@ class HandshakeRefused(OpeningError):
 
     @ivar status: the status.
     @ivar headers: the values of each header field, by its name in lower case.
-    @ivar body: the body as far as it came; at most 64 KiB of it.
+    @ivar body: what arrived of the body, at most 64 KiB.
     """
 
     def __init__(
