@@ -394,6 +394,37 @@ class BacklogTests(LoopbackCase):
         assert wire.take() == CLOSE
 
 
+class WrappedTests(LoopbackCase):
+    """What a transport has whose socket is not ours, such as that of TLS."""
+
+    def test_inTheTransport(self) -> None:
+        """It counts until it is taken, and is aborted with the connection that holds most."""
+
+        class Full(TLSWire):
+            """Takes no more than one write."""
+
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                if self.producer is not None:
+                    self.fill()
+
+        self.serve(memoryLimit=1000)
+        wires = [self.open(kind=Full) for _ in range(2)]
+        budget = self.factory.shared.budget
+        for wire in wires:
+            wire.drain()
+        wires[0].webSocket.sendTextMessage("x" * 598)
+        assert budget.held == 600
+        wires[0].drain()
+        assert budget.held == 0
+        wires[0].webSocket.sendTextMessage("x" * 598)
+        wires[1].webSocket.sendTextMessage("x" * 398)
+        assert budget.held == 1000
+        wires[1].webSocket.sendTextMessage("x")
+        assert [wire.disconnecting for wire in wires] == [True, False]
+        assert budget.held == 403
+
+
 class SocketTests(LoopbackCase):
     """What the transport has already, and its socket does not take."""
 

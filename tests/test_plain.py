@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,7 +13,18 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from tests.loopback import HEAD75, LoopbackCase, TCPWire, TLSWire, Wire, ownLines
+from tests.loopback import (
+    HEAD75,
+    REPLY75,
+    LoopbackCase,
+    Recording,
+    TCPWire,
+    TLSWire,
+    Wire,
+    echo,
+    frame,
+    ownLines,
+)
 from tests.test_web import Echoing, Waiting, answers
 from txhixie.web.pace import Pace
 
@@ -118,6 +130,17 @@ class HeadTests(PlainCase):
             assert line.startswith("info: refused 192.168.1.1:54321: 400 ")
             assert [event["log_level"].name for event in events] == ["info"]
             self.assertRefused(wire, 400)
+
+    def test_head(self) -> None:
+        """No refusal of a HEAD request has a body, whatever came before."""
+        fault = b" / HTTP/1.1\r\nno colon\r\n\r\n"
+        for before in (b"", b"HEAD / HTTP/1.1\r\n\r\n", GET):
+            for method in (b"HEAD", b"GET"):
+                wire = self.connect(before)
+                wire.take()
+                wire.send(method + fault)
+                _, _, body = wire.take().partition(b"\r\n\r\n")
+                assert body == (b"Bad Request\n" if method == b"GET" else b"")
 
     def test_afterAFault(self) -> None:
         """A fault in the middle of a head gets one answer, and nothing behind it any."""
@@ -327,6 +350,25 @@ class PaceTests(PlainCase):
         wire.drain()
         assert slow.count == 2
         assert self.perTurn(slow, 2) == [1, 0]
+
+    def test_upgrade(self) -> None:
+        """An opening handshake behind such requests has its turn, and what follows it waits."""
+        slow = self.slow(0.02)
+        decision: Deferred[Recording] = Deferred()
+        recorder = self.record(lambda made: decision, textMessageReceived=echo)
+        wire = self.connect(GET * 3 + HEAD75 + frame("hi"))
+        assert slow.count == 1
+        assert self.perTurn(slow, 4) == [1, 1, 0, 0]
+        assert self.statuses(wire) == [200] * 3
+        assert wire.producerState == "paused"
+        wire.send(frame("ho"))
+        self.clock.advance(0)
+        assert wire.producerState == "paused"
+        decision.callback(recorder.made[0])
+        self.clock.advance(0)
+        assert wire.take() == REPLY75 + frame("hi") + frame("ho")
+        wire.lose()
+        self.assertQuiet()
 
     def test_late(self) -> None:
         """Requests behind one that is answered later come after it."""

@@ -395,9 +395,13 @@ class HixieProtocol(LineReceiver):
         )
         self.refuse(HandshakeError(500))
 
-    def refuse(self, error: HandshakeError, level: Any = LogLevel.info) -> None:
+    def refuse(
+        self, error: HandshakeError, level: Any = LogLevel.info, method: bytes | None = None
+    ) -> None:
         """
         Answer with an error, and end the connection.
+
+        @param method: of the request; by default that of the last one that was asked about here.
         """
         shared = self.factory.shared
         shared.log.emit(
@@ -408,7 +412,7 @@ class HixieProtocol(LineReceiver):
             text=printable(error.text),
         )
         shared.count("refused", error.status)
-        self.transport.write(error.response(self._method))
+        self.transport.write(error.response(self._method if method is None else method))
         self._hangUp()
 
     def _hangUp(self) -> None:

@@ -31,9 +31,11 @@ class Owner(Upgrader, Protocol):
     Whose connection it is.
     """
 
-    def refuse(self, error: HandshakeError, level: Any) -> None:
+    def refuse(self, error: HandshakeError, level: Any, method: bytes) -> None:
         """
         Answer with an error, and end the connection in good order.
+
+        @param method: of the request; empty if it is not known.
         """
 
     def hangUp(self) -> None:
@@ -110,9 +112,10 @@ class Channel(HTTPChannel):
     site: Any
     timeOut: Any
 
-    # How much there is of the current request's head.
+    # What there is of the current request's head.
     _headSize = 0
     _lines = 0
+    _method = b""
     # Whether a request is on its way; whether one is being answered.
     _isArriving = False
     _isAnswering = False
@@ -209,6 +212,8 @@ class Channel(HTTPChannel):
             return
         if self._lines:
             self._begin()
+            if self._lines == 1:
+                self._method = line.partition(b" ")[0]
         else:
             # Some clients send an empty line after a body.
             self._end()
@@ -248,6 +253,7 @@ class Channel(HTTPChannel):
             return
         self._end()
         self._headSize = self._lines = 0
+        self._method = b""
         self._isAnswering = True
         super().allContentReceived()
 
@@ -302,7 +308,7 @@ class Channel(HTTPChannel):
         Answer the request that is on its way with an error, and end the connection.
         """
         if self.letGo():
-            self._owner.refuse(error, level)
+            self._owner.refuse(error, level, self._method)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # This is how twisted.web refuses a request.

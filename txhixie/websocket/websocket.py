@@ -450,14 +450,14 @@ class WebSocket:
         self._shared.count("memory relieved")
         self._shared.log.info("{id} is closed because too much memory is in use", id=self.id)
         reason = "too much memory is in use"
-        backlog = self._outgoing.backlog
+        held = self._outgoing.held
         if self._stage not in _BEFORE_CLOSING:
             self._drop()
-        elif self._connection.unfinished > backlog:
+        elif self._connection.unfinished > held:
             self._fail(Failed(CloseCode.TOO_BIG, reason))
         else:
             self._giveUp(Failed(CloseCode.TRY_AGAIN_LATER, reason))
-            if 2 * self._outgoing.backlog > backlog:
+            if 2 * self._outgoing.held > held:
                 # Most of it is the transport's already.
                 self._drop()
 
