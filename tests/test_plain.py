@@ -27,6 +27,7 @@ from tests.loopback import (
 )
 from tests.test_web import Echoing, Waiting, answers
 from txhixie.web.pace import Pace
+from txhixie.web.site import Okay
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -208,6 +209,42 @@ class BodyTests(PlainCase):
         wire.send(b"\r\nfffff\r\n" + b"x" * 1000)
         assert self.statuses(wire) == [413]
         assert request.content.closed
+
+
+class Looking(Okay):
+    """Looks at the arguments that requests have."""
+
+    def __init__(self, arguments: list[Any]) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+    def render(self, request: Request) -> bytes:
+        self.arguments.append(request.args)
+        return super().render(request)
+
+
+class FormTests(PlainCase):
+    """Forms, which take long to read."""
+
+    FORM = posting(
+        b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 3", body=b"a=1"
+    )
+
+    def test_notRead(self) -> None:
+        """The default site does not read them."""
+        arguments: list[Any] = []
+        self.serve(site=Looking(arguments))
+        assert self.statuses(self.connect(self.FORM)) == [200]
+        assert arguments == [{}]
+
+    def test_read(self) -> None:
+        """A site of an application's own resources does."""
+        arguments: list[Any] = []
+        root = Resource()
+        root.putChild(b"", Looking(arguments))
+        self.serve(site=root)
+        assert self.statuses(self.connect(self.FORM)) == [200]
+        assert arguments == [{b"a": [b"1"]}]
 
 
 class Slow(Resource):

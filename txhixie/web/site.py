@@ -88,7 +88,13 @@ class OwnSite(Site):
         @param trusted: proxies that are believed.
         @param mayLog: asked about each request.
         """
-        super().__init__(root, requestFactory=_Request, reactor=reactor)
+        super().__init__(
+            root,
+            requestFactory=_Request,
+            reactor=reactor,
+            # It takes half a second for a form of a MiB, and nobody looks at it.
+            parsePOSTFormSubmission=not isinstance(root, Okay),
+        )
         self.maxBody = maxBody
         self.trusted = trusted
         self._mayLog = mayLog

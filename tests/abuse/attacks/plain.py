@@ -230,6 +230,28 @@ def largeBodies(target: Target) -> str:
     return tally(statuses)
 
 
+@attack(memory=24, wait=_SOON)
+def largeForms(target: Target) -> str:
+    """
+    Forms of 1 MiB with as many fields as there is room for.
+    """
+    field = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+    size = 1 << 20
+    forms = {
+        b"application/x-www-form-urlencoded": b"a=b&" * (size // 4),
+        b"multipart/form-data; boundary=B": field * (size // len(field) - 1) + b"--B--\r\n",
+    }
+    end = monotonic() + target.size(3, 0)
+    statuses: list[str] = []
+    while not statuses or monotonic() < end:
+        for kind, form in forms.items():
+            head = b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Type: %b\r\n" % kind
+            request = head + b"Content-Length: %d\r\n\r\n" % len(form) + form
+            statuses.append(_asked(target.port, request)[9:12].decode())
+    assert set(statuses) == {"200"}, statuses
+    return tally(statuses)
+
+
 def _noTraceback(lines: list[str]) -> str:
     tracebacks = sum("Traceback" in line for line in lines)
     assert not tracebacks, f"{tracebacks} tracebacks"
