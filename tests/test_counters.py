@@ -113,7 +113,8 @@ class CountersTests(LoopbackCase):
                     if isLate:
                         self.assertCounted()
                         decision.callback(self.recorder.made[0])
-                    self.assertRefused(wire, status)
+                    failed = ["application errors"] if decide is fails else []
+                    self.assertRefused(wire, status, *failed)
                     self.flushLoggedErrors(ZeroDivisionError)
 
     def test_refusedAndStays(self) -> None:

@@ -98,10 +98,11 @@ def limitsTable() -> str:
     for setting, what, answer, event in LIMITS:
         value = getattr(Settings(), setting)
         default = "a quarter of all" if value is None else f"{value:,.10g}"
+        if default == "0":
+            default = "none" if setting == "lameDuck" else "no limit"
         counted = f"`{event}`" if event else ""
         lines.append(
-            f"| {what} | {'no limit' if default == '0' else default} | `--{options[setting]}` "
-            f"| `{setting}` | {answer} | {counted} |"
+            f"| {what} | {default} | `--{options[setting]}` | `{setting}` | {answer} | {counted} |"
         )
     return "\n".join(lines) + "\n"
 

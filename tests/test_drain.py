@@ -63,7 +63,7 @@ class BatchTests(LoopbackCase):
         self.assertQuiet()
 
     def test_inTime(self) -> None:
-        """However many there are, and however short the time, all are told in most of it."""
+        """All clients get their close in most of the time, for any number of them and any time."""
         for drain, count in ((1.0, 1000), (0.25, 300), (0.1, 300)):
             with self.subTest(drain=drain, count=count):
                 self.serve(drainTimeout=drain, closeTimeout=100, maxConnections=count)

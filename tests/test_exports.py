@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import ModuleType
 
 import txhixie
@@ -17,10 +19,15 @@ def test_face() -> None:
         "Console",
         "Echo",
         "HandshakeError",
+        "HandshakeRefused",
         "HixieFactory",
         "HixieProtocol",
         "HixieResource",
         "HixieService",
+        "NoAnswer",
+        "NotWebSocket",
+        "OpeningError",
+        "OpeningTimedOut",
         "Routes",
         "Settings",
         "State",
@@ -29,6 +36,9 @@ def test_face() -> None:
         "WebSocketLost",
         "WebSocketProtocol",
         "WebSocketTransport",
+        "WrongAnswer",
+        "WrongChallenge",
+        "connect",
     ]
     assert expected == txhixie.__all__
     public = {
@@ -43,7 +53,7 @@ def test_documented() -> None:
     """Each has a docstring of its own."""
     for name in txhixie.__all__:
         value = getattr(txhixie, name)
-        assert "__doc__" in vars(value), name
+        assert not isinstance(value, type) or "__doc__" in vars(value), name
         assert value.__doc__.strip(), name
 
 
@@ -51,3 +61,10 @@ def test_home() -> None:
     """Each lives in a module of the package."""
     for name in txhixie.__all__:
         assert getattr(txhixie, name).__module__.startswith("txhixie."), name
+
+
+def test_version() -> None:
+    """The package knows its version, the one of the distribution."""
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+.*", txhixie.__version__)
+    project = Path(txhixie.__file__).parent.parent / "pyproject.toml"
+    assert 'path = "txhixie/__init__.py"' in project.read_text(encoding="utf-8")

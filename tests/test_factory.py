@@ -575,9 +575,8 @@ class FactoryTests(LoopbackCase):
             wire.lose()
         new.send(frame("hello"))
         assert new.take() == frame("hello")
-        self.assertNoResult(gone)
-        new.lose()
         assert self.successResultOf(gone) is None
+        new.lose()
         self.factory.doStop()
         self.assertQuiet()
 

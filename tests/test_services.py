@@ -338,7 +338,7 @@ class OnThePortTests(LoopbackCase):
         assert newcomers[0].take() == HANDSHAKES["hixie-75"][1] + b"".join(map(frame, texts[2:]))
 
     def test_leaveInBatch(self) -> None:
-        """One who goes amid such messages is told of in its turn, and told no more."""
+        """The others hear of a client that leaves in between, in order; it hears nothing more."""
         self.serve(Broadcast())
         wires = [self.open(), self.open()]
         names = list(self.factory.connections)

@@ -6,8 +6,18 @@ from txhixie.application import Application, WebSocketProtocol, WebSocketTranspo
 from txhixie.applications.broadcast import Broadcast
 from txhixie.applications.echo import Echo
 from txhixie.applications.routes import Routes
+from txhixie.client.connect import connect
 from txhixie.console import Console
 from txhixie.dialects.connection import State, UnsupportedMessage
+from txhixie.dialects.errors import (
+    HandshakeRefused,
+    NoAnswer,
+    NotWebSocket,
+    OpeningError,
+    OpeningTimedOut,
+    WrongAnswer,
+    WrongChallenge,
+)
 from txhixie.dialects.events import CloseCode
 from txhixie.dialects.head import HandshakeError
 from txhixie.server.factory import HixieFactory
@@ -18,6 +28,8 @@ from txhixie.settings import Settings
 from txhixie.web.auth import Authenticated
 from txhixie.websocket.ended import WebSocketDone, WebSocketLost
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Application",
     "Authenticated",
@@ -26,10 +38,15 @@ __all__ = [
     "Console",
     "Echo",
     "HandshakeError",
+    "HandshakeRefused",
     "HixieFactory",
     "HixieProtocol",
     "HixieResource",
     "HixieService",
+    "NoAnswer",
+    "NotWebSocket",
+    "OpeningError",
+    "OpeningTimedOut",
     "Routes",
     "Settings",
     "State",
@@ -38,4 +55,7 @@ __all__ = [
     "WebSocketLost",
     "WebSocketProtocol",
     "WebSocketTransport",
+    "WrongAnswer",
+    "WrongChallenge",
+    "connect",
 ]

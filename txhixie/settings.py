@@ -230,7 +230,10 @@ class Settings:
         128 * 1024, NUMBER, "Frames that a message may come in.", "max-fragments"
     )
     compression: bool = _setting(
-        False, FLAG, "Agree to permessage-deflate if a client offers it.", "compression"
+        False,
+        FLAG,
+        "Agree to permessage-deflate if a client offers it, or offer it as a client.",
+        "compression",
     )
     sendLimit: int = _setting(
         1024 * 1024,

@@ -156,7 +156,7 @@ async def test_resumeKeepsOrderOfWhatWaits(network: Network, dialect: str) -> No
     # The kernel has room now, and the transport has not yet noticed that.
     client.hook = sendNext
     client.readOn()
-    await network.arrived(client, len(texts))
+    await network.arrived(client, len(texts), 10)
     assert client.messages == texts
 
 

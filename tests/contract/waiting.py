@@ -21,7 +21,7 @@ LONGEST = 30.0
 
 # How often a condition did not hold in time. The next is given less time then, down to this: where
 # nothing works hundreds of tests fail, and are not to take an hour.
-_SHORTEST = 0.25
+_SHORTEST = 0.5
 _failures = 0
 
 

@@ -1,8 +1,10 @@
 """
-The Autobahn TestSuite against the server, or against any other server that echoes::
+The Autobahn TestSuite against the server, or against any other server that echoes; or against the
+client::
 
     python -m tests.interop.autobahn --cases all --report /tmp/report -- --some-server-option
     python -m tests.interop.autobahn --cases limits --tls
+    python -m tests.interop.autobahn --client
 
 C{tests/interop/install-autobahn} installs it. The exit status is 1 unless all is well.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -22,9 +25,10 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, sleep
 from typing import NamedTuple
 
+from .fuzzed import AGENT
 from .server import PROJECT, Child, Server
 
 WSTEST = PROJECT / ".peers" / "autobahn" / "bin" / "wstest"
@@ -126,17 +130,18 @@ class Report:
             yield f"{title} ({len(cases)}): {' '.join(cases)}"
 
 
-class FuzzingClient(Child):
+class Fuzzer(Child):
     """
-    The TestSuite in its role as a client, telling its progress on stderr.
+    The TestSuite as a client or a server, telling its progress on stderr.
     """
 
-    def __init__(self, part: str, specification: Path) -> None:
+    def __init__(self, part: str, specification: Path, mode: str = "fuzzingclient") -> None:
         self._part = part
         self._done = 0
         others = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         super().__init__(
-            [str(WSTEST), "-m", "fuzzingclient", "-s", str(specification)],
+            # As a server it would also serve its reports.
+            [str(WSTEST), "-m", mode, "-s", str(specification), "-u", "0"],
             cwd=str(specification.parent),
             env={**others, "PYTHONUNBUFFERED": "1"},
         )
@@ -187,20 +192,63 @@ def runPart(part: str, url: str, directory: Path) -> Report:
     with TemporaryDirectory(prefix="autobahn-") as scratch:
         path = Path(scratch) / "specification.json"
         path.write_text(json.dumps(specification))
-        with FuzzingClient(part, path) as client:
-            client.process.wait(PARTS[part].timeout)
+        with Fuzzer(part, path) as fuzzer:
+            fuzzer.process.wait(PARTS[part].timeout)
+    return _read(part, monotonic() - started, index, "server", fuzzer.cases())
+
+
+def runClient(part: str, directory: Path) -> Report:
+    """
+    Run a part against our client, which echoes, as L{runPart} does.
+    """
+    output = (directory / part).resolve()
+    index = output / "index.json"
+    index.unlink(missing_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    url = f"ws://127.0.0.1:{port}"
+    specification = {
+        "outdir": str(output),
+        "url": url,
+        "cases": PARTS[part].cases,
+        "exclude-cases": PARTS[part].excluded,
+    }
+    started = monotonic()
+    with TemporaryDirectory(prefix="autobahn-") as scratch:
+        path = Path(scratch) / "specification.json"
+        path.write_text(json.dumps(specification))
+        with Fuzzer(part, path, "fuzzingserver") as fuzzer:
+            _waitForPort(port)
+            command = [sys.executable, "-m", "tests.interop.fuzzed", url, *PARTS[part].options]
+            subprocess.run(command, cwd=PROJECT, timeout=PARTS[part].timeout, check=True)
+    return _read(part, monotonic() - started, index, AGENT, fuzzer.cases())
+
+
+def _waitForPort(port: int) -> None:
+    deadline = monotonic() + 15
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.05)
+        else:
+            return
+
+
+def _read(part: str, seconds: float, index: Path, agent: str, cases: list[str]) -> Report:
+    """
+    Read the report that the TestSuite wrote.
+    """
     if not index.exists():
         raise RuntimeError("The TestSuite ended without a report.")
-    found = json.loads(index.read_text()).get("server", {})
+    found = json.loads(index.read_text()).get(agent, {})
     results = {
         case: Result(case, value["behavior"], value["behaviorClose"])
         for case, value in found.items()
     }
-    return Report(
-        part,
-        monotonic() - started,
-        tuple(results.get(case, Result(case)) for case in client.cases()),
-    )
+    return Report(part, seconds, tuple(results.get(case, Result(case)) for case in cases))
 
 
 @contextmanager
@@ -224,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="python -m tests.interop.autobahn", description=__doc__)
     parser.add_argument("--cases", choices=[*PARTS, "all"], default="quick")
     parser.add_argument("--tls", action="store_true", help="connect to our own server by wss")
+    parser.add_argument("--client", action="store_true", help="test our client, not our server")
     parser.add_argument("--url", help="an echo service that runs already, instead of our own")
     parser.add_argument("--report", type=Path, help="keep the detailed reports in this folder")
     parser.add_argument("options", nargs="*", help="more options for twistd hixie, after --")
@@ -237,11 +286,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for part in PARTS if chosen.cases == "all" else [chosen.cases]:
             with quiet(), ExitStack() as running:
                 url = chosen.url
-                if url is None:
+                if url is None and not chosen.client:
                     options = (*PARTS[part].options, *chosen.options)
                     server = Server(*options, secure=chosen.tls)
                     url = running.enter_context(server).url("/echo")
-                report = runPart(part, url, directory)
+                report = runPart(part, url, directory) if url else runClient(part, directory)
                 print(*report.summary(), sep="\n", file=out, flush=True)
                 passed = passed and report.passed
     return 0 if passed else 1

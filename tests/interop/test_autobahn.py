@@ -1,4 +1,4 @@
-"""The server with the Autobahn TestSuite, the common measure of RFC 6455."""
+"""Server and client with the Autobahn TestSuite, the common measure of RFC 6455."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .autobahn import MISSING, PARTS, WSTEST, runPart
+from .autobahn import MISSING, PARTS, WSTEST, runClient, runPart
 from .server import Server, missing
 
 
@@ -24,5 +24,17 @@ def test_cases(tmp_path: Path, part: str, secure: bool, count: int) -> None:
     with Server(*PARTS[part].options, secure=secure) as server:
         report = runPart(part, server.url("/echo"), tmp_path)
     assert len(report.results) == count
+    assert report.failed == []
+    assert report.unclean == []
+
+
+def test_client(tmp_path: Path) -> None:
+    """
+    The client passes and closes as it should, too.
+    """
+    if not WSTEST.exists():
+        missing(MISSING)
+    report = runClient("quick", tmp_path)
+    assert len(report.results) == 247
     assert report.failed == []
     assert report.unclean == []

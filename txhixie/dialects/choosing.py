@@ -1,18 +1,53 @@
 """
-The table of dialects, and which of them a request speaks.
+The tables of dialects, and which of them a request speaks.
 """
 
 from __future__ import annotations
 
 from txhixie.dialects.head import HandshakeError, RequestHead
-from txhixie.dialects.hixie_opening import Opening75, Opening76
-from txhixie.dialects.opening import ServerOpening
-from txhixie.dialects.rfc6455_opening import Opening07, Opening08, Opening13
+from txhixie.dialects.hixie_opening import (
+    ClientOpening75,
+    ClientOpening76,
+    Opening75,
+    Opening76,
+)
+from txhixie.dialects.opening import ClientOpening, ServerOpening
+from txhixie.dialects.rfc6455_opening import (
+    ClientOpening07,
+    ClientOpening08,
+    ClientOpening13,
+    Opening07,
+    Opening08,
+    Opening13,
+)
 
 # In the order in which they are asked whether they recognize a request: a version number wins over
 # the keys of Hixie-76, and those win over Hixie-75, which has nothing of its own. A new dialect is
 # entered here.
 DIALECTS: tuple[type[ServerOpening], ...] = (Opening07, Opening08, Opening13, Opening76, Opening75)
+
+CLIENTS: dict[str, type[ClientOpening]] = {
+    opening.dialect: opening
+    for opening in (
+        ClientOpening75,
+        ClientOpening76,
+        ClientOpening07,
+        ClientOpening08,
+        ClientOpening13,
+    )
+}
+
+
+def forClient(name: str) -> type[ClientOpening]:
+    """
+    Return the client's half of a dialect's opening handshake.
+
+    @raise ValueError: if there is no dialect of that name.
+    """
+    try:
+        return CLIENTS[name]
+    except KeyError:
+        raise ValueError(f"{name!r} is none of {', '.join(CLIENTS)}") from None
 
 
 def choose(head: RequestHead, enabled: tuple[str, ...] | None = None) -> type[ServerOpening] | None:

@@ -151,6 +151,13 @@ class Connection(ABC):
         Whether TCP may end now without either side missing anything.
         """
 
+    @property
+    def peerEndsTCP(self) -> bool:
+        """
+        Whether the peer should end TCP once this connection has L{finished}.
+        """
+        return False
+
     def stopSending(self) -> None:
         """
         Drop everything that is sent from now on. Reading goes on.

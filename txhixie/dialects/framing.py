@@ -27,17 +27,21 @@ from collections.abc import Generator
 from io import BytesIO
 from typing import TypeAlias
 
+from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake, PayloadTooBig, ProtocolError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import (
+    ClientPerMessageDeflateFactory,
     PerMessageDeflate,
     ServerPerMessageDeflateFactory,
 )
 from websockets.frames import Frame, Opcode
+from websockets.headers import build_extension
 from websockets.protocol import OPEN, SEND_EOF, Protocol, Side
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
+from websockets.uri import WebSocketURI
 
 from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong
 from txhixie.dialects.frames import encode
@@ -70,6 +74,34 @@ _negotiator = ServerProtocol(
     ],
     logger=_quiet,
 )
+
+# The offer of the browsers, which servers know how to answer.
+_offer = ClientPerMessageDeflateFactory(
+    client_max_window_bits=True,
+    compress_settings={"memLevel": 5},
+)
+# The library wants a URL where none is needed.
+_asker = ClientProtocol(
+    WebSocketURI(False, "localhost", 80, "/", ""), extensions=[_offer], logger=_quiet
+)
+
+# What a client offers, as the value of its Sec-WebSocket-Extensions.
+DEFLATE_OFFER = build_extension([(_offer.name, _offer.get_request_params())]).encode("ascii")
+
+
+def acceptDeflate(answers: list[bytes]) -> Deflate | None:
+    """
+    Read a server's answer to L{DEFLATE_OFFER}.
+
+    @param answers: the values of C{Sec-WebSocket-Extensions} that the server sent.
+    @return: the extension agreed on, or C{None} if the answer is not one to this offer.
+    """
+    value = b", ".join(answers).decode("iso-8859-1")
+    try:
+        extensions = _asker.process_extensions(Headers([("Sec-WebSocket-Extensions", value)]))
+    except InvalidHandshake:
+        return None
+    return next((each for each in extensions if isinstance(each, PerMessageDeflate)), None)
 
 
 def agreeOnDeflate(offers: list[bytes]) -> tuple[bytes | None, Deflate | None]:

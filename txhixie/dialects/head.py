@@ -1,5 +1,5 @@
 """
-The head of an HTTP request as a value, and the HTTP answer that refuses it.
+The heads of HTTP requests and answers as values, and the HTTP answer that refuses a request.
 
 Nothing here knows Twisted: bytes in, values out.
 """
@@ -16,6 +16,7 @@ from http import HTTPStatus
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # TAB is white space in HTTP, and a Java client puts DEL into its keys: both stay.
 _NOT_CONTROL = bytes(byte for byte in range(256) if byte == 0x09 or byte >= 0x20)
+_STATUS_LINE = re.compile(rb"[!-~]+ [0-9]{3}(?: .*)?", re.DOTALL)
 # The path of a WebSocket (draft 76 section 5.1): there is no fragment.
 _TARGET = re.compile(rb"/[!\"$-~]*")
 # The absolute form of a target (RFC 9112 section 3.2.2).
@@ -106,6 +107,37 @@ def _phrase(status: int) -> str:
         return "Refused"
 
 
+def _readFields(lines: list[bytes]) -> tuple[dict[bytes, list[bytes]], str]:
+    """
+    Return the header fields of a head, and what is wrong with its lines or an empty string.
+    """
+    flaw = ""
+    fields: dict[bytes, list[bytes]] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        if not colon or not _TOKEN.fullmatch(name):
+            flaw = flaw or "a header line is not a name, a colon and a value"
+            continue
+        fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+    # To strike out what may be there is several times faster than to look for the rest.
+    if not flaw and b"".join(lines).translate(None, _NOT_CONTROL):
+        flaw = "there is a control character in the head"
+    return fields, flaw
+
+
+def _tokens(fields: dict[bytes, list[bytes]], name: bytes) -> Iterator[bytes]:
+    for value in fields.get(name, ()):
+        for token in value.split(b","):
+            yield token.strip(b" \t").lower()
+
+
+def isField(name: bytes, value: bytes) -> bool:
+    """
+    Return whether a name and a value may be a header field.
+    """
+    return bool(_TOKEN.fullmatch(name)) and not value.translate(None, _NOT_CONTROL)
+
+
 @dataclass(frozen=True, slots=True)
 class RequestHead:
     """
@@ -144,18 +176,9 @@ class RequestHead:
         else:
             method = target = version = b""
             flaw = "the request line is not three words"
-        fields: dict[bytes, list[bytes]] = {}
-        for line in lines[1:]:
-            name, colon, value = line.partition(b":")
-            if not colon or not _TOKEN.fullmatch(name):
-                flaw = flaw or "a header line is not a name, a colon and a value"
-                continue
-            fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+        fields, flawOfFields = _readFields(lines)
         raw = b"\r\n".join([*lines, b"", b""])
-        # To strike out what may be there is several times faster than to look for the rest.
-        if not flaw and b"".join(lines).translate(None, _NOT_CONTROL):
-            flaw = "there is a control character in the head"
-        return cls(method, target, version, fields, raw, flaw)
+        return cls(method, target, version, fields, raw, flaw or flawOfFields)
 
     def single(self, name: bytes) -> bytes | None:
         """
@@ -177,9 +200,7 @@ class RequestHead:
         @param name: in lower case.
         @return: the members of a comma-separated list in lower case, over all its lines.
         """
-        for value in self.fields.get(name, ()):
-            for token in value.split(b","):
-                yield token.strip(b" \t").lower()
+        return _tokens(self.fields, name)
 
     @property
     def asksForUpgrade(self) -> bool:
@@ -251,3 +272,52 @@ class RequestHead:
         bodySize = self.single(b"content-length")
         if bodySize not in (None, contentLength) or b"transfer-encoding" in self.fields:
             raise HandshakeError(400, "an opening handshake has no body")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """
+    A status line and the header fields after it.
+
+    @ivar version: as sent, C{b"HTTP/1.1"}.
+    @ivar status: the status, or 0 if the status line is malformed.
+    @ivar reason: the phrase after the status.
+    @ivar fields: as in L{RequestHead}.
+    @ivar lines: all lines as they were received.
+    @ivar flaw: what is wrong with the syntax, or an empty string.
+    """
+
+    version: bytes
+    status: int
+    reason: bytes
+    fields: dict[bytes, list[bytes]]
+    lines: tuple[bytes, ...]
+    flaw: str = ""
+
+    @classmethod
+    def parse(cls, lines: list[bytes]) -> ResponseHead:
+        """
+        @param lines: the status line and the field lines, without line ends.
+
+        @return: the head. Nothing is raised: L{flaw} says what is wrong.
+        """
+        version, _, rest = lines[0].partition(b" ")
+        code, _, reason = rest.partition(b" ")
+        fields, flaw = _readFields(lines)
+        if not isStatusLine(lines[0]):
+            return cls(version, 0, b"", fields, tuple(lines), "there is no HTTP status line")
+        return cls(version, int(code), reason, fields, tuple(lines), flaw)
+
+    def tokens(self, name: bytes) -> Iterator[bytes]:
+        """
+        @param name: in lower case.
+        @return: as L{RequestHead.tokens}.
+        """
+        return _tokens(self.fields, name)
+
+
+def isStatusLine(line: bytes) -> bool:
+    """
+    Return whether an answer may begin with this line. Draft 76 takes any version and any phrase.
+    """
+    return _STATUS_LINE.fullmatch(line) is not None

@@ -6,14 +6,24 @@ The opening handshakes of Hixie-75 and Hixie-76 (the latter is also known as hyb
 
 from __future__ import annotations
 
+import re
 from hashlib import md5
+from random import Random
 from typing import ClassVar
 
 from txhixie.addresses import parseAuthority
 from txhixie.dialects.connection import Connection
-from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.dialects.errors import NotWebSocket, WrongAnswer, WrongChallenge, quoted
+from txhixie.dialects.head import HandshakeError, RequestHead, ResponseHead
 from txhixie.dialects.hixie import Hixie75, Hixie76
-from txhixie.dialects.opening import Fields, ServerOpening, checkOrigin
+from txhixie.dialects.opening import (
+    RANDOM,
+    ClientOpening,
+    Fields,
+    ServerOpening,
+    Wish,
+    checkOrigin,
+)
 from txhixie.settings import Settings
 
 _NOT_DIGITS = bytes(byte for byte in range(256) if byte not in b"0123456789")
@@ -202,6 +212,154 @@ class Opening76(_HixieOpening):
 
     def complete(self, tail: bytes) -> bytes:
         return challengeResponse(*self._parts, tail)
+
+    def connection(self) -> Connection:
+        return Hixie76(self._settings)
+
+
+# The client's half
+
+# A key holds these besides digits and spaces (draft 76 section 4.1, step 23).
+_NOISE = bytes((*range(0x21, 0x30), *range(0x3A, 0x7F)))
+_SUBPROTOCOL = re.compile("[ -~]+")
+
+
+def makeKey(random: Random) -> tuple[bytes, int]:
+    """
+    Return a C{Sec-WebSocket-Key1} or C{-Key2}, and the number hidden in it (draft 76 section 4.1,
+    steps 16 to 26).
+    """
+    spaces = random.randint(1, 12)
+    number = random.randint(0, _LARGEST_NUMBER // spaces)
+    key = bytearray(b"%d" % (number * spaces))
+    for _ in range(random.randint(1, 12)):
+        key.insert(random.randint(0, len(key)), random.choice(_NOISE))
+    for _ in range(spaces):
+        # Neither first nor last.
+        key.insert(random.randint(1, len(key) - 1), ord(" "))
+    return bytes(key), number
+
+
+def _exactFields(lines: tuple[bytes, ...]) -> dict[bytes, list[bytes]]:
+    """
+    Return the fields of an answer as these drafts read them (draft 75 section 4.1, draft 76
+    section 4.1): a name is anything before a colon, and one space after the colon is dropped.
+
+    @raise NotWebSocket: if a line is not a field.
+    """
+    fields: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not name or not colon or b"\r" in line or b"\n" in line:
+            raise NotWebSocket(f"the answer has the line {quoted(line)}")
+        fields.setdefault(name.lower(), []).append(value.removeprefix(b" "))
+    return fields
+
+
+class _HixieClientOpening(ClientOpening):
+    """
+    What the two dialects share: what is asked for is what the answer has to say.
+    """
+
+    __slots__ = ("_expected", "_origin")
+
+    takesInterim = False
+    fieldPrefix: ClassVar[bytes]
+
+    def __init__(self, wish: Wish, settings: Settings, random: Random = RANDOM) -> None:
+        super().__init__(wish, settings, random)
+        names = wish.subprotocols
+        if len(names) > 1 or not all(map(_SUBPROTOCOL.fullmatch, names)):
+            raise ValueError(f"{self.dialect} asks for one subprotocol in ASCII, not {names!r}")
+        # These dialects were made for pages, which always have an origin.
+        self._origin = wish.url.origin if wish.origin is None else wish.origin.lower().encode()
+        self._expected = {b"Origin": self._origin, b"Location": wish.url.location}
+        if names:
+            self._expected[b"Protocol"] = names[0].encode()
+
+    def _fields(self) -> list[tuple[bytes, bytes]]:
+        fields = [
+            (b"Upgrade", b"WebSocket"),
+            (b"Connection", b"Upgrade"),
+            (b"Host", self._wish.url.authority),
+            (b"Origin", self._origin),
+        ]
+        if b"Protocol" in self._expected:
+            fields.append((self.fieldPrefix + b"Protocol", self._expected[b"Protocol"]))
+        return fields
+
+    def _checkFields(self, fields: dict[bytes, list[bytes]]) -> None:
+        for suffix, expected in self._expected.items():
+            name = self.fieldPrefix + suffix
+            values = fields.get(name.lower(), [])
+            if values != [expected]:
+                raise WrongAnswer(name, values[0] if len(values) == 1 else None, expected)
+        self.subprotocol = next(iter(self._wish.subprotocols), None)
+
+
+class ClientOpening75(_HixieClientOpening):
+    """
+    The client's half of draft 75.
+    """
+
+    __slots__ = ()
+
+    dialect = "hixie-75"
+    fieldPrefix = Opening75.fieldPrefix
+
+    def request(self) -> bytes:
+        # The order is part of the draft (section 4.1).
+        return self._requestWith(self._fields())
+
+    def check(self, head: ResponseHead) -> None:
+        start = Opening75.statusLine + b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n"
+        if b"".join(b"%b\r\n" % line for line in head.lines[:3]) != start:
+            raise NotWebSocket(f"the answer does not begin with {start!r}")
+        self._checkFields(_exactFields(head.lines[3:]))
+
+    def connection(self) -> Connection:
+        return Hixie75(self._settings)
+
+
+class ClientOpening76(_HixieClientOpening):
+    """
+    The client's half of draft 76.
+    """
+
+    __slots__ = ("_nonce", "_order", "_parts")
+
+    dialect = "hixie-76"
+    tailSize = 16
+    fieldPrefix = Opening76.fieldPrefix
+
+    def __init__(self, wish: Wish, settings: Settings, random: Random = RANDOM) -> None:
+        super().__init__(wish, settings, random)
+        key1, part1 = makeKey(random)
+        key2, part2 = makeKey(random)
+        self._parts = part1, part2
+        self._nonce = random.randbytes(8)
+        # The order is random by the draft (section 4.1, step 28).
+        self._order = [
+            *self._fields(),
+            (b"Sec-WebSocket-Key1", key1),
+            (b"Sec-WebSocket-Key2", key2),
+        ]
+        random.shuffle(self._order)
+
+    def request(self) -> bytes:
+        return self._requestWith(self._order) + self._nonce
+
+    def check(self, head: ResponseHead) -> None:
+        fields = _exactFields(head.lines[1:])
+        if head.lines[0].count(b" ") < 2 or fields.get(b"upgrade") != [b"WebSocket"]:
+            raise NotWebSocket("the answer is no upgrade to WebSocket")
+        if [value.lower() for value in fields.get(b"connection", ())] != [b"upgrade"]:
+            raise NotWebSocket("the answer does not have Connection: Upgrade")
+        self._checkFields(fields)
+
+    def complete(self, tail: bytes) -> None:
+        if tail != challengeResponse(*self._parts, self._nonce):
+            raise WrongChallenge(tail)
 
     def connection(self) -> Connection:
         return Hixie76(self._settings)

@@ -4,17 +4,24 @@ The contract of an opening handshake in every dialect, and what all of them chec
 A L{ServerOpening} is made from a request head. It answers with a 101 head, may wait for a few
 bytes after the request head (the tail) and answer those, and then makes the open
 L{txhixie.dialects.connection.Connection}.
+
+A L{ClientOpening} is the other half. It makes the request, checks the head of the answer, may wait
+for a few bytes after that (the tail) and check those, and then makes the connection.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
+from random import Random, SystemRandom
 from typing import ClassVar
 
 from txhixie.dialects.connection import Connection
-from txhixie.dialects.head import HandshakeError, RequestHead
+from txhixie.dialects.head import HandshakeError, RequestHead, ResponseHead, isField
+from txhixie.dialects.url import WebSocketURL
 from txhixie.settings import Settings
 
 Fields = Iterable[tuple[bytes, bytes]]
@@ -128,6 +135,100 @@ class ServerOpening(ABC):
         """
         Return the connection that this handshake opens. Call it once.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    What a client asks a server for.
+
+    @ivar url: the WebSocket.
+    @ivar origin: the page that asks, or C{None} for a client that is no browser.
+    @ivar subprotocols: those that the client speaks, best first.
+    @ivar headers: names and values of further header fields, such as cookies.
+    """
+
+    url: WebSocketURL
+    origin: str | None = None
+    subprotocols: tuple[str, ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+# Makes keys that nobody can guess.
+RANDOM = SystemRandom()
+# What an Origin consists of.
+_ORIGIN = re.compile("[!-~]+")
+# Fields that only the opening handshake itself may have, and how the names of others begin.
+_OWN_FIELDS = frozenset(
+    {b"connection", b"content-length", b"host", b"origin", b"transfer-encoding", b"upgrade"}
+)
+_OWN_PREFIXES = (b"sec-websocket-", b"websocket-")
+
+
+class ClientOpening(ABC):
+    """
+    The client's half of one opening handshake.
+
+    @cvar dialect: the name of the dialect.
+    @cvar tailSize: how many bytes a server sends after the head of its answer before it is open.
+    @cvar takesInterim: whether answers with a status below 200 may come before the final one.
+    @ivar subprotocol: the subprotocol agreed on, or C{None}.
+    """
+
+    __slots__ = ("_settings", "_wish", "subprotocol")
+
+    dialect: ClassVar[str]
+    tailSize: ClassVar[int] = 0
+    takesInterim: ClassVar[bool] = True
+
+    def __init__(self, wish: Wish, settings: Settings, random: Random = RANDOM) -> None:
+        """
+        @param settings: limits and policies.
+        @param random: makes keys.
+        @raise ValueError: if the dialect cannot ask for this.
+        """
+        for name, value in wish.headers:
+            isOwn = name.lower() in _OWN_FIELDS or name.lower().startswith(_OWN_PREFIXES)
+            if isOwn or not isField(name, value):
+                raise ValueError(f"{name!r}: {value!r} is not a field that a client may add")
+        if wish.origin is not None and not _ORIGIN.fullmatch(wish.origin):
+            raise ValueError(f"{wish.origin!r} is not an origin such as http://example.com")
+        self._wish = wish
+        self._settings = settings
+        self.subprotocol: str | None = None
+
+    @abstractmethod
+    def request(self) -> bytes:
+        """
+        Return the request, to be sent as soon as the server is connected.
+        """
+
+    @abstractmethod
+    def check(self, head: ResponseHead) -> None:
+        """
+        Check the head of the answer, whose status is 101.
+
+        @raise txhixie.OpeningError: if it does not open what was asked for.
+        """
+
+    def complete(self, tail: bytes) -> None:
+        """
+        Check the bytes after the head; the connection is open then.
+
+        @param tail: L{tailSize} bytes.
+        @raise txhixie.WrongChallenge: if they are not what they should be.
+        """
+        assert len(tail) == self.tailSize
+
+    @abstractmethod
+    def connection(self) -> Connection:
+        """
+        Return the connection that this handshake opens. Call it once.
+        """
+
+    def _requestWith(self, fields: Fields) -> bytes:
+        lines = b"".join(b"%b: %b\r\n" % field for field in (*fields, *self._wish.headers))
+        return b"GET %b HTTP/1.1\r\n%b\r\n" % (self._wish.url.target, lines)
 
 
 def lost(field: str) -> str:

@@ -173,6 +173,11 @@ class Rfc6455(Connection):
     def clean(self) -> bool:
         return self._sentClose and self._peerClosed
 
+    @property
+    def peerEndsTCP(self) -> bool:
+        # The server does (RFC 6455 section 7.1.1), so that the port of the client is free again.
+        return self._isClient
+
 
 class Hybi08(Rfc6455):
     """

@@ -5,15 +5,26 @@ the framing knows version 13 only.
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from hashlib import sha1
+from random import Random
 from typing import ClassVar
 
 from txhixie.dialects.connection import Connection
-from txhixie.dialects.framing import agreeOnDeflate
-from txhixie.dialects.head import HandshakeError, RequestHead
-from txhixie.dialects.opening import Fields, ServerOpening, checkOrigin, lost
+from txhixie.dialects.errors import NotWebSocket, WrongAnswer, WrongChallenge
+from txhixie.dialects.framing import DEFLATE_OFFER, Deflate, acceptDeflate, agreeOnDeflate
+from txhixie.dialects.head import HandshakeError, RequestHead, ResponseHead
+from txhixie.dialects.opening import (
+    RANDOM,
+    ClientOpening,
+    Fields,
+    ServerOpening,
+    Wish,
+    checkOrigin,
+    lost,
+)
 from txhixie.dialects.rfc6455 import Hybi07, Hybi08, Rfc6455
 from txhixie.settings import Settings
 
@@ -161,3 +172,107 @@ def _otherVersions(versions: list[bytes]) -> HandshakeError:
         "this version of the WebSocket protocol is not spoken here",
         [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b", ".join(versions))],
     )
+
+
+# The client's half
+
+# RFC 6455 section 4.1: a subprotocol is a token.
+_SUBPROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class ClientOpening13(ClientOpening):
+    """
+    The client's half of version 13.
+    """
+
+    __slots__ = ("_deflate", "_key")
+
+    dialect = Rfc6455.dialect
+    connectionType: ClassVar[type[Rfc6455]] = Rfc6455
+    version: ClassVar[bytes] = Opening13.version
+    originField: ClassVar[bytes] = b"Origin"
+
+    def __init__(self, wish: Wish, settings: Settings, random: Random = RANDOM) -> None:
+        super().__init__(wish, settings, random)
+        names = wish.subprotocols
+        if not all(map(_SUBPROTOCOL.fullmatch, names)) or len({*names}) < len(names):
+            raise ValueError(f"subprotocols are different words, not {names!r}")
+        self._key = b64encode(random.randbytes(16))
+        self._deflate: Deflate | None = None
+
+    def request(self) -> bytes:
+        wish = self._wish
+        fields = [
+            (b"Host", wish.url.authority),
+            (b"Upgrade", b"websocket"),
+            (b"Connection", b"Upgrade"),
+            (b"Sec-WebSocket-Key", self._key),
+            (b"Sec-WebSocket-Version", self.version),
+        ]
+        if wish.origin is not None:
+            fields.append((self.originField, wish.origin.encode()))
+        if wish.subprotocols:
+            fields.append((b"Sec-WebSocket-Protocol", ", ".join(wish.subprotocols).encode()))
+        if self._settings.compression:
+            fields.append((b"Sec-WebSocket-Extensions", DEFLATE_OFFER))
+        return self._requestWith(fields)
+
+    def check(self, head: ResponseHead) -> None:
+        """
+        Check what RFC 6455 section 4.1 has a client check.
+        """
+        if head.flaw or head.version != b"HTTP/1.1":
+            raise NotWebSocket(head.flaw or "the answer is not HTTP/1.1")
+        if [*head.tokens(b"upgrade")] != [b"websocket"]:
+            raise NotWebSocket("the answer does not have Upgrade: websocket")
+        if b"upgrade" not in head.tokens(b"connection"):
+            raise NotWebSocket("the answer does not have Connection: Upgrade")
+        accept = head.fields.get(b"sec-websocket-accept", [])
+        if accept != [acceptKey(self._key)]:
+            raise WrongChallenge(b", ".join(accept))
+        self._checkSubprotocol(head.fields.get(b"sec-websocket-protocol", []))
+        self._checkExtensions(head.fields.get(b"sec-websocket-extensions", []))
+
+    def _checkSubprotocol(self, values: list[bytes]) -> None:
+        if not values:
+            return
+        chosen = values[0].decode("iso-8859-1")
+        if len(values) > 1 or chosen not in self._wish.subprotocols:
+            raise WrongAnswer(b"Sec-WebSocket-Protocol", b", ".join(values))
+        self.subprotocol = chosen
+
+    def _checkExtensions(self, values: list[bytes]) -> None:
+        if not values:
+            return
+        if self._settings.compression:
+            self._deflate = acceptDeflate(values)
+        if self._deflate is None:
+            raise WrongAnswer(b"Sec-WebSocket-Extensions", b", ".join(values))
+
+    def connection(self) -> Connection:
+        return self.connectionType(self._settings, self._deflate, isClient=True)
+
+
+class ClientOpening08(ClientOpening13):
+    """
+    The client's half of version 8.
+    """
+
+    __slots__ = ()
+
+    dialect = Hybi08.dialect
+    connectionType: ClassVar[type[Rfc6455]] = Hybi08
+    version = Opening08.version
+    originField = b"Sec-WebSocket-Origin"
+
+
+class ClientOpening07(ClientOpening08):
+    """
+    The client's half of version 7.
+    """
+
+    __slots__ = ()
+
+    dialect = Hybi07.dialect
+    connectionType = Hybi07
+    version = Opening07.version

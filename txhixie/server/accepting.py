@@ -26,6 +26,8 @@ _Port = TypeVar("_Port")
 
 # By so much Twisted's ports raise what they accept in a turn, while there is more.
 _GROWTH = 20
+# How many connections a port accepts in a turn, if nothing limits that.
+_AT_ONCE = 100
 
 
 def descriptorLimit() -> int | None:
@@ -68,7 +70,7 @@ class Accepting:
         self._connections = 0
         # How many connections there may be, and how many a port may accept in one go.
         self._capacity: float = float("inf")
-        self._atOnce = 100
+        self._atOnce = _AT_ONCE
         self._isPaused = False
         self._isLimited = rate > 0
         # What the rate allows at once, as of when.
@@ -92,6 +94,9 @@ class Accepting:
         return port
 
     def _measure(self) -> None:
+        self._capacity = float("inf")
+        self._atOnce = _AT_ONCE
+        self._isLimited = self._rate > 0
         descriptors = self._descriptors()
         if descriptors is not None:
             self._isLimited = True
@@ -163,6 +168,7 @@ class Accepting:
         if self._isPaused or not self._ports:
             return
         self._isPaused = True
+        self._ports = [port for port in self._ports if not port.disconnected]
         for port in self._ports:
             port.stopReading()
         self._paused()
@@ -171,6 +177,8 @@ class Accepting:
         if self._timer is not None or self._connections >= self._capacity:
             return
         self._isPaused = False
+        # A port may have been stopped meanwhile.
+        self._ports = [port for port in self._ports if not port.disconnected]
         for port in self._ports:
             self._limitAccepts(port)
             port.startReading()

@@ -15,8 +15,9 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 from twisted.web.server import Site
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from twisted import __version__
 from txhixie.application import Application
 from txhixie.dialects.messages import ACCELERATED
 from txhixie.server.accepting import Accepting
@@ -33,7 +34,6 @@ from txhixie.websocket.shared import Shared
 from txhixie.websocket.websocket import WebSocket
 
 
-@implementer(IProtocolNegotiationFactory)
 class HixieFactory(ServerFactory):
     """
     Serves an application to WebSocket clients of every dialect, and a site to everybody else.
@@ -316,3 +316,10 @@ class HixieFactory(ServerFactory):
         if self._isStopped:
             # Nothing that comes later would stop its timer.
             self.shared.log.stop()
+
+
+# Twisted before 26.4 offers to negotiate in a way that current versions of pyOpenSSL refuse. Its
+# clients are served without.
+NEGOTIATES = tuple(map(int, __version__.split(".")[:2])) >= (26, 4)
+if NEGOTIATES:
+    classImplements(HixieFactory, IProtocolNegotiationFactory)

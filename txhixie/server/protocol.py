@@ -43,7 +43,7 @@ _CALLBACKS = ("negotiationStarted", "negotiationFinished", "connectionLost")
 
 class Server(Protocol):
     """
-    The factory, as far as its connections use it.
+    What a connection needs of its factory.
 
     @ivar handshaking: connections that have L{Settings.handshakeTimeout} for their handshake.
     """
@@ -408,6 +408,7 @@ class HixieProtocol(LineReceiver):
         if failure.check(HandshakeError):
             self.refuse(cast(HandshakeError, failure.value))
             return
+        self.factory.shared.count("application errors")
         self.factory.shared.log.failure(
             "asking the application about {peer}: {error}",
             failure,

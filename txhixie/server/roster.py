@@ -72,7 +72,8 @@ class Roster:
         self._sums = self._gone
         self._summedAt = self._started
         self._sumsWillDo = 0.0
-        self._waitingForAll: list[Deferred[None]] = []
+        # Those that were told to close, and what fires when they are gone.
+        self._leaving: list[tuple[set[Member], Deferred[None]]] = []
         self._nextBatch: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -103,11 +104,13 @@ class Roster:
         Remove a connection, after its application has heard of the end.
         """
         self._all.discard(member)
+        for members, _ in self._leaving:
+            members.discard(member)
         webSocket = member.webSocket
         if webSocket is not None:
             for counter in _COUNTERS:
                 self._gone[counter] += getattr(webSocket, counter)
-        self._tellIfAllGone()
+        self._tellIfGone()
 
     def statistics(self) -> dict[str, Any]:
         """
@@ -148,10 +151,12 @@ class Roster:
         @return: fires when no connection is left, and all applications were told.
         """
         gone: Deferred[None] = Deferred()
-        self._waitingForAll.append(gone)
+        # The factory may be started again, and have others before these are gone.
+        old = set(self._all)
+        self._leaving.append((old, gone))
         self._cancelBatch()
         drainTimeout = self._shared.settings.drainTimeout
-        cutOff = self._shared.clock.callLater(drainTimeout, self.abort)
+        cutOff = self._shared.clock.callLater(drainTimeout, self._abort, old)
         gone.addCallback(lambda _: cutOff.cancel() if cutOff.active() else None)
         for member in list(self._all):
             if member.webSocket is None or member.webSocket.id not in self._open:
@@ -159,7 +164,7 @@ class Roster:
         webSockets = list(self._open.values())
         batches = drainTimeout * _PART_FOR_BATCHES / _BETWEEN_BATCHES
         self._closeBatch(webSockets, max(_BATCH, ceil(len(webSockets) / batches)))
-        self._tellIfAllGone()
+        self._tellIfGone()
         return gone
 
     def _closeBatch(self, webSockets: list[WebSocket], size: int) -> None:
@@ -180,17 +185,21 @@ class Roster:
         """
         End all connections now.
         """
-        if self._all:
-            self._log.info("{count} connections are cut off", count=len(self._all))
-        for member in list(self._all):
+        self._abort(set(self._all))
+
+    def _abort(self, members: set[Member]) -> None:
+        left = members & self._all
+        if left:
+            self._log.info("{count} connections are cut off", count=len(left))
+        for member in left:
             self._shared.count("connections cut off")
             member.abort()
 
-    def _tellIfAllGone(self) -> None:
-        if self._all:
-            return
-        self._rest()
-        self._cancelBatch()
-        waiting, self._waitingForAll = self._waitingForAll, []
-        for gone in waiting:
-            gone.callback(None)
+    def _tellIfGone(self) -> None:
+        if not self._all:
+            self._rest()
+            self._cancelBatch()
+        gone = [each for members, each in self._leaving if not members]
+        self._leaving = [pair for pair in self._leaving if pair[0]]
+        for each in gone:
+            each.callback(None)

@@ -72,6 +72,8 @@ def _withPort(host: bytes, port: int | None) -> bytes:
 
 
 _NOTHING = Forwarded()
+# What says the same as Forwarded.
+_OTHERS = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,9 @@ def forwarded(head: RequestHead, peer: str | None, trusted: TrustedProxies) -> F
     """
     What a request says about the client it comes from, if it comes by a proxy that is believed.
 
-    C{Forwarded} (RFC 7239) counts before the C{X-Forwarded-*} fields that say the same. Port and
-    prefix have only the latter.
+    C{Forwarded} (RFC 7239) counts if no C{X-Forwarded-*} field that says the same is there. Most
+    proxies set only the latter, and pass on a C{Forwarded} that the client made up. Port and prefix
+    have only the latter.
 
     The client is the last address that is not a trusted proxy's itself, for every proxy appends
     the address it sees to what it was sent. Something that is no address (also C{unknown}, or
@@ -139,7 +142,7 @@ def forwarded(head: RequestHead, peer: str | None, trusted: TrustedProxies) -> F
     """
     if not trusted.trustsPeer(peer):
         return _NOTHING
-    believed = _believed(head, trusted)
+    believed = [] if _OTHERS & head.fields.keys() else _believed(head, trusted)
     if believed and b"for" in believed[0]:
         entries = [element.get(b"for", b"") for element in believed]
     else:

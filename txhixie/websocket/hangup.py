@@ -14,13 +14,21 @@ class Hangup:
     """
     Ends a TCP connection step by step, each step if the peer did not do its part in time.
 
-    First our direction ends, after everything that was written. What the peer still sends is read
-    and dropped: closing a socket with unread bytes resets the connection, which takes back what
-    the peer has not read yet. Then the transport is closed, which may have to wait until the peer
-    reads. Then it is aborted.
+    A client of RFC 6455 first gives the server time to end TCP. Then our direction ends, after
+    everything that was written. What the peer still sends is read and dropped: closing a socket
+    with unread bytes resets the connection, which takes back what the peer has not read yet. Then
+    the transport is closed, which may have to wait until the peer reads. Then it is aborted.
     """
 
-    __slots__ = ("_endWriting", "_isHopeless", "_name", "_shared", "_transport")
+    __slots__ = (
+        "_endWriting",
+        "_isHopeless",
+        "_isLate",
+        "_isWaiting",
+        "_name",
+        "_shared",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -29,18 +37,29 @@ class Hangup:
         endWriting: Callable[[], bool],
         name: Callable[[], str],
         isHopeless: bool = False,
+        isLate: bool = False,
     ) -> None:
         """
         @param endWriting: ends our direction, and returns whether the other one goes on.
         @param name: names the connection in the log.
         @param isHopeless: whether the peer broke the protocol and reads nothing. It gets no time
             to read the rest.
+        @param isLate: whether it was counted already that the peer did not do its part.
         """
         self._shared = shared
         self._transport = transport
         self._endWriting = endWriting
         self._name = name
         self._isHopeless = isHopeless
+        self._isLate = isLate
+        self._isWaiting = False
+
+    def wait(self) -> None:
+        """
+        Give the peer L{Settings.closeTimeout} to end TCP before we L{start}.
+        """
+        self._isWaiting = True
+        self._shared.closing.start(self)
 
     def start(self) -> None:
         """
@@ -64,7 +83,10 @@ class Hangup:
         """
         The peer did not end its direction. Many clients wait until we end both.
         """
-        if self._isHopeless:
+        if self._isWaiting:
+            self._isWaiting = False
+            self.start()
+        elif self._isHopeless:
             self.lingerTimedOut()
         else:
             self.letGo()
@@ -73,7 +95,8 @@ class Hangup:
         """
         The peer did not read the rest.
         """
-        self._shared.countLateClose(self._name())
+        if not self._isLate:
+            self._shared.countLateClose(self._name())
         self._transport.abortConnection()
 
     def cancel(self) -> None:

@@ -658,7 +658,7 @@ class WebSocket:
         if isBlocked and isinstance(self._farewell, Failed):
             self.abort()
             return
-        self.hangUp(now=isBlocked or self._shared.isDraining)
+        self.hangUp(now=isBlocked or self._shared.isDraining, isLate=True)
 
     def shutDown(self) -> None:
         """
@@ -672,13 +672,15 @@ class WebSocket:
         """
         End TCP: the closing handshake is over.
         """
-        self.hangUp()
+        self.hangUp(waits=self._connection.peerEndsTCP)
 
-    def hangUp(self, now: bool = False) -> None:
+    def hangUp(self, now: bool = False, isLate: bool = False, waits: bool = False) -> None:
         """
         End TCP in good order.
 
         @param now: do not wait for the peer to end its direction.
+        @param isLate: it was counted already that the peer did not do its part.
+        @param waits: let the peer begin.
         """
         if self._stop():
             outgoing = self._outgoing
@@ -688,8 +690,12 @@ class WebSocket:
                 outgoing.end,
                 self._opener.peerName,
                 isHopeless=outgoing.isBlocked and isinstance(self._farewell, Failed),
+                isLate=isLate,
             )
-            self._hangup.start()
+            if waits:
+                self._hangup.wait()
+            else:
+                self._hangup.start()
         if now and self._hangup is not None:
             self._hangup.letGo()
 

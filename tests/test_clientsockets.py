@@ -1,0 +1,192 @@
+"""The client on real sockets, in the reactor that is installed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, serverFromString
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.internet.task import deferLater
+
+from tests.certificates import selfSigned
+from tests.loopback import FINISHED, LOST, STARTED, Recorder, Recording, echo
+from tests.test_sockets import MUCH, TCP, clock, inReactor, reach, serving
+from txhixie import (
+    NoAnswer,
+    OpeningTimedOut,
+    Settings,
+    WebSocketDone,
+    WebSocketTransport,
+    connect,
+)
+from txhixie.settings import DIALECT_NAMES
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+LARGE = Settings(maxMessage=MUCH, sendLimit=4 * MUCH)
+
+dialects = pytest.mark.parametrize("dialect", DIALECT_NAMES)
+
+
+async def opened(
+    url: str, settings: Settings = LARGE, **options: Any
+) -> tuple[WebSocketTransport, Recording]:
+    """@return: an open WebSocket and its application."""
+    recording = Recording(None, {})  # type: ignore[arg-type]
+    return await connect(url, recording, settings=settings, **options), recording
+
+
+async def close(webSocket: WebSocketTransport, recording: Recording) -> None:
+    """Close from the client's side."""
+    webSocket.loseConnection()
+    await reach(lambda: recording.calls[-1] == LOST)
+    assert type(recording.ending) is WebSocketDone
+
+
+@dialects
+@inReactor
+async def test_echo(dialect: str) -> None:
+    """More than a socket takes at once goes both ways, and no timer is left."""
+    server = Recorder(textMessageReceived=echo)
+    async with serving(server, maxMessage=MUCH, sendLimit=4 * MUCH) as running:
+        port = running.port
+        webSocket, recording = await opened(f"ws://127.0.0.1:{port}/", dialect=dialect)
+        texts = ["x" * (MUCH - 1), "y", "z" * (MUCH - 1)]
+        webSocket.sendTextMessages(texts)
+        await reach(lambda: len(recording.calls) == 5)
+        assert recording.calls[2:] == [f"text: {text}" for text in texts]
+        await close(webSocket, recording)
+
+
+@dialects
+@inReactor
+async def test_tls(dialect: str, tmp_path: Path) -> None:
+    """The same by TLS, whose server name is checked."""
+    key, certificate = selfSigned(tmp_path)
+    address = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+    trusted = Certificate.loadPEM(certificate.read_bytes())
+    server = Recorder(textMessageReceived=echo)
+    async with serving(server, address, maxMessage=MUCH, sendLimit=4 * MUCH) as running:
+        url = f"wss://localhost:{running.port}/"
+        webSocket, recording = await opened(
+            url, dialect=dialect, tls=optionsForClientTLS("localhost", trustRoot=trusted)
+        )
+        webSocket.sendTextMessage("x" * (MUCH - 1))
+        await reach(lambda: len(recording.calls) == 3)
+        await close(webSocket, recording)
+        with pytest.raises(Exception, match="certificate verify failed"):
+            await opened(url, dialect=dialect)
+        with pytest.raises(Exception, match="VerificationError"):
+            await opened(url, tls=optionsForClientTLS("other.example", trustRoot=trusted))
+        await reach(lambda: len(running.factory.connections) == 0)
+
+
+@inReactor
+async def test_unix(tmp_path: Path) -> None:
+    """An endpoint reaches the server in another way."""
+    path = str(tmp_path / "socket")
+    async with serving(Recorder(textMessageReceived=echo), f"unix:{path}") as running:
+        webSocket, recording = await opened(
+            "ws://chat.example/", dialect="hixie-76", endpoint=UNIXClientEndpoint(clock, path)
+        )
+        webSocket.sendTextMessage("hello")
+        await reach(lambda: recording.calls == [STARTED, FINISHED, "text: hello"])
+        await close(webSocket, recording)
+    assert running.factory.connections == {}
+
+
+class Mute(Protocol):
+    """A server that never answers, or ends TCP as soon as it has been asked."""
+
+    isEnding = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.isEnding:
+            assert self.transport is not None
+            self.transport.loseConnection()
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+@inReactor
+async def test_mute(scheme: str) -> None:
+    """The Deferred always fires: in time, when it is cancelled, and when TCP ends instead."""
+    factory = Factory.forProtocol(Mute)
+    port: Any = await serverFromString(clock, TCP).listen(factory)
+    url = f"{scheme}://127.0.0.1:{port.getHost().port}/"
+    timers = set(clock.getDelayedCalls())
+    try:
+        with pytest.raises(OpeningTimedOut):
+            await opened(url, Settings(handshakeTimeout=0.05))
+        attempt = connect(url, Recording(None, {}))  # type: ignore[arg-type]
+        await deferLater(clock, 0)
+        attempt.cancel()
+        with pytest.raises(CancelledError):
+            await attempt
+        Mute.isEnding = True
+        with pytest.raises(NoAnswer):
+            await opened(url)
+        await reach(lambda: set(clock.getDelayedCalls()) <= timers)
+    finally:
+        Mute.isEnding = False
+        await port.stopListening()
+
+
+@inReactor
+async def test_reconnecting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The example connects again when it is refused and when the connection is lost."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    sys.modules.pop("reconnecting", None)
+    import reconnecting  # type: ignore[import-not-found]
+
+    assert len((EXAMPLES / "reconnecting.py").read_text().splitlines()) < 40
+    delays: list[int] = []
+
+    def delay(attempts: int) -> float:
+        delays.append(attempts)
+        return 0.001
+
+    server = Recorder(negotiationFinished=lambda it: it.transport.sendTextMessage("news"))
+    timers = set(clock.getDelayedCalls())
+    async with serving(server) as running:
+        port = running.port
+        staying = Deferred.fromCoroutine(
+            reconnecting.stayConnected(clock, f"ws://127.0.0.1:{port}/", delay=delay)
+        )
+        for count in (1, 2):
+            await reach(lambda: "news" in capsys.readouterr().out)
+            assert len(server.made) == count
+            server.made[-1].transport.loseConnection(4000)
+            await reach(lambda: server.made[-1].calls[-1] == LOST)
+        server.decide = lambda made: None
+        await reach(lambda: delays == [1, 1, 2, 3])
+        assert "not connected: the server answered 404 Not Found" in capsys.readouterr().out
+        server.decide = lambda made: made
+        await reach(lambda: server.made[-1].calls[1:] == [FINISHED])
+        assert delays[:4] == [1, 1, 2, 3]
+        staying.cancel()
+        with pytest.raises(CancelledError):
+            await staying
+        await running.end()
+        await reach(lambda: set(clock.getDelayedCalls()) <= timers)
+
+
+@inReactor
+async def test_howTo(capsys: pytest.CaptureFixture[str]) -> None:
+    """The client of the how-to runs as it is printed."""
+    text = (EXAMPLES.parent / "docs" / "howto.md").read_text(encoding="utf-8")
+    section = text.partition("## Be a client")[2].partition("\n## ")[0]
+    names: dict[str, Any] = {"__name__": "howto"}
+    exec(section.partition("```python\n")[2].partition("```")[0], names)
+    server = Recorder(lambda made: made if made.request.uri == b"/echo" else None)
+    async with serving(server) as running:
+        url = f"ws://127.0.0.1:{running.port}"
+        await names["main"](clock, f"{url}/echo")
+        await reach(lambda: server.made[0].calls[1:] == [FINISHED, "text: hello", LOST])
+        await names["main"](clock, f"{url}/other")
+    assert capsys.readouterr().out.startswith("404 {")

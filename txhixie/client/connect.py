@@ -1,0 +1,221 @@
+"""
+Opens WebSockets as a client.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from txhixie.application import WebSocketProtocol, WebSocketTransport
+from txhixie.client.protocol import HixieClientProtocol
+from txhixie.client.tls import overTLS
+from txhixie.dialects.choosing import forClient
+from txhixie.dialects.errors import OpeningError, OpeningTimedOut
+from txhixie.dialects.opening import ClientOpening, Wish
+from txhixie.dialects.url import WebSocketURL
+from txhixie.settings import Settings
+from txhixie.websocket.liveness import Liveness
+from txhixie.websocket.shared import Shared
+from txhixie.websocket.websocket import WebSocket
+
+# Names and values of header fields; a name may be there more than once.
+Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+
+
+def connect(
+    url: str,
+    protocol: WebSocketProtocol,
+    *,
+    dialect: str = "rfc6455",
+    origin: str | None = None,
+    subprotocols: Iterable[str] = (),
+    headers: Headers = (),
+    endpoint: IStreamClientEndpoint | None = None,
+    tls: IOpenSSLClientConnectionCreator | None = None,
+    settings: Settings = Settings(),
+    reactor: Any = None,
+) -> Deferred[WebSocketTransport]:
+    """
+    Open a WebSocket.
+
+    @param url: such as C{"wss://example.com/chat"}.
+    @param protocol: handles this one connection.
+    @param dialect: the dialect to speak: C{"hixie-75"}, C{"hixie-76"}, C{"hybi-07"},
+        C{"hybi-08"} or C{"rfc6455"}. No server can say which of them it speaks.
+    @param origin: the C{Origin} to send. The Hixie dialects need one; by default it is then the
+        server's own.
+    @param subprotocols: subprotocols to ask for, best first; one at most in the Hixie dialects.
+    @param headers: further header fields, such as cookies.
+    @param endpoint: how the server is reached, in place of TCP to the host of C{url}: a proxy or
+        a Unix socket. TLS for C{wss} comes on top of it.
+    @param tls: makes TLS connections, in place of C{optionsForClientTLS} with the name of the host.
+    @param settings: limits and policies. L{Settings.handshakeTimeout
+        <txhixie.settings.Settings.handshakeTimeout>} is for everything until the WebSocket is open,
+        and L{Settings.compression <txhixie.settings.Settings.compression>} offers compression.
+    @param reactor: by default the reactor that is installed.
+    @return: fires with the open WebSocket; or fails with a L{txhixie.OpeningError} if the server
+        does not open it, with an error of Twisted's if it cannot be connected, or with an error of
+        TLS. Cancelling it ends the attempt.
+    @raise ValueError: if the URL, the dialect or what is asked for makes no sense.
+    """
+    client = Client(settings, reactor)
+    return client.connect(
+        url,
+        protocol,
+        dialect=dialect,
+        origin=origin,
+        subprotocols=subprotocols,
+        headers=headers,
+        endpoint=endpoint,
+        tls=tls,
+    )
+
+
+class Client:
+    """
+    Opens WebSockets that share their settings and timers.
+    """
+
+    def __init__(self, settings: Settings = Settings(), reactor: Any = None) -> None:
+        """
+        @param reactor: by default the reactor that is installed.
+        """
+        if reactor is None:
+            from twisted.internet import reactor as installed
+
+            reactor = installed
+        self.settings = settings
+        self.shared = Shared(settings, IReactorTime(reactor))
+        self.liveness = Liveness(self.shared)
+        self._reactor = reactor
+        self._connections: set[HixieClientProtocol] = set()
+
+    def connect(
+        self,
+        url: str,
+        protocol: WebSocketProtocol,
+        *,
+        dialect: str = "rfc6455",
+        origin: str | None = None,
+        subprotocols: Iterable[str] = (),
+        headers: Headers = (),
+        endpoint: IStreamClientEndpoint | None = None,
+        tls: IOpenSSLClientConnectionCreator | None = None,
+    ) -> Deferred[WebSocketTransport]:
+        """
+        Open a WebSocket, as L{connect} does.
+        """
+        if isinstance(subprotocols, str):
+            raise TypeError("subprotocols are several str, not one")
+        parsed = WebSocketURL.parse(url)
+        wish = Wish(parsed, origin, tuple(subprotocols), _pairs(headers))
+        opening = forClient(dialect)(wish, self.settings)
+        if endpoint is None:
+            endpoint = HostnameEndpoint(
+                self._reactor, parsed.hostname, parsed.port, self.settings.handshakeTimeout
+            )
+        attempt = _Attempt(self, opening, protocol)
+        try:
+            attempt.start(overTLS(endpoint, parsed.hostname, tls) if parsed.isSecure else endpoint)
+        except OpeningError:
+            attempt.end(Failure())
+        return attempt.result
+
+    def newId(self) -> str:
+        """
+        Return an id for a connection that was never used before.
+        """
+        return secrets.token_urlsafe(8)
+
+    def connected(self, protocol: HixieClientProtocol) -> None:
+        """
+        A connection was made.
+        """
+        self._connections.add(protocol)
+
+    def gone(self, protocol: HixieClientProtocol) -> None:
+        """
+        A connection is gone. With the last one no timer is left.
+        """
+        self._connections.discard(protocol)
+        if not self._connections:
+            self.shared.rest()
+            self.liveness.rest()
+            self.shared.log.stop()
+
+
+class _Attempt(Factory):
+    """
+    One attempt to open a WebSocket. It ends once, in one of several ways.
+
+    @ivar result: fires then.
+    """
+
+    noisy = False
+
+    def __init__(self, client: Client, opening: ClientOpening, protocol: WebSocketProtocol) -> None:
+        seconds = client.settings.handshakeTimeout
+        self._client = client
+        self.result: Deferred[WebSocketTransport] = Deferred(self._cancelled)
+        self._protocol = HixieClientProtocol(client, opening, protocol, self._decided)
+        self._connecting: Deferred[Any] | None = None
+        self._timer = client.shared.clock.callLater(seconds, self._timedOut, seconds)
+
+    def start(self, endpoint: IStreamClientEndpoint) -> None:
+        """
+        Connect to the server.
+        """
+        self._connecting = maybeDeferred(endpoint.connect, self)
+        self._connecting.addErrback(self.end)
+
+    def buildProtocol(self, addr: object) -> HixieClientProtocol:
+        """
+        Return the protocol of the connection.
+        """
+        self._client.connected(self._protocol)
+        return self._protocol
+
+    def end(self, error: Exception | Failure) -> None:
+        """
+        End the attempt without a WebSocket.
+        """
+        self._protocol.giveUp(error)
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    def _timedOut(self, seconds: float) -> None:
+        error = OpeningTimedOut(f"the WebSocket was not open within {seconds:g} s")
+        self._protocol.timedOut(error)
+        self.end(error)
+
+    def _decided(self, outcome: WebSocket | Failure) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+        if isinstance(outcome, Failure):
+            self.result.errback(outcome)
+        else:
+            self.result.callback(outcome)
+
+    def _cancelled(self, result: Deferred[WebSocketTransport]) -> None:
+        self.end(CancelledError())
+
+
+def _pairs(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return tuple((_bytes(name), _bytes(value)) for name, value in pairs)
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode("utf-8") if isinstance(text, str) else text

@@ -1,0 +1,3 @@
+"""
+The command C{txhixie}: a client for people, at a terminal or in a pipe.
+"""
