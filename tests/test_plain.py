@@ -25,6 +25,7 @@ from tests.loopback import (
     frame,
     ownLines,
 )
+from tests.support import IDIOMS, buildHead
 from tests.test_web import Echoing, Waiting, answers
 from txhixie.web.pace import Pace
 from txhixie.web.site import Okay
@@ -422,6 +423,79 @@ class PaceTests(PlainCase):
         assert waiting.requests == []
 
 
+class HandshakeTests(LoopbackCase):
+    """Clients who come all at once take turns, too."""
+
+    def slow(self) -> None:
+        """Have the server take two milliseconds for each handshake."""
+
+        def decide(made: Recording) -> Recording:
+            self.clock.rightNow += 0.002
+            return made
+
+        self.record(decide, textMessageReceived=echo)
+
+    def opened(self) -> int:
+        """@return: how many are open."""
+        return len(self.factory.connections)
+
+    def test_together(self) -> None:
+        """After five milliseconds others have their turn."""
+        self.slow()
+        wires = [self.connect(HEAD75) for _ in range(10)]
+        counts = [self.opened()]
+        while self.opened() < 10:
+            turn(self.clock)
+            counts.append(self.opened())
+        assert counts == [3, 6, 9, 10]
+        for wire in wires:
+            wire.send(frame("hi"))
+            assert wire.take() == REPLY75 + frame("hi")
+
+    def test_order(self) -> None:
+        """What comes meanwhile waits behind what waits already, also if TLS delivers it."""
+        for dialect in IDIOMS:
+            self.slow()
+            idiom = IDIOMS[dialect]
+            for _ in range(3):
+                self.connect(HEAD75)
+            wire = self.connect(buildHead(dialect)[:50], TLSWire)
+            assert wire.producerState == "paused"
+            wire.protocol.dataReceived(buildHead(dialect)[50:] + idiom.preamble[:3])
+            wire.protocol.dataReceived(idiom.preamble[3:] + idiom.clientText("hi"))
+            assert wire.take() == b""
+            self.clock.advance(0)
+            assert wire.take().endswith(idiom.serverText("hi"))
+            assert wire.producerState == "producing"
+
+    def test_gone(self) -> None:
+        """One who is gone, or has to go, meanwhile has no turn."""
+        self.slow()
+        self.serve(maxHandshakes=2)
+        self.slow()
+        for _ in range(3):
+            self.connect(HEAD75)
+        lost, evicted, other = (self.connect(HEAD75) for _ in range(3))
+        lost.lose()
+        self.connect()
+        assert evicted.ended
+        self.clock.advance(0)
+        assert self.opened() == 4
+        assert other.take() == REPLY75
+        assert evicted.take() == b""
+
+    def test_plain(self) -> None:
+        """Plain HTTP has the same turns, and is counted once."""
+        slow = Slow(self.clock, 0.002)
+        self.serve(site=slow)
+        self.slow()
+        for data in (GET, HEAD75, GET, HEAD75):
+            self.connect(data)
+        assert (slow.count, self.opened()) == (2, 1)
+        turn(self.clock)
+        assert (slow.count, self.opened()) == (2, 2)
+
+
 class TurnsTests(SynchronousTestCase):
     """Taking turns by itself."""
 
@@ -469,6 +543,22 @@ class TurnsTests(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
         assert self.pace.begin()
         assert not self.pace.isOver
+
+    def test_within(self) -> None:
+        """What begins within another's time is a part of that."""
+        assert self.pace.begin()
+        self.clock.rightNow += 0.003
+        assert self.pace.begin()
+        assert not self.pace.isOver
+        self.clock.rightNow += 0.003
+        assert self.pace.isOver
+        self.pace.end()
+        assert self.pace.begin()
+        self.pace.end()
+        self.pace.end()
+        assert not self.pace.begin()
+        self.clock.advance(0)
+        assert self.pace.begin()
 
     def test_setBack(self) -> None:
         """A clock that is set back gives nobody more time."""

@@ -111,6 +111,8 @@ class HixieProtocol(LineReceiver):
     admittedFrom: str | None = None
 
     _reading: Reading
+    # What came while others had their turn.
+    _early = b""
     # The head, as it arrives.
     _lines: list[bytes] | None = None
     _headSize = 0
@@ -150,11 +152,30 @@ class HixieProtocol(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Take bytes from the transport. What is sent in answer goes out when all are read.
+        Take bytes from the transport. What is sent in answer goes out when all are read. If
+        thousands of clients come at once they take turns.
         """
         if self._lines is None and data and not self._looksLikeHTTP(data):
             return
-        self.factory.shared.turn.run(super().dataReceived, data)
+        pace = self.factory.plain.pace
+        if self._early or not pace.begin():
+            self._early += data
+            self._reading.pause(Pause.TURN)
+            pace.wait(self)
+            return
+        try:
+            self.factory.shared.turn.run(super().dataReceived, data)
+        finally:
+            pace.end()
+
+    def goOn(self) -> None:
+        """
+        Go on: others had their turn.
+        """
+        data, self._early = self._early, b""
+        self._reading.resume(Pause.TURN)
+        self._reading.restart()
+        self.dataReceived(data)
 
     def _looksLikeHTTP(self, data: bytes) -> bool:
         """
@@ -425,6 +446,8 @@ class HixieProtocol(LineReceiver):
         # The rest of a request head means nothing now.
         self.setRawMode()
         self.factory.handshaking.cancel(self)
+        self.factory.plain.pace.forget(self)
+        self._early = b""
         self.paused = False
         self._reading.release()
         shared, transport = self.factory.shared, self.transport
@@ -517,6 +540,7 @@ class HixieProtocol(LineReceiver):
             return
         self._isLost = True
         self._reason = reason
+        self.factory.plain.pace.forget(self)
         self.factory.disconnected(self)
         if self._hangup is not None:
             self._hangup.cancel()

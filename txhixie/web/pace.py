@@ -33,19 +33,24 @@ class Pace:
         self._clock = clock
         self._left = _TURN
         self._began = self._end = 0.0
+        self._depth = 0
         self._waiting: dict[Busy, None] = {}
         self._timer: IDelayedCall | None = None
 
     def begin(self) -> bool:
         """
-        Let a connection begin.
+        Let a connection begin, or a part of one that has begun.
 
         @return: whether it may. If not, it has to L{wait}; otherwise L{end} follows.
         """
+        if self._depth:
+            self._depth += 1
+            return True
         if self._timer is None:
             self._timer = self._clock.callLater(0, self._nextTurn)
         self._began = self._clock.seconds()
         self._end = self._began + self._left
+        self._depth = int(self._left > 0)
         return self._left > 0
 
     @property
@@ -59,6 +64,9 @@ class Pace:
         """
         Note that the connection that began has stopped.
         """
+        self._depth -= 1
+        if self._depth:
+            return
         # Clocks are set back at times.
         self._left -= max(0.0, self._clock.seconds() - self._began)
 

@@ -16,6 +16,7 @@ class Pause(Enum):
     DECISION = "the application has not decided yet whether it accepts the connection"
     PEER = "the peer does not read what it is sent"
     APPLICATION = "the application asked for it"
+    TURN = "others have their turn"
     CALLBACK = "a callback of the application has not finished"
 
 
