@@ -407,6 +407,17 @@ class DescriptorLimitTests(SynchronousTestCase):
         self.patch(os, "listdir", listdir)
         assert descriptorLimit() is None
 
+    def test_soft(self) -> None:
+        """The soft limit counts, for a process may not open more."""
+        import resource
+
+        limits = []
+        for pair in ((500, 1000), (501, 1000), (501, 2000)):
+            self.patch(resource, "getrlimit", lambda _, pair=pair: pair)
+            limits.append(descriptorLimit())
+        assert limits[0] is not None
+        assert limits == [limits[0], limits[0] + 1, limits[0] + 1]
+
     def test_elsewhere(self) -> None:
         """There are systems without any of it."""
         with patch.dict(sys.modules, {"resource": None}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -226,8 +227,10 @@ class MessageTests(LoopbackCase):
         wire.webSocket.pauseProducing()
         wire.protocol.dataReceived(begun("hixie-76", 500))
         assert self.held() == 0
+        before = wire.webSocket.bytesReceived
         wire.webSocket.resumeProducing()
         assert self.held() == 501
+        assert wire.webSocket.bytesReceived - before == len(begun("hixie-76", 500))
 
     def inflated(self, wire: Wire, size: int) -> None:
         """Send the beginning of a compressed message of so many bytes."""
@@ -562,6 +565,16 @@ class UsableTests(SynchronousTestCase):
     def test_here(self) -> None:
         """This machine has some, and a server takes a quarter of it unless it is told."""
         assert memory.usableMemory() > 1 << 26
+
+    def test_unknown(self) -> None:
+        """The machine may not say how much it has."""
+        for error in (ValueError, OSError):
+
+            def sysconf(name: str, error: type[Exception] = error) -> int:
+                raise error(name)
+
+            self.patch(os, "sysconf", sysconf)
+            assert memory.usableMemory.__wrapped__() >= 1 << 26
 
     def test_default(self) -> None:
         """That is the limit by default."""

@@ -559,6 +559,22 @@ class FactoryTests(LoopbackCase):
             self.assertQuiet()
         assert self.count("connections cut off") == 0
 
+    def test_logAfterStop(self) -> None:
+        """What is suppressed after the factory stopped is told, and leaves no timer."""
+        self.serve(drainTimeout=10, logRate=1)
+        self.factory.doStart()
+        wire = self.open()
+        gone = self.factory.closeConnections()
+        self.factory.doStop()
+        for _ in range(3):
+            self.factory.shared.log.info("again")
+        assert self.clock.getDelayedCalls() != []
+        wire.take()
+        wire.send(CLOSE)
+        wire.lose()
+        assert self.successResultOf(gone) is None
+        self.assertQuiet()
+
     def test_startAgainEarly(self) -> None:
         """One that starts again before all are gone serves the new ones, and lets the old go."""
         self.serve(drainTimeout=10)

@@ -339,7 +339,9 @@ def test_renew(tmp_path: Path, kind: str) -> None:
     description = makeTLS(kind, tmp_path)
     endpoint, factory = Endpoint(), ServerFactory()
     renewable = RenewableEndpoint(endpoint, description)
-    renewable.listen(factory)
+    listening: list[object] = []
+    renewable.listen(factory).addCallback(listening.append)
+    assert listening == [endpoint.port]
     first = endpoint.port.factory
     renewable.renew()
     second = endpoint.port.factory

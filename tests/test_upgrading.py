@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -366,10 +366,15 @@ def test_resourceForPages(site: Any) -> None:
 
 @pytest.mark.parametrize(("site", "status"), [(OurSite, b"101"), (StockSite, b"400")])
 def test_resourceWithNonceAsBody(site: Any, status: bytes) -> None:
-    """The nonce may be announced as a body in a site of ours, and is refused in any other."""
+    """
+    The nonce may be announced as a body in a site of ours. It is refused in any other, and logged.
+    """
     wire = site(tree(Recorder())).connect()
-    wire.send(request("hixie-76", (b"Content-Length", b"8")))
+    with capturedLogs() as events:
+        wire.send(request("hixie-76", (b"Content-Length", b"8")))
     assert wire.take().startswith(b"HTTP/1.1 " + status)
+    logged = [line for line in map(formatEvent, events) if "reads the nonce" in line]
+    assert len(logged) == (status == b"400")
 
 
 @every
