@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
@@ -187,6 +190,21 @@ class NewcomerTests(LoopbackCase):
             self.factory.doStop()
             self.pass_(10)
             self.successResultOf(stopped)
+
+    def test_serviceOfWaitingPort(self) -> None:
+        """A port that waits to accept more, as they came too fast, does not do so after a stop."""
+        self.serve(acceptRate=10)
+        service = HixieService(self.factory)
+        service.startService()
+        port: Any = FileDescriptor(Poller())  # type: ignore[arg-type]
+        port.numberAccepts = 100
+        self.factory.accepting.add(port)
+        for _ in range(20):
+            self.factory.accepting.connected()
+        assert self.clock.getDelayedCalls() != []
+        stopped = service.stopService()
+        self.assertQuiet()
+        self.successResultOf(stopped)
 
 
 class Halves(Resource):
