@@ -408,6 +408,21 @@ class PaceTests(PlainCase):
         wire.lose()
         self.assertQuiet()
 
+    def test_fullWhileWaiting(self) -> None:
+        """One that waits for its turn is not read, though its answers are read meanwhile."""
+        slow = self.slow(0.02)
+        wire = self.connect(GET)
+        turn(self.clock)
+        self.connect(GET * 2)
+        for _ in range(3):
+            wire.fill()
+            wire.drain()
+            wire.protocol.dataReceived(GET)
+            assert wire.producerState == "paused"
+        assert slow.count == 2
+        assert self.perTurn(slow, 5) == [1, 1, 1, 1, 0]
+        assert self.statuses(wire) == [200] * 4
+
     def test_late(self) -> None:
         """Requests behind one that is answered later come after it."""
         waiting = Waiting()

@@ -158,6 +158,10 @@ class HixieProtocol(LineReceiver):
         if self._lines is None and data and not self._looksLikeHTTP(data):
             return
         pace = self.factory.plain.pace
+        if self._http is not None:
+            # It takes turns by itself.
+            self.factory.shared.turn.run(super().dataReceived, data)
+            return
         if self._early or not pace.begin():
             self._early += data
             self._reading.pause(Pause.TURN)
