@@ -97,6 +97,21 @@ class CountTests(SynchronousTestCase):
             admission.release("10.0.0.1")
         assert heldBytes(admission) == before
 
+    def test_network(self) -> None:
+        """IPv6 clients of one network of 64 bits count as one, and those of another do not."""
+        admission = Admission(10, 1)
+        before = heldBytes(admission)
+        admission.admit("2001:db8::1")
+        for host in ("2001:db8::1", "2001:db8::ffff:2"):
+            with pytest.raises(HandshakeError, match="from this address"):
+                admission.admit(host)
+        admission.admit("2001:db8:0:1::1")
+        admission.release("2001:db8::1")
+        admission.admit("2001:db8::3")
+        for host in ("2001:db8::3", "2001:db8:0:1::1"):
+            admission.release(host)
+        assert heldBytes(admission) == before
+
     def test_withoutAddress(self) -> None:
         """Clients that have no address are counted in all only."""
         admission = Admission(3, 1)
