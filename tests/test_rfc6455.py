@@ -1000,6 +1000,27 @@ def test_bomb(limit: int, opcode: int) -> None:
 
 
 @pytest.mark.requirement("L-01")
+def test_nothingKeptOfABomb() -> None:
+    """
+    A connection that refused a message keeps neither what was not inflated of it nor the window.
+    """
+    compressor = zlib.compressobj(9, wbits=-15)
+    payload = compressor.compress(bytes(512 * MiB)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    bomb = clientFrame(0xC1, payload)
+    connection = compressing(Settings())
+    tracemalloc.start()
+    try:
+        (failed,) = connection.receiveData(bomb)
+        assert isinstance(failed, Failed)
+        assert failed.code == CloseCode.TOO_BIG
+        connection.dataToSend()
+        connection.abandon()
+        assert tracemalloc.get_traced_memory()[0] < 20_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.requirement("L-01")
 def test_manyBombs() -> None:
     """
     Messages that each pass are inflated a few at a time, however many are in a read.

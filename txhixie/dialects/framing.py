@@ -405,6 +405,9 @@ class Framing(Protocol):
         self.reader.discard()
         self.parser.close()
         self.parser_exc = None
+        for extension in self.extensions:
+            # The window, and all that was not inflated of a message that was refused.
+            vars(extension).pop("decoder", None)
 
     def _forget(self) -> None:
         """
