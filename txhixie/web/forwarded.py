@@ -11,16 +11,15 @@ from collections.abc import Iterator
 
 # An element in reverse: anything but commas and quotes, and quoted strings. In reverse, a quote is
 # escaped if an odd number of backslashes follows it. No alternative is tried twice, so the time is
-# linear.
-_REVERSED_ELEMENT = re.compile(
-    rb'(?:[^",]++|"(?:[^"]++|"(?=\\(?:\\\\)*+(?!\\)))*+")*+',
-)
+# linear. Patterns stand apart, because pydoctor cannot read those that give nothing back.
+_REVERSED_PATTERN = rb'(?:[^",]++|"(?:[^"]++|"(?=\\(?:\\\\)*+(?!\\)))*+")*+'
+_REVERSED_ELEMENT = re.compile(_REVERSED_PATTERN)
 # White space is not allowed here, nor are colons and brackets outside of quotes; both are common.
-_PAIR = re.compile(
+_PAIR_PATTERN = (
     rb"[ \t]*+(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]++)="
-    rb'(?:([^\x00-\x20",;=\x7f-\xff]++)|"((?:[^"\\]|\\.)*+)")[ \t]*+)?(?:;|\Z)',
-    re.DOTALL,
+    rb'(?:([^\x00-\x20",;=\x7f-\xff]++)|"((?:[^"\\]|\\.)*+)")[ \t]*+)?(?:;|\Z)'
 )
+_PAIR = re.compile(_PAIR_PATTERN, re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
