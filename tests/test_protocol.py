@@ -37,7 +37,7 @@ from tests.loopback import (
     frame,
     ownLines,
 )
-from tests.support import IDIOMS, buildHead
+from tests.support import IDIOMS, buildHead, heldBytes
 from txhixie import (
     Broadcast,
     CloseCode,
@@ -689,6 +689,18 @@ class DecidingTests(LoopbackCase):
         assert b"\r\nWWW-Authenticate: Basic realm=x\r\n" in reply
         assert b"\r\nConnection: close\r\n" in reply
         assert reply.endswith(b"\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwho?\n")
+
+    def test_refusedWhileWaiting(self) -> None:
+        """Nothing is kept of what a client sends that was refused after a decision took time."""
+        decision: Deferred[Any] = Deferred()
+        self.record(lambda made: decision)
+        wire = self.connect(HEAD76 + KEY3)
+        decision.callback(None)
+        assert wire.take().startswith(b"HTTP/1.1 404 ")
+        before = heldBytes(wire.protocol)
+        for _ in range(100):
+            wire.protocol.dataReceived(b"x" * 1000)
+        assert heldBytes(wire.protocol) - before < 1000
 
     def test_gone(self) -> None:
         """A client that is gone cancels the decision about it, and nobody is told of it."""
