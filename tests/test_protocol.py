@@ -702,6 +702,22 @@ class DecidingTests(LoopbackCase):
             wire.protocol.dataReceived(b"x" * 1000)
         assert heldBytes(wire.protocol) - before < 1000
 
+    def test_lostInCallback(self) -> None:
+        """A connection that is lost while its application is called is told of afterwards."""
+        for dialect, idiom in IDIOMS.items():
+            wire = self.open(dialect)
+            application = wire.webSocket._protocol
+            told: list[str] = []
+
+            def received(text: str, wire: Any = wire, told: list[str] = told) -> None:
+                wire.lose(ConnectionLost())
+                told.append(text)
+
+            self.patch(application, "textMessageReceived", received)
+            self.patch(application, "connectionLost", lambda reason, told=told: told.append("lost"))
+            wire.send(idiom.clientText("hello"))
+            assert told == ["hello", "lost"]
+
     def test_gone(self) -> None:
         """A client that is gone cancels the decision about it, and nobody is told of it."""
         for reason in (ConnectionDone(), ConnectionLost()):
