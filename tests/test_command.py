@@ -467,6 +467,8 @@ class Reactor(MemoryReactorClock):
 
     def __init__(self, scenario: Callable[[Any], object] = lambda reactor: None) -> None:
         super().__init__()
+        # Twisted before 26.4 begins with True.
+        self.hasStopped = False
         self._scenario = scenario
 
     def run(self) -> None:
