@@ -589,8 +589,9 @@ def test_keptOnce() -> None:
     connection = openConnection("rfc6455")
     before = heldBytes(connection)
     feed(connection, clientFrame(0x01, b"x" * 20_000))
-    # What a BytesIO has is not seen.
-    assert heldBytes(connection) - before < 10_000
+    # What a BytesIO has is seen since Python 3.12.
+    seen = 20_001 if sys.version_info >= (3, 12) else 0
+    assert heldBytes(connection) - before - seen < 10_000
     assert connection.unfinished == 20_001
 
 
