@@ -19,7 +19,8 @@ import pytest
 from twisted.logger import Logger
 
 from txhixie.dialects.choosing import choose
-from txhixie.dialects.connection import Connection, State
+from txhixie.dialects.connection import Connection, LastFrame, State
+from txhixie.dialects.frames import Frames
 from txhixie.dialects.head import HandshakeError, RequestHead
 from txhixie.dialects.opening import ServerOpening
 from txhixie.settings import Settings
@@ -339,17 +340,31 @@ def compressing(settings: Settings, offer: bytes = b"permessage-deflate") -> Con
     return served.connection
 
 
+# What does not belong to a thing that refers to it.
+_SHARED = (
+    CodeType,
+    Enum,
+    Frames,
+    FunctionType,
+    LastFrame,
+    Logger,
+    ModuleType,
+    logging.Logger,
+    type,
+)
+
+
 def heldBytes(*things: object) -> int:
     """
-    The length of all bytes and strings that things keep, however deep; not of what is logged.
+    The length of all bytes and strings that things keep, however deep; not of what is logged, and
+    not of the last frames, which all connections share.
     """
     total = 0
     seen: set[int] = set()
     todo = [*things]
     while todo:
         thing = todo.pop()
-        shared = (type, ModuleType, FunctionType, CodeType, Enum, logging.Logger, Logger)
-        if id(thing) not in seen and not isinstance(thing, shared):
+        if id(thing) not in seen and not isinstance(thing, _SHARED):
             seen.add(id(thing))
             total += len(thing) if isinstance(thing, (bytes, bytearray, str)) else 0
             todo += gc.get_referents(thing)
