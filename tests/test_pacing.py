@@ -44,7 +44,7 @@ class AdaptTests(SynchronousTestCase):
         assert self.after(16384, *[(65536, 0.001)] * 5) == 65536
 
     def test_inBetween(self) -> None:
-        """The size stays the same if the reads are quick enough, or if there is no more to read."""
+        """The size stays the same for quick reads, and for reads that are not full."""
         assert self.after(16384, (16384, 0.009), (16384, 0.0026)) == 16384
         assert self.after(16384, *[(8192, 0.001)] * 3) == 16384
 
