@@ -223,9 +223,15 @@ class HixieClientProtocol(LineReceiver):
             )
         webSocket.accepted(b"")
         webSocket.opened(b"")
-        self._decided(webSocket)
+        self._decide(webSocket)
         if rest:
             webSocket.dataReceived(rest)
+
+    def _decide(self, outcome: WebSocket | Failure) -> None:
+        # It is called once, and refers to this object.
+        decided = self._decided
+        del self._decided
+        decided(outcome)
 
     # The end
 
@@ -249,7 +255,7 @@ class HixieClientProtocol(LineReceiver):
         self.clearLineBuffer()
         if self._isConnected:
             self.transport.abortConnection()
-        self._decided(self._failure)
+        self._decide(self._failure)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """

@@ -4,6 +4,7 @@ The protocol of a server's connection: lines while the request head arrives, raw
 
 from __future__ import annotations
 
+import weakref
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
@@ -233,7 +234,7 @@ class HixieProtocol(LineReceiver):
             self._ask(head, factory.application)
         else:
             factory.handshaking.cancel(self)
-            self._http = factory.plain.connection(self.transport, self)
+            self._http = factory.plain.connection(self.transport, weakref.proxy(self))
             self._http.dataReceived(head.raw + self.clearLineBuffer())
 
     # Requests that twisted.web reads
@@ -455,7 +456,7 @@ class HixieProtocol(LineReceiver):
         self.paused = False
         self._reading.release()
         shared, transport = self.factory.shared, self.transport
-        self._hangup = Hangup(shared, transport, lambda: endWriting(transport), self.peerName)
+        self._hangup = Hangup(shared, transport, lambda: endWriting(transport), weakref.proxy(self))
         self._hangup.start()
 
     def handshakeTimedOut(self) -> None:
@@ -553,6 +554,7 @@ class HixieProtocol(LineReceiver):
             decision.cancel()
         if self._http is not None:
             self._http.connectionLost(reason)
+            self._http = None
         if self.webSocket is None:
             self.webSocketGone()
         else:
@@ -563,6 +565,7 @@ class HixieProtocol(LineReceiver):
         Tell whoever waits for the end of the request, and the factory.
         """
         kept, self._kept = self._kept, None
+        self._request = self._opening = None
         if kept is not None:
             kept.connectionLost(self._reason)
         self.factory.gone(self)

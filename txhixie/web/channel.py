@@ -370,3 +370,6 @@ class Channel(HTTPChannel):
         """
         self._forget()
         super().connectionLost(reason)
+        # Both refer to this channel. Without them it is freed at once.
+        self.requests.clear()
+        self._transferDecoder = None
