@@ -29,10 +29,15 @@ PACKAGE = PROJECT / "txhixie"
 # take too long.
 SLOW = (
     "tests/abuse",
+    "tests/contract/test_reactors.py",
+    "tests/contract/test_trial.py",
+    "tests/contract/test_typing.py",
     "tests/fuzz",
     "tests/interop",
     "tests/mutation",
+    "tests/test_command.py",
     "tests/test_conformance.py",
+    "tests/test_examples.py",
     "tests/test_twistd.py",
 )
 
