@@ -40,7 +40,7 @@ _KEPT = 64 * 1024
 
 class ClientSide(Protocol):
     """
-    What the connections of a client share, as far as they use it.
+    The parts of a client that its connections use.
     """
 
     shared: Shared
@@ -259,7 +259,7 @@ class HixieClientProtocol(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Tell whoever has the connection that it is gone.
+        Pass the end on to the WebSocket. Without one, the attempt has failed.
         """
         self._isConnected = False
         if self.webSocket is not None:

@@ -420,7 +420,7 @@ class HixieProtocol(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Tell whoever has the connection that it is gone.
+        Pass the end on to the WebSocket, or to the site.
         """
         if self._isLost:
             return
@@ -442,7 +442,7 @@ class HixieProtocol(LineReceiver):
 
     def webSocketGone(self) -> None:
         """
-        Tell whoever waits for the end of the request, and the factory.
+        Report the end to the factory, and to the application if it waits for the request's end.
         """
         kept, self._kept = self._kept, None
         self._upgrade = None

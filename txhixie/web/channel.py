@@ -247,7 +247,7 @@ class Channel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         """
-        Have a request answered.
+        Let the site answer a request: all of it has arrived.
         """
         if self._isOver:
             return

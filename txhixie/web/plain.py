@@ -81,7 +81,7 @@ class PlainConnection:
         if channel is None:
             return
         requests: list[Request] = channel.requests
-        # There is content from when a head is complete.
+        # A request has content once its head is complete.
         if requests and requests[0].content is not None:
             channel.persistent = False
             if not requests[0].startedWriting:

@@ -20,7 +20,7 @@ from txhixie.web.request import readForwarded
 
 class Okay(Resource):
     """
-    Answers every path and method with C{okay}, but for the children it is given.
+    Answers every path and method with C{okay}, except where it was given children.
     """
 
     def getChild(self, path: bytes, request: Request) -> Resource:
@@ -107,7 +107,7 @@ class OwnSite(Site):
 
 def keepOutOfLog(request: Request) -> None:
     """
-    Have a request, of those that come every second, not logged.
+    Do not log this request. This is for pages that ask every second.
     """
     request.unlogged = True  # type: ignore[attr-defined]
 
