@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from txhixie.application import startFactories, stopFactories
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
@@ -45,6 +47,18 @@ class Routes:
             self._routes[segments] = application
         self._default = default
         self._depth = max(map(len, self._routes), default=0)
+
+    def startFactory(self) -> None:
+        """
+        Start the applications.
+        """
+        startFactories(*self._routes.values(), self._default)
+
+    def stopFactory(self) -> None:
+        """
+        Stop the applications.
+        """
+        stopFactories(*self._routes.values(), self._default)
 
     def buildProtocol(
         self, request: Request

@@ -18,7 +18,7 @@ from twisted.web.server import Site
 from zope.interface import classImplements
 
 from twisted import __version__
-from txhixie.application import Application
+from txhixie.application import Application, startFactories, stopFactories
 from txhixie.dialects.messages import ACCELERATED
 from txhixie.server.accepting import Accepting
 from txhixie.server.admission import Admission
@@ -187,7 +187,7 @@ class HixieFactory(ServerFactory):
 
     def startFactory(self) -> None:
         """
-        Admit clients, and start the site.
+        Admit clients, and start the application and the site.
         """
         self._isStopped = False
         self.admission.open()
@@ -196,13 +196,15 @@ class HixieFactory(ServerFactory):
             self._log.info("every Origin is accepted")
         if not ACCELERATED:
             self._log.warn("websockets runs without its C part: RFC 6455 will be slow")
+        startFactories(self.application)
         self.site.doStart()
 
     def stopFactory(self) -> None:
         """
-        Stop the site, and log how many log events were suppressed.
+        Stop the application and the site, and log how many log events were suppressed.
         """
         self._isStopped = True
+        stopFactories(self.application)
         self.site.doStop()
         self.shared.log.stop()
 

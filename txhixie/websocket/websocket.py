@@ -4,12 +4,13 @@ One open WebSocket: to its application the transport, to TCP the protocol.
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -177,6 +178,14 @@ class WebSocket:
         return State.CONNECTING if self._outgoing.isHeld else self._connection.state
 
     @property
+    def transport(self) -> ITransport:
+        """
+        What is below. Only this object writes to it.
+        """
+        transport: ITransport = self._transport
+        return transport
+
+    @property
     def bytesReceived(self) -> int:
         """
         Bytes received after the request head.
@@ -320,6 +329,12 @@ class WebSocket:
         self._turn.whenSettled(call)
 
     # A peer that does not read
+
+    def liftSendLimit(self) -> None:
+        """
+        Keep everything that is sent.
+        """
+        self._sendLimit = sys.maxsize
 
     def _admits(self, message: str | bytes, kind: type) -> bool:
         """
@@ -563,9 +578,11 @@ class WebSocket:
 
     # What the application and the peer do
 
-    def happened(self, event: Closed | Failed | Discarded) -> None:
+    def happened(self, event: Closed | Failed | Discarded) -> object:
         """
-        Handle an event that is not the application's.
+        Handle an event of the connection.
+
+        @return: what the application returned, if it was told.
         """
         match event:
             case Discarded(frameType):
@@ -577,7 +594,7 @@ class WebSocket:
             case Closed():
                 # If we closed first, our own reason counts.
                 if self._farewell is None:
-                    self._bidFarewell(event)
+                    return self._peerCloses(event)
             case Failed():
                 self._shared.count("failed", event.code)
                 self._shared.log.info(
@@ -587,6 +604,7 @@ class WebSocket:
                     reason=printable(event.reason),
                 )
                 self._bidFarewell(event)
+        return None
 
     def callbackRuns(self) -> None:
         """
@@ -630,6 +648,37 @@ class WebSocket:
             self._slowness.sendNewest()
         self._close(code, reason)
         self._outgoing.flushSoon()
+
+    def loseWriteConnection(self) -> None:
+        """
+        Begin the closing handshake, and go on receiving messages.
+        """
+        if self._stage is not _OPEN or self.state is not State.OPEN:
+            return
+        self._turn.catchUp()
+        self._connection.sendClose(CloseCode.NORMAL)
+        # Neither side answers pings any longer.
+        self._liveness.forget(self)
+        self._outgoing.flushSoon()
+
+    def _peerCloses(self, event: Closed) -> object:
+        # This method is not one of Twisted's. An application that has it answers by itself.
+        tell = getattr(self._protocol, "closeReceived", None)
+        if tell is None or self._stage is not _OPEN or self.state is not State.OPEN:
+            self._bidFarewell(event)
+            return None
+        self._farewell = event
+        self._liveness.forget(self)
+        return tell(event.code, event.reason)
+
+    def fail(self, code: int, reason: str) -> None:
+        """
+        Close for a fault.
+        """
+        if not mayBeSent(code):
+            raise ValueError(f"{code} is not a close code that may be sent")
+        if self._stage in _BEFORE_CLOSING:
+            self._fail(Failed(code, reason))
 
     def _bidFarewell(self, farewell: Closed | Failed) -> None:
         """
