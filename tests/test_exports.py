@@ -31,6 +31,8 @@ def test_face() -> None:
         "Routes",
         "Settings",
         "State",
+        "StreamApplication",
+        "StreamClientEndpoint",
         "UnsupportedMessage",
         "WebSocketDone",
         "WebSocketLost",

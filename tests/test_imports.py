@@ -21,22 +21,23 @@ ALLOWED: dict[str, set[str]] = {
     "application": {"dialects"},
     "websocket": {"application", "dialects", "settings"},
     "web": {"addresses", "application", "dialects", "settings", "websocket"},
-    "applications": {"application"},
+    "applications": {"application", "dialects"},
     "client": {"application", "dialects", "settings", "websocket"},
     "command": {"__init__", "client", "dialects", "settings", "websocket"},
     "__main__": {"command"},
     "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
+    "endpoints": {"applications", "client", "dialects", "server", "settings"},
     "console": {"dialects", "server", "web", "websocket"},
     "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
     "__init__": {
-        *("application", "applications", "client", "console", "dialects", "server", "settings"),
-        *("web", "websocket"),
+        *("application", "applications", "client", "console", "dialects", "endpoints", "server"),
+        *("settings", "web", "websocket"),
     },
 }
 # What knows nothing of Twisted.
 PURE = (
-    *("addresses.py", "client/body.py", "dialects", "settings.py"),
-    *("web/forwarded.py", "web/proxies.py"),
+    *("addresses.py", "applications/streamcodecs.py", "client/body.py", "dialects"),
+    *("settings.py", "web/forwarded.py", "web/proxies.py"),
 )
 
 

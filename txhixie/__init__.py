@@ -6,6 +6,7 @@ from txhixie.application import Application, WebSocketProtocol, WebSocketTranspo
 from txhixie.applications.broadcast import Broadcast
 from txhixie.applications.echo import Echo
 from txhixie.applications.routes import Routes
+from txhixie.applications.stream import StreamApplication
 from txhixie.client.connect import connect
 from txhixie.console import Console
 from txhixie.dialects.connection import State, UnsupportedMessage
@@ -20,6 +21,7 @@ from txhixie.dialects.errors import (
 )
 from txhixie.dialects.events import CloseCode
 from txhixie.dialects.head import HandshakeError
+from txhixie.endpoints.client import StreamClientEndpoint
 from txhixie.server.factory import HixieFactory
 from txhixie.server.protocol import HixieProtocol
 from txhixie.server.resource import HixieResource
@@ -50,6 +52,8 @@ __all__ = [
     "Routes",
     "Settings",
     "State",
+    "StreamApplication",
+    "StreamClientEndpoint",
     "UnsupportedMessage",
     "WebSocketDone",
     "WebSocketLost",
