@@ -611,6 +611,23 @@ def test_nothingDropped(policy: str) -> None:
     assert tunnel.served.ending is None
 
 
+@cases
+def test_noDeadlock(dialect: str, codec: str) -> None:
+    """Both sides may write much at the same time: what the peer sends is read meanwhile."""
+    tunnel = Tunnel(dialect, codec)
+    tunnel.serving.fill()
+    tunnel.memory.wire.fill()
+    for side in (tunnel.outcome, tunnel.served):
+        side.transport.write(b"x" * 500_000)
+    assert tunnel.serving.producerState == tunnel.memory.wire.producerState == "producing"
+    tunnel.serving.drain()
+    tunnel.exchange()
+    assert len(tunnel.outcome.data) == 500_000
+    tunnel.memory.wire.drain()
+    tunnel.exchange()
+    assert len(tunnel.served.data) == 500_000
+
+
 def test_memoryLimit() -> None:
     """What waits for a peer counts: beyond the limit of all, the connection ends."""
     tunnel = Tunnel(settings=Settings(memoryLimit=1_000_000))

@@ -157,11 +157,12 @@ class WebSocketTransport(Protocol):
         End the connection now: nothing more is sent, and no message is delivered.
         """
 
-    def liftSendLimit(self) -> None:
+    def behaveAsStream(self) -> None:
         """
-        Keep everything that is sent, however much waits for the peer: L{Settings.sendLimit} and
-        L{Settings.slowPolicy} do not apply to this connection any longer, only
-        L{Settings.memoryLimit} does. This is for streams, of which no part may be dropped.
+        Leave backpressure to the application, as TCP does. Nothing is dropped, however much waits
+        for the peer: L{Settings.sendLimit} and L{Settings.slowPolicy} do not apply to this
+        connection any longer, only L{Settings.memoryLimit} does. And messages are received while
+        the peer does not read; otherwise two sides that send much would wait for each other.
         """
 
     def attachProducer(self, producer: IPushProducer | PushProducer) -> None:

@@ -6,15 +6,103 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.interfaces import ISSLTransport
+
 from txhixie.applications.streamcodecs import CODECS, Codec, carries, codecNamed
-from txhixie.applications.streamtransport import Stream
+from txhixie.applications.streamtransport import (
+    SecureStreamTransport,
+    StreamTransport,
+    fail,
+)
+from txhixie.dialects.events import CloseCode
 from txhixie.dialects.head import HandshakeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IProtocolFactory
+    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+    from twisted.python.failure import Failure
     from twisted.web.server import Request
+
+    from txhixie.application import WebSocketTransport
+
+
+class Stream:
+    """
+    Connects a protocol to one WebSocket that carries a byte stream, once it is open.
+
+    @ivar protocol: the protocol, or C{None} as long as there is none.
+    """
+
+    protocol: IProtocol | None = None
+
+    _transport: StreamTransport | None = None
+
+    def __init__(
+        self,
+        build: Callable[[IAddress], IProtocol | None],
+        codec: Codec,
+        peer: IAddress | None = None,
+    ) -> None:
+        """
+        @param build: makes the protocol for the address of the peer.
+        @param peer: that address; by default what the transport below says.
+        """
+        self._build = build
+        self._codec = codec
+        self._peer = peer
+
+    def negotiationStarted(self, transport: WebSocketTransport) -> None:
+        self._webSocket = transport
+        behave = getattr(transport, "behaveAsStream", None)
+        if behave is not None:
+            behave()
+
+    def negotiationFinished(self) -> None:
+        webSocket = self._webSocket
+        below = webSocket.transport
+        peer = below.getPeer() if self._peer is None else self._peer
+        protocol = self._build(peer)
+        if protocol is None:
+            # TCP would end here, too.
+            webSocket.loseConnection(CloseCode.TRY_AGAIN_LATER, "no connection is wanted now")
+            return
+        isSecure = ISSLTransport.providedBy(below)
+        kind = SecureStreamTransport if isSecure else StreamTransport
+        self.protocol = protocol
+        self._transport = kind(webSocket, self._codec, protocol, peer)
+        protocol.makeConnection(self._transport)
+
+    def textMessageReceived(self, message: str) -> None:
+        self._received(message)
+
+    def bytesMessageReceived(self, data: bytes | bytearray) -> None:
+        self._received(data)
+
+    def _received(self, message: str | bytes | bytearray) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        try:
+            data = self._codec.bytesOf(message)
+        except ValueError as error:
+            fail(self._webSocket, CloseCode.INVALID_DATA, str(error))
+            return
+        if data:
+            transport.protocol.dataReceived(data)
+
+    def pongReceived(self, payload: bytes) -> None:
+        pass
+
+    def closeReceived(self, code: int, reason: str) -> None:
+        if self._transport is None:
+            self._webSocket.loseConnection()
+        else:
+            self._transport.readClosed()
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._transport is not None:
+            self._transport.lost(reason)
 
 
 class StreamApplication:

@@ -1,5 +1,5 @@
 """
-A WebSocket as the transport of a byte-stream protocol, on either side.
+A WebSocket as the transport of a byte-stream protocol.
 """
 
 from __future__ import annotations
@@ -14,22 +14,19 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     INegotiated,
     IPushProducer,
-    ISSLTransport,
     ITCPTransport,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txhixie.applications.pulling import Pulling
+from txhixie.dialects.events import CloseCode
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProducer, IProtocol, IPullProducer
 
     from txhixie.application import WebSocketTransport
     from txhixie.applications.streamcodecs import Codec
-
-# Close codes: an error of ours, what a peer sent makes no sense, and no room for it now.
-_INTERNAL_ERROR, _INVALID_DATA, _TRY_AGAIN_LATER = 1011, 1007, 1013
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
@@ -93,7 +90,11 @@ class StreamTransport:
 
     def _cannotSend(self, error: ValueError) -> None:
         self._isWriteClosed = True
-        fail(self._webSocket, _INTERNAL_ERROR, f"not UTF-8, so not for the codec text: {error}")
+        fail(
+            self._webSocket,
+            CloseCode.INTERNAL_ERROR,
+            f"not UTF-8, so not for the codec text: {error}",
+        )
 
     # The end
 
@@ -301,84 +302,6 @@ class SecureStreamTransport(StreamTransport):
         """
         negotiated: bytes | None = getattr(self._below, "negotiatedProtocol", None)
         return negotiated
-
-
-class Stream:
-    """
-    Connects a protocol to one WebSocket that carries a byte stream, once it is open.
-
-    @ivar protocol: the protocol, or C{None} as long as there is none.
-    """
-
-    protocol: IProtocol | None = None
-
-    _transport: StreamTransport | None = None
-
-    def __init__(
-        self,
-        build: Callable[[IAddress], IProtocol | None],
-        codec: Codec,
-        peer: IAddress | None = None,
-    ) -> None:
-        """
-        @param build: makes the protocol for the address of the peer.
-        @param peer: that address; by default what the transport below says.
-        """
-        self._build = build
-        self._codec = codec
-        self._peer = peer
-
-    def negotiationStarted(self, transport: WebSocketTransport) -> None:
-        self._webSocket = transport
-        lift = getattr(transport, "liftSendLimit", None)
-        if lift is not None:
-            lift()
-
-    def negotiationFinished(self) -> None:
-        webSocket = self._webSocket
-        below = webSocket.transport
-        peer = below.getPeer() if self._peer is None else self._peer
-        protocol = self._build(peer)
-        if protocol is None:
-            # TCP would end here, too.
-            webSocket.loseConnection(_TRY_AGAIN_LATER, "no connection is wanted now")
-            return
-        isSecure = ISSLTransport.providedBy(below)
-        kind = SecureStreamTransport if isSecure else StreamTransport
-        self.protocol = protocol
-        self._transport = kind(webSocket, self._codec, protocol, peer)
-        protocol.makeConnection(self._transport)
-
-    def textMessageReceived(self, message: str) -> None:
-        self._received(message)
-
-    def bytesMessageReceived(self, data: bytes | bytearray) -> None:
-        self._received(data)
-
-    def _received(self, message: str | bytes | bytearray) -> None:
-        transport = self._transport
-        if transport is None:
-            return
-        try:
-            data = self._codec.bytesOf(message)
-        except ValueError as error:
-            fail(self._webSocket, _INVALID_DATA, str(error))
-            return
-        if data:
-            transport.protocol.dataReceived(data)
-
-    def pongReceived(self, payload: bytes) -> None:
-        pass
-
-    def closeReceived(self, code: int, reason: str) -> None:
-        if self._transport is None:
-            self._webSocket.loseConnection()
-        else:
-            self._transport.readClosed()
-
-    def connectionLost(self, reason: Failure) -> None:
-        if self._transport is not None:
-            self._transport.lost(reason)
 
 
 def fail(webSocket: WebSocketTransport, code: int, reason: str) -> None:

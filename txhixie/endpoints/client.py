@@ -22,8 +22,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txhixie.applications.stream import Stream
 from txhixie.applications.streamcodecs import Base64, Binary, carries, codecNamed
-from txhixie.applications.streamtransport import Stream
 from txhixie.client.connect import Client, Headers
 from txhixie.dialects.choosing import forClient
 from txhixie.dialects.opening import Wish
@@ -175,12 +175,13 @@ def fromString(
     @raise ValueError: if it makes no sense.
     """
     options = {name: kwargs.pop(name) for name in _OPTIONS if name in kwargs}
-    words = [*args]
-    for name, value in kwargs.items():
-        # An equals sign in the query.
-        if (not words and not name.startswith("//")) or not set(name) & set("/?"):
+    for name in kwargs:
+        # Others are the beginning of a URL, up to the first equals sign of its query.
+        if not set(name) & set("/?"):
             raise ValueError(f"there is no option {name}, only {', '.join(_OPTIONS)}")
-        words.append(f"{name}={value}")
+    words = [*args, *(f"{name}={value}" for name, value in kwargs.items())]
+    if not any(word.startswith("//") for word in words):
+        raise ValueError(f"a URL is needed, as in {scheme}://example.com:3400/")
     if len(kwargs) > 1 or not words[0].startswith("//"):
         raise ValueError(
             "the colons of a query need a backslash each, as in ws://example.com/?time=12\\:00"

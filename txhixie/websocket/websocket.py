@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 # Looking up a member of an enum is slow enough to show in the cost of a message.
 _OPEN = Stage.OPEN
 _BEFORE_CLOSING = (Stage.OPENING, Stage.OPEN)
+_NO_LIMIT = sys.maxsize
 
 
 class Opener(Protocol):
@@ -330,11 +331,11 @@ class WebSocket:
 
     # A peer that does not read
 
-    def liftSendLimit(self) -> None:
+    def behaveAsStream(self) -> None:
         """
-        Keep everything that is sent.
+        Leave backpressure to the application.
         """
-        self._sendLimit = sys.maxsize
+        self._sendLimit = _NO_LIMIT
 
     def _admits(self, message: str | bytes, kind: type) -> bool:
         """
@@ -417,7 +418,8 @@ class WebSocket:
         """
         Read no more, and pause the producer: the peer has to read first.
         """
-        self._pause(Pause.PEER)
+        if self._sendLimit != _NO_LIMIT:
+            self._pause(Pause.PEER)
         self._account()
         if self._attached is not None:
             self._attached.pause()
