@@ -129,6 +129,7 @@ class Tunnel:
         settings: Settings = DEFAULT,
         default: str = "text",
         wire: Any = TCPWire,
+        clientSettings: Settings = DEFAULT,
         **options: Any,
     ) -> None:
         self.clock = Clock()
@@ -140,7 +141,13 @@ class Tunnel:
         self.serving = wire(self.hixie.buildProtocol(IPv4Address("TCP", "1.2.3.4", 5)), self.clock)
         self.client = Counted(connecting)
         endpoint = StreamClientEndpoint(
-            self.clock, URL, codec=codec, dialect=dialect, endpoint=self.memory, **options
+            self.clock,
+            URL,
+            codec=codec,
+            dialect=dialect,
+            endpoint=self.memory,
+            settings=clientSettings,
+            **options,
         )
         self.outcome: Any = None
         self.deferred = endpoint.connect(self.client)
@@ -609,6 +616,29 @@ def test_nothingDropped(policy: str) -> None:
     tunnel.exchange()
     assert tunnel.outcome.data == b"x" * 500_000
     assert tunnel.served.ending is None
+
+
+@cases
+def test_slowEnd(dialect: str, codec: str) -> None:
+    """What was written before the end has no time limit, also if the peer reads very slowly."""
+    # The client's pings would not be answered behind so much.
+    tunnel = Tunnel(dialect, codec, clientSettings=Settings(pingInterval=0))
+    tunnel.served.transport.write(b"first")
+    tunnel.serving.fill()
+    tunnel.served.transport.write(b"x" * 500_000)
+    tunnel.served.transport.loseConnection()
+    tunnel.served.transport.write(b"too late")
+    for _ in range(600):
+        tunnel.clock.advance(1)
+    assert tunnel.served.ending is None
+    late = Producer()
+    tunnel.served.transport.registerProducer(late, True)
+    assert late.calls == ["stop"]
+    tunnel.serving.drain()
+    tunnel.finish()
+    assert tunnel.outcome.data == b"first" + b"x" * 500_000
+    assert isinstance(tunnel.served.ending, ConnectionDone)
+    assert isinstance(tunnel.outcome.ending, ConnectionDone)
 
 
 @cases

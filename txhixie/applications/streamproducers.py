@@ -1,5 +1,5 @@
 """
-Pull producers, where push producers are wanted.
+Push producers that a stream needs for itself.
 """
 
 from __future__ import annotations
@@ -85,3 +85,36 @@ class Pulling:
             self._failed()
         else:
             self._pullLater()
+
+
+@implementer(IPushProducer)
+class Waiting:
+    """
+    Produces nothing, but tells when the peer has read what was written.
+    """
+
+    def __init__(self, written: Callable[[], object]) -> None:
+        """
+        @param written: called then.
+        """
+        self._written = written
+        self._isPaused = False
+        self._isOver = False
+
+    def check(self) -> None:
+        """
+        Tell it if there is nothing to wait for.
+        """
+        if not self._isPaused and not self._isOver:
+            self._isOver = True
+            self._written()
+
+    def pauseProducing(self) -> None:
+        self._isPaused = True
+
+    def resumeProducing(self) -> None:
+        self._isPaused = False
+        self.check()
+
+    def stopProducing(self) -> None:
+        self._isOver = True

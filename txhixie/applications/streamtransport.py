@@ -19,7 +19,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txhixie.applications.pulling import Pulling
+from txhixie.applications.streamproducers import Pulling, Waiting
 from txhixie.dialects.events import CloseCode
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class StreamTransport:
         self._codec = codec
         self._peer = peer
         self._producer: Any = None
+        # What waits for the end of writing.
+        self._waiting: Waiting | None = None
         self._isAborted = False
         # Whether the peer, or we, said that nothing more will come.
         self._isReadClosed = False
@@ -125,8 +127,11 @@ class StreamTransport:
                 return
             if not self.disconnecting:
                 self._endWriting()
-        if self.disconnecting:
-            self._webSocket.loseConnection()
+        if self.disconnecting and self._waiting is None:
+            # The closing handshake has a time limit, what was written before has none.
+            self._waiting = Waiting(self._webSocket.loseConnection)
+            self._webSocket.attachProducer(self._waiting)
+            self._later(self._waiting.check)
 
     def _endWriting(self) -> None:
         end = getattr(self._webSocket, "loseWriteConnection", self._webSocket.loseConnection)
@@ -174,19 +179,20 @@ class StreamTransport:
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """
-        Have a producer write, as fast as the peer reads.
+        Have a producer write, as fast as the peer reads. It is stopped at once if the connection
+        is ending.
 
         @param streaming: whether it is a push producer.
         @raise RuntimeError: if there is one already.
         """
         if self._producer is not None:
             raise RuntimeError("a producer is registered already")
-        if self.disconnected:
+        if self.disconnected or self._waiting is not None:
             producer.stopProducing()
             return
         if not streaming:
-            later = getattr(self._webSocket, "whenSettled", _soon)
-            producer = Pulling(cast("IPullProducer", producer), later, self.abortConnection)
+            pulled = cast("IPullProducer", producer)
+            producer = Pulling(pulled, self._later, self.abortConnection)
         self._producer = producer
         self._webSocket.attachProducer(cast("IPushProducer", producer))
         if isinstance(producer, Pulling):
@@ -204,6 +210,9 @@ class StreamTransport:
         self._webSocket.detachProducer()
         if self.disconnecting or self._endsWriting:
             self._end()
+
+    def _later(self, call: Callable[[], object]) -> None:
+        getattr(self._webSocket, "whenSettled", _soon)(call)
 
     # Reading. Transports of twisted.web.websocket cannot be paused, but what is below them can.
 

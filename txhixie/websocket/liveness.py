@@ -56,7 +56,7 @@ class Watched(Protocol):
     @property
     def isPaused(self) -> bool:
         """
-        Whether nothing is read from it.
+        Whether nothing is read from it, or the peer does not read: it may not have seen a ping.
         """
 
     def ping(self) -> None:

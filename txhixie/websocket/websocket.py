@@ -224,9 +224,9 @@ class WebSocket:
     @property
     def isPaused(self) -> bool:
         """
-        Whether nothing is read.
+        Whether nothing is read, or nothing can be written.
         """
-        return self._reading.isPaused
+        return self._reading.isPaused or self._outgoing.isBlocked
 
     def _enter(self, stage: Stage) -> None:
         assert stage in MOVES[self._stage], f"{self._stage} -> {stage}"
