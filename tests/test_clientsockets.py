@@ -190,3 +190,45 @@ async def test_howTo(capsys: pytest.CaptureFixture[str]) -> None:
         await reach(lambda: server.made[0].calls[1:] == [FINISHED, "text: hello", LOST])
         await names["main"](clock, f"{url}/other")
     assert capsys.readouterr().out.startswith("404 {")
+
+
+class Source:
+    """A push producer of so many messages."""
+
+    def __init__(self, webSocket: WebSocketTransport, count: int) -> None:
+        self._webSocket = webSocket
+        self.left = count
+        self._isPaused = False
+
+    def resumeProducing(self) -> None:
+        self._isPaused = False
+        clock.callLater(0, self.produce)
+
+    def produce(self) -> None:
+        """Send until the server does not read."""
+        while self.left and not self._isPaused:
+            self.left -= 1
+            self._webSocket.sendTextMessage("x" * 65536)
+
+    def pauseProducing(self) -> None:
+        self._isPaused = True
+
+    def stopProducing(self) -> None:
+        self.left = 0
+
+
+@dialects
+@inReactor
+async def test_muchBothWays(dialect: str) -> None:
+    """An echo of more than all buffers hold: a server that waits for us is read meanwhile."""
+    count = 1000
+    async with serving(Recorder(textMessageReceived=echo)) as running:
+        url = f"ws://127.0.0.1:{running.port}/"
+        webSocket, recording = await opened(url, Settings(), dialect=dialect)
+        source = Source(webSocket, count)
+        webSocket.attachProducer(source)
+        source.produce()
+        assert source.left
+        for goal in range(count // 10, count + 1, count // 10):
+            await reach(lambda goal=goal: len(recording.calls) >= 2 + goal)  # type: ignore[misc]
+        await close(webSocket, recording)

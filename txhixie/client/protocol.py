@@ -210,6 +210,8 @@ class HixieClientProtocol(LineReceiver):
             self,
             name=name,
             subprotocol=self._opening.subprotocol,
+            # Servers often do not, as ours.
+            readsAlways=True,
         )
         # From here on the transport's bytes go to the WebSocket without a detour.
         self.dataReceived = webSocket.dataReceived  # type: ignore[method-assign]

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 # Looking up a member of an enum is slow enough to show in the cost of a message.
 _OPEN = Stage.OPEN
 _BEFORE_CLOSING = (Stage.OPENING, Stage.OPEN)
-_NO_LIMIT = sys.maxsize
 
 
 class Opener(Protocol):
@@ -84,6 +83,7 @@ class WebSocket:
         "_outgoing",
         "_protocol",
         "_reading",
+        "_readsAlways",
         "_request",
         "_sendLimit",
         "_shared",
@@ -113,6 +113,7 @@ class WebSocket:
         subprotocol: str | None = None,
         request: Request | None = None,
         isBehind: bool = False,
+        readsAlways: bool = False,
     ) -> None:
         """
         @param transport: TCP or TLS or such.
@@ -121,6 +122,8 @@ class WebSocket:
         @param protocol: the application's object for this connection.
         @param name: the L{id}.
         @param isBehind: whether the transport may still hold an answer to an earlier request.
+        @param readsAlways: whether reading goes on while the peer does not read. If neither side
+            reads then, both may wait for each other forever.
         """
         self._shared = shared
         self._liveness = liveness
@@ -141,6 +144,7 @@ class WebSocket:
         self._isBusy = reading.isPaused
         self._slowness: Slowness | None = None
         self._holding: Holding | None = None
+        self._readsAlways = readsAlways
         self._hangup: Hangup | None = None
         # How the connection ends: what the peer said, or what is wrong.
         self._farewell: Closed | Failed | None = None
@@ -335,7 +339,8 @@ class WebSocket:
         """
         Leave backpressure to the application.
         """
-        self._sendLimit = _NO_LIMIT
+        self._sendLimit = sys.maxsize
+        self._readsAlways = True
 
     def _admits(self, message: str | bytes, kind: type) -> bool:
         """
@@ -416,9 +421,9 @@ class WebSocket:
 
     def outgoingBlocked(self) -> None:
         """
-        Read no more, and pause the producer: the peer has to read first.
+        Pause the producer, and on a server read no more: the peer has to read first.
         """
-        if self._sendLimit != _NO_LIMIT:
+        if not self._readsAlways:
             self._pause(Pause.PEER)
         self._account()
         if self._attached is not None:
