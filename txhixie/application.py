@@ -138,8 +138,8 @@ class WebSocketTransport(Protocol):
     def loseWriteConnection(self) -> None:
         """
         Send everything sent so far, then begin the closing handshake, but go on receiving messages
-        until the peer answers it. It may take any time. Hixie-75 has no closing handshake: there
-        this is L{loseConnection}.
+        until the peer answers it. It may take any time. Hixie-75 has no closing handshake: there,
+        and before the opening handshake is complete, this is L{loseConnection}.
         """
 
     def fail(self, code: int, reason: str) -> None:

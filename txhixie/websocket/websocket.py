@@ -660,6 +660,8 @@ class WebSocket:
         """
         Begin the closing handshake, and go on receiving messages.
         """
+        if self._stage is Stage.OPENING:
+            self.loseConnection()
         if self._stage is not _OPEN or self.state is not State.OPEN:
             return
         self._turn.catchUp()
