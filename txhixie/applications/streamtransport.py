@@ -128,10 +128,16 @@ class StreamTransport:
             if not self.disconnecting:
                 self._endWriting()
         if self.disconnecting and self._waiting is None:
-            # The closing handshake has a time limit, what was written before has none.
-            self._waiting = Waiting(self._webSocket.loseConnection)
-            self._webSocket.attachProducer(self._waiting)
-            self._later(self._waiting.check)
+            self._close()
+
+    def _close(self) -> None:
+        if not self._isOurs:
+            self._webSocket.loseConnection()
+            return
+        # The closing handshake has a time limit, what was written before has none.
+        self._waiting = Waiting(self._webSocket.loseConnection)
+        self._webSocket.attachProducer(self._waiting)
+        self._later(self._waiting.check)
 
     def _endWriting(self) -> None:
         end = getattr(self._webSocket, "loseWriteConnection", self._webSocket.loseConnection)
@@ -193,8 +199,8 @@ class StreamTransport:
         if not streaming:
             pulled = cast("IPullProducer", producer)
             producer = Pulling(pulled, self._later, self.abortConnection)
-        self._producer = producer
         self._webSocket.attachProducer(cast("IPushProducer", producer))
+        self._producer = producer
         if isinstance(producer, Pulling):
             producer.start()
 
@@ -211,10 +217,20 @@ class StreamTransport:
         if self.disconnecting or self._endsWriting:
             self._end()
 
-    def _later(self, call: Callable[[], object]) -> None:
-        getattr(self._webSocket, "whenSettled", _soon)(call)
+    # Transports of twisted.web.websocket can do less. They cannot be paused, but what is below them
+    # can.
 
-    # Reading. Transports of twisted.web.websocket cannot be paused, but what is below them can.
+    @property
+    def _isOurs(self) -> bool:
+        return hasattr(self._webSocket, "whenSettled")
+
+    def _later(self, call: Callable[[], object]) -> None:
+        if self._isOurs:
+            self._webSocket.whenSettled(call)
+        else:
+            _soon(call)
+
+    # Reading
 
     def pauseProducing(self) -> None:
         """
@@ -237,7 +253,7 @@ class StreamTransport:
     @property
     def _source(self) -> Any:
         webSocket = self._webSocket
-        return webSocket if hasattr(webSocket, "pauseProducing") else webSocket.transport
+        return webSocket if self._isOurs else webSocket.transport
 
     # What is below
 
