@@ -4,7 +4,7 @@ A WebSocket as the transport of a byte-stream protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -137,7 +137,7 @@ class StreamTransport:
         # The closing handshake has a time limit, what was written before has none.
         self._waiting = Waiting(self._webSocket.loseConnection)
         self._webSocket.attachProducer(self._waiting)
-        self._later(self._waiting.check)
+        self._webSocket.whenSettled(self._waiting.check)
 
     def _endWriting(self) -> None:
         end = getattr(self._webSocket, "loseWriteConnection", self._webSocket.loseConnection)
@@ -198,7 +198,8 @@ class StreamTransport:
             return
         if not streaming:
             pulled = cast("IPullProducer", producer)
-            producer = Pulling(pulled, self._later, self.abortConnection)
+            later = self._webSocket.whenSettled
+            producer = Pulling(pulled, later, self.abortConnection)
         self._webSocket.attachProducer(cast("IPushProducer", producer))
         self._producer = producer
         if isinstance(producer, Pulling):
@@ -223,12 +224,6 @@ class StreamTransport:
     @property
     def _isOurs(self) -> bool:
         return hasattr(self._webSocket, "whenSettled")
-
-    def _later(self, call: Callable[[], object]) -> None:
-        if self._isOurs:
-            self._webSocket.whenSettled(call)
-        else:
-            _soon(call)
 
     # Reading
 
@@ -334,9 +329,3 @@ def fail(webSocket: WebSocketTransport, code: int, reason: str) -> None:
     End a connection that cannot go on. Transports of twisted.web.websocket do not log it.
     """
     getattr(webSocket, "fail", webSocket.loseConnection)(code, reason)
-
-
-def _soon(call: Callable[[], object]) -> None:
-    from twisted.internet import reactor
-
-    reactor.callLater(0, call)
