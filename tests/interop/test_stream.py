@@ -7,6 +7,7 @@ import re
 import signal
 import ssl
 import sys
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.certificates import selfSigned
 from tests.test_sockets import clock, inReactor, reach
 from tests.test_streamsockets import TCP, carry
 
+from .phantom import Phantom, Step, phantomCommand
 from .server import PROJECT, Child
 
 # More than 100 MB.
@@ -117,6 +119,23 @@ async def test_twistdTLS(tmp_path: Path) -> None:
         url = f"wss://localhost:{running.port}/"
         await talk(f"{url}:trustRoots={certificate}")
         talkBinary(url, ssl.create_default_context(cafile=str(certificate)))
+        running.stop()
+
+
+def test_oldBrowser() -> None:
+    """A browser of the Hixie era talks to it in base64."""
+    command = b"PASS secret\r\nNICK fred\r\nUSER fred 0 * :Fred\r\n"
+    # Each part is base64 of its own, wherever it is cut.
+    parts = [b64encode(part).decode() for part in (command[:10], command[10:])]
+    steps: list[Step] = [{"after": 0, "send": parts}, {"after": 5, "close": True}]
+    phantomCommand()
+    with irc("ws:tcp:0:interface=127.0.0.1") as running:
+        url = f"ws://127.0.0.1:{running.port}/"
+        with Phantom("direct.js", url=url, subprotocol="base64", steps=steps) as browser:
+            messages = browser.waitFor("message", 5)
+            browser.waitFor("close")
+        stream = b"".join(b64decode(message, validate=True) for message in messages)
+        assert b" 001 fred :" in stream
         running.stop()
 
 
