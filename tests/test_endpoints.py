@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -147,7 +148,10 @@ def test_noCertificates(tmp_path: Path) -> None:
 
 
 def test_listen() -> None:
-    """The endpoint listens as the one inside does, and starts and stops the factory."""
+    """
+    The endpoint listens as the one inside does, starts the factory, and closes all connections when
+    the reactor stops.
+    """
     reactor = MemoryReactorClock()
     started: list[str] = []
 
@@ -157,14 +161,25 @@ def test_listen() -> None:
         def startFactory(self) -> None:
             started.append("start")
 
-    port = serverFromString(reactor, "ws:tcp:3400:interface=127.0.0.1").listen(Service())
-    assert port is not None
+    serverFromString(reactor, "ws:tcp:3400:interface=127.0.0.1").listen(Service())
     number, factory, _, interface = cast(Any, reactor.tcpServers[0])
     assert (number, interface) == (3400, "127.0.0.1")
     factory.doStart()
     assert started == ["start"]
-    ((call, *_),) = reactor.triggers["before"]["shutdown"]
-    assert call == factory.closeConnections
+    ((call, arguments, _),) = reactor.triggers["before"]["shutdown"]
+    assert not factory.admission.isClosed
+    call(*arguments)
+    assert factory.admission.isClosed
+
+
+def test_forgotten() -> None:
+    """A factory that is gone is not kept until the reactor stops."""
+    reactor = MemoryReactorClock()
+    serverFromString(reactor, "ws:tcp:3400").listen(Factory())
+    reactor.tcpServers.clear()
+    gc.collect()
+    ((call, arguments, _),) = reactor.triggers["before"]["shutdown"]
+    assert call(*arguments) is None
 
 
 def test_light() -> None:

@@ -5,6 +5,7 @@ The endpoint that puts a WebSocket before any factory.
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
@@ -54,8 +55,14 @@ class StreamServerEndpoint:
         """
         application = Routes({self._path: StreamApplication(protocolFactory, self._codec)})
         factory = HixieFactory(application, settings=self._settings, reactor=self._reactor)
-        self._reactor.addSystemEventTrigger("before", "shutdown", factory.closeConnections)
+        self._reactor.addSystemEventTrigger("before", "shutdown", _close, ref(factory))
         return ControlledEndpoint(self._endpoint, factory.accepting).listen(factory)
+
+
+def _close(factory: ref[HixieFactory]) -> Deferred[None] | None:
+    # A factory without ports and connections may be gone.
+    existing = factory()
+    return None if existing is None else existing.closeConnections()
 
 
 _OPTIONS = ("codec", "path", "origin", "dialects", "subprotocol")
