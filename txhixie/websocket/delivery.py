@@ -206,7 +206,8 @@ class Delivery:
                 if result is not None:
                     self._await(result)
                 if reading.isSuspended:
-                    self._held = events
+                    # A call may have been added meanwhile. It comes after these.
+                    self._held = events if self._held is None else chain(events, self._held)
                     return
         except BaseException:
             self._owner.applicationFailed(Failure())
