@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from txhixie.application import PushProducer, WebSocketProtocol
 from txhixie.dialects.connection import Connection, State
-from txhixie.dialects.events import CloseCode, Closed, Discarded, Failed, mayBeSent
+from txhixie.dialects.events import CloseCode, Closed, Discarded, Failed, checkClose
 from txhixie.websocket.delivery import Delivery
 from txhixie.websocket.ended import howItEnded
 from txhixie.websocket.hangup import Hangup
@@ -642,12 +642,7 @@ class WebSocket:
         """
         Close with the dialect's closing handshake, after everything sent so far.
         """
-        if not isinstance(code, int):
-            raise TypeError(f"a close code is an int, not {type(code).__name__}")
-        if not isinstance(reason, str):
-            raise TypeError(f"the reason of a close is a str, not {type(reason).__name__}")
-        if not mayBeSent(code):
-            raise ValueError(f"{code} is not a close code that may be sent")
+        checkClose(code, reason)
         if self._stage not in _BEFORE_CLOSING:
             return
         self._turn.catchUp()
@@ -684,8 +679,7 @@ class WebSocket:
         """
         Close for a fault.
         """
-        if not mayBeSent(code):
-            raise ValueError(f"{code} is not a close code that may be sent")
+        checkClose(code, reason)
         if self._stage in _BEFORE_CLOSING:
             self._fail(Failed(code, reason))
 
