@@ -216,6 +216,8 @@ class WebSocketProtocol(Protocol):
     Future. The next call of the same connection waits for it, and nothing more is read meanwhile.
     An error closes the connection with the code 1011.
 
+    The methods here do nothing, for those who inherit them.
+
     A method C{messagesDropped(count)} is called too, if there is one, when the peer was too slow
     and missed messages.
 
@@ -231,26 +233,31 @@ class WebSocketProtocol(Protocol):
         @param transport: a L{WebSocketTransport}. The parameter may be annotated with it or with
             Twisted's C{WebSocketTransport}.
         """
+        return None
 
     def negotiationFinished(self) -> object:
         """
         The opening handshake is complete.
         """
+        return None
 
     def textMessageReceived(self, message: str, /) -> object:
         """
         The peer sent a text message.
         """
+        return None
 
     def bytesMessageReceived(self, data: bytes, /) -> object:
         """
         The peer sent a bytes message.
         """
+        return None
 
     def pongReceived(self, payload: bytes, /) -> object:
         """
         The peer answered a ping.
         """
+        return None
 
     def connectionLost(self, reason: Failure, /) -> object:
         """
@@ -258,6 +265,7 @@ class WebSocketProtocol(Protocol):
 
         @param reason: a L{txhixie.WebSocketDone} or L{txhixie.WebSocketLost}.
         """
+        return None
 
 
 class Application(Protocol):
