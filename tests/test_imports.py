@@ -28,6 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
     "endpoints": {"applications", "client", "dialects", "server", "settings"},
     "console": {"dialects", "server", "web", "websocket"},
+    "testing": {
+        *("application", "client", "dialects", "server", "settings", "web", "websocket"),
+    },
     "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
     "__init__": {
         *("application", "applications", "client", "console", "dialects", "endpoints", "server"),

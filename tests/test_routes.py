@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from txhixie.applications.routes import Routes
+from txhixie.testing import fakeRequest
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -26,7 +26,7 @@ class Named:
 
 def routed(path: bytes, routes: Routes) -> Any:
     """@return: the name of the application that answers a path."""
-    request: Any = SimpleNamespace(path=path)
+    request = fakeRequest(path.decode())
     built: Any = routes.buildProtocol(request)
     if built is None:
         return None

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -32,6 +31,7 @@ from txhixie.server.listening import EveryAddressEndpoint
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES
 from txhixie.tap import Options, makeService
+from txhixie.testing import fakeRequest
 from txhixie.web.site import Okay
 
 
@@ -71,9 +71,9 @@ def parse(*arguments: str) -> Options:
     return options
 
 
-def answering(options: Options, path: bytes) -> type | None:
+def answering(options: Options, path: str) -> type | None:
     """@return: the kind of application that answers a path, of those that are known here."""
-    request: Any = SimpleNamespace(path=path)
+    request = fakeRequest(path)
     made = options["application"].buildProtocol(request)
     known = (
         kind for kind in (Echo, Broadcast) if type(kind().buildProtocol(request)) is type(made)
@@ -102,7 +102,7 @@ class OptionsTests(SynchronousTestCase):
         """Without options it is echo on port 3400, to everybody, in every dialect."""
         options = parse()
         assert options["ports"] == [3400]
-        assert answering(options, b"/any") is Echo
+        assert answering(options, "/any") is Echo
         assert options["settings"] == Settings(dialects=DIALECT_NAMES)
 
     def test_settings(self) -> None:
@@ -508,13 +508,13 @@ class ServiceOptionTests(SynchronousTestCase):
         """The built-in services have names, and the option a short form."""
         for option, name, kind in (("--service", "echo", Echo), ("-s", "broadcast", Broadcast)):
             options = parse(option, name)
-            found = [answering(options, path) for path in (b"/any", b"/echo", b"/broadcast/x")]
+            found = [answering(options, path) for path in ("/any", "/echo", "/broadcast/x")]
             assert found == [kind, Echo, Broadcast]
 
     def test_sameAsItsPath(self) -> None:
         """A built-in service is the same on its path and everywhere else."""
         application = parse("--service", "broadcast")["application"]
-        requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/broadcast", b"/any")]
+        requests = [fakeRequest(path) for path in ("/broadcast", "/any")]
         one, other = (application.buildProtocol(request) for request in requests)
         assert one._broadcast is other._broadcast
 
@@ -529,31 +529,31 @@ class ServiceOptionTests(SynchronousTestCase):
         """With a service of one's own nothing answers that was not asked for."""
         own = ("--service", f"{__name__}.APPLICATION")
         options = parse(*own)
-        for path in (b"/", b"/echo", b"/broadcast"):
+        for path in ("/", "/echo", "/broadcast"):
             assert answering(options, path) is None
         options = parse(*own, "--route", "/echo=echo", "--route", "/a=b/c=broadcast")
-        assert answering(options, b"/echo/x") is Echo
-        assert answering(options, b"/a=b/c") is Broadcast
-        for path in (b"/", b"/broadcast", b"/a=b"):
+        assert answering(options, "/echo/x") is Echo
+        assert answering(options, "/a=b/c") is Broadcast
+        for path in ("/", "/broadcast", "/a=b"):
             assert answering(options, path) is None
 
     def test_routesOnly(self) -> None:
         """With routes and no service nothing answers where no route leads."""
         options = parse("--route", "/chat=txhixie.Broadcast")
-        assert answering(options, b"/chat") is Broadcast
-        for path in (b"/", b"/echo", b"/broadcast"):
+        assert answering(options, "/chat") is Broadcast
+        for path in ("/", "/echo", "/broadcast"):
             assert answering(options, path) is None
 
     def test_routesAndBuiltIn(self) -> None:
         """With a built-in service the others are there too, unless a route is in their place."""
         options = parse("--service", "echo", "--route", "/echo=broadcast")
-        paths = (b"/", b"/broadcast", b"/echo", b"/echo/x")
+        paths = ("/", "/broadcast", "/echo", "/echo/x")
         assert [answering(options, path) for path in paths] == [Echo, Broadcast] + [Broadcast] * 2
 
     def test_ownRooms(self) -> None:
         """Two routes to one service are two applications."""
         options = parse("--route", "/red=broadcast", "--route", "/blue=broadcast")
-        requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/red", b"/blue")]
+        requests = [fakeRequest(path) for path in ("/red", "/blue")]
         red, blue = (options["application"].buildProtocol(request) for request in requests)
         assert red._broadcast is not blue._broadcast
 
