@@ -369,7 +369,9 @@ def test_wire() -> None:
     clock.advance(0)
     assert protocols[1].data == b"ab"
     assert protocols[0].data == b""
-    assert all(protocol.closedReason.check(ConnectionDone) for protocol in protocols)
+    for protocol in protocols:
+        assert protocol.closedReason is not None
+        assert protocol.closedReason.check(ConnectionDone)
 
 
 def test_forEver() -> None:
