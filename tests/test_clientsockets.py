@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import UNIXClientEndpoint, serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, optionsForClientTLS
@@ -139,7 +139,7 @@ async def test_mute(scheme: str) -> None:
 async def test_reconnecting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The example connects again when it is refused and when the connection is lost."""
+    """The example connects again when it is refused or lost, until it is stopped."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     sys.modules.pop("reconnecting", None)
     import reconnecting  # type: ignore[import-not-found]
@@ -155,11 +155,10 @@ async def test_reconnecting(
     timers = set(clock.getDelayedCalls())
     async with serving(server) as running:
         port = running.port
-        staying = Deferred.fromCoroutine(
-            reconnecting.stayConnected(clock, f"ws://127.0.0.1:{port}/", delay=delay)
-        )
+        feeds = reconnecting.feedService(clock, f"ws://127.0.0.1:{port}/", delay)
+        feeds.startService()
         for count in (1, 2):
-            await reach(lambda: "news" in capsys.readouterr().out)
+            await reach(lambda: "connected\nnews\n" in capsys.readouterr().out)
             assert len(server.made) == count
             server.made[-1].transport.loseConnection(4000)
             await reach(lambda: server.made[-1].calls[-1] == LOST)
@@ -168,12 +167,15 @@ async def test_reconnecting(
         assert "not connected: the server answered 404 Not Found" in capsys.readouterr().out
         server.decide = lambda made: made
         await reach(lambda: server.made[-1].calls[1:] == [FINISHED])
+        await reach(lambda: "connected\nnews\n" in capsys.readouterr().out)
         assert delays[:4] == [1, 1, 2, 3]
-        staying.cancel()
-        with pytest.raises(CancelledError):
-            await staying
-        await running.end()
-        await reach(lambda: set(clock.getDelayedCalls()) <= timers)
+        # A service that stops closes with the closing handshake.
+        await feeds.stopService()
+        await reach(lambda: server.made[-1].calls[-1] == LOST)
+        assert type(server.made[-1].ending) is WebSocketDone
+        attempts = len(server.made)
+    assert len(server.made) == attempts
+    await reach(lambda: set(clock.getDelayedCalls()) <= timers)
 
 
 @inReactor

@@ -192,6 +192,15 @@ def test_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
         test()
 
 
+def test_reconnecting() -> None:
+    """
+    The how-to prints the example that is tested.
+    """
+    text = (DOCS / "howto.md").read_text(encoding="utf-8")
+    example = (DOCS.parent / "examples" / "reconnecting.py").read_text(encoding="utf-8")
+    assert f"```python\n{example}```\n" in text
+
+
 if __name__ == "__main__":
     for document, mark, make in MADE:
         before, _, after = parts(document, mark)
