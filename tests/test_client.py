@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionLost
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock
@@ -17,6 +17,8 @@ from tests.loopback import (
     FINISHED,
     LOST,
     STARTED,
+    Descriptor,
+    Poller,
     Recorder,
     Recording,
     TCPWire,
@@ -272,6 +274,64 @@ def test_early(dialect: str, isCut: bool) -> None:
     else:
         attempt.wire.send(answer)
     assert attempt.recording.calls == [STARTED, FINISHED, "fired", "text: a", "text: b"]
+
+
+class Socket:
+    """An endpoint whose socket takes as many bytes as the test says."""
+
+    descriptor: Descriptor
+
+    def __init__(self, reactor: Poller) -> None:
+        self._reactor = reactor
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
+        protocol: Any = factory.buildProtocol(None)  # type: ignore[arg-type]
+        self.descriptor = Descriptor(self._reactor, protocol)
+        return succeed(protocol)
+
+
+@pytest.mark.parametrize("room", [0, 10, 1000])
+@pytest.mark.parametrize("says", [(), ("a", "b")])
+def test_answeredEarly(room: int, says: tuple[str, ...]) -> None:
+    """What is sent after an early answer does not overtake the rest of the request."""
+    reactor = Poller()
+    endpoint = Socket(reactor)
+    attempt = Attempt("hixie-75", endpoint=endpoint, clock=reactor)
+    socket = endpoint.descriptor
+    socket.room = room
+    reactor.turn()
+    assert len(socket.taken) == min(room, len(REQUEST75))
+    # There is room again, which the transport has not seen yet.
+    socket.room = 1000
+    socket.protocol.dataReceived(REPLY75)
+    attempt.outcome.sendTextMessages(says)
+    attempt.outcome.loseConnection()
+    for _ in range(3):
+        reactor.turn()
+    assert socket.take() == REQUEST75 + b"".join(b"\0%b\xff" % text.encode() for text in says)
+    assert socket.halfClosed
+    assert socket.producer is None
+
+
+def test_lostWhileAsking() -> None:
+    """A connection may be lost before the request is written."""
+    reactor = Poller()
+    endpoint = Socket(reactor)
+    attempt = Attempt("hixie-75", endpoint=endpoint, clock=reactor)
+    endpoint.descriptor.broken = True
+    reactor.turn()
+    assert isinstance(attempt.outcome, NoAnswer)
+    assert reactor.getDelayedCalls() == []
+
+
+REQUEST75 = (
+    b"GET /demo?x=1 HTTP/1.1\r\n"
+    b"Upgrade: WebSocket\r\n"
+    b"Connection: Upgrade\r\n"
+    b"Host: example.com\r\n"
+    b"Origin: http://example.com\r\n"
+    b"\r\n"
+)
 
 
 WRONG: list[tuple[str, bytes, type[OpeningError]]] = [

@@ -162,6 +162,7 @@ class Conversation:
     def _hold(self) -> None:
         timers = len(self._clock.getDelayedCalls())
         peer = self._subject.connect()
+        peer.settle()
         steps: Any
         for isData, steps in groupby(self._scenario.steps, lambda step: isinstance(step, bytes)):
             if isData:

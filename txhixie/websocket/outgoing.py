@@ -90,7 +90,8 @@ class Outgoing:
         isBehind: bool = False,
     ) -> None:
         """
-        @param isBehind: whether the transport may still hold an answer to an earlier request.
+        @param isBehind: whether the transport may still hold what was written before: an answer to
+            an earlier request, or a client's request.
         """
         self._transport = transport
         self._connection = connection
@@ -127,7 +128,10 @@ class Outgoing:
         self._connection.sendFirst(self._handshake)
         self._handshake = b""
         self._waitsFor &= ~_HELD
-        if self._socket is None and not self._waitsFor:
+        if self._isBehind:
+            self._isBehind = False
+            self._writeLater(b"")
+        elif self._socket is None and not self._waitsFor:
             self._isProducer = True
             IConsumer(self._transport).registerProducer(self, True)
         self.flushSoon()

@@ -121,7 +121,7 @@ class WebSocket:
         @param connection: the dialect's connection.
         @param protocol: the application's object for this connection.
         @param name: the L{id}.
-        @param isBehind: whether the transport may still hold an answer to an earlier request.
+        @param isBehind: whether the transport may still hold what was written before.
         @param readsAlways: whether reading goes on while the peer does not read. If neither side
             reads then, both may wait for each other forever.
         """
