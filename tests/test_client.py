@@ -22,9 +22,13 @@ from tests.loopback import (
     Recorder,
     Recording,
     TCPWire,
+    echo,
     ownLines,
 )
+from tests.support import frame, heldBytes
 from txhixie import (
+    CloseCode,
+    Echo,
     HandshakeRefused,
     HixieFactory,
     NoAnswer,
@@ -41,6 +45,7 @@ from txhixie import (
 )
 from txhixie.client.connect import Client
 from txhixie.settings import DIALECT_NAMES
+from txhixie.testing import CollectingProtocol, connectedPair
 
 HYBI = ("hybi-07", "hybi-08", "rfc6455")
 dialects = pytest.mark.parametrize("dialect", DIALECT_NAMES)
@@ -120,6 +125,53 @@ def test_masked() -> None:
     sent = pair.wire.writes[-2:]
     assert [frame[:2] for frame in sent] == [b"\x81\x85"] * 2
     assert sent[0][2:6] != sent[1][2:6]
+
+
+@dialects
+@pytest.mark.parametrize("url", ["/", "wss://h/"])
+def test_muchAtOnce(dialect: str, url: str) -> None:
+    """A client may send as much as it likes to a server that answers: it reads meanwhile."""
+    client = CollectingProtocol()
+    settings = Settings(sendLimit=1 << 30)
+    pair = connectedPair(Echo(), client, url=url, dialect=dialect, settings=settings)
+    texts = [letter * 200_000 for letter in "abcdefgh"]
+    for text in texts:
+        pair.client.sendTextMessage(text)
+    pair.advance()
+    assert client.messages == texts
+
+
+@dialects
+def test_slowServer(dialect: str) -> None:
+    """A client that answers a server that does not read closes when it has too much to send."""
+    recording = Recording(None, {"textMessageReceived": echo})  # type: ignore[arg-type]
+    server = Recorder()
+    pair = connectedPair(server, recording, dialect=dialect)
+    pair.server.pauseProducing()
+    for _ in range(100):
+        pair.server.sendTextMessage("x" * 50_000)
+        pair.advance()
+    pair.advance(60)
+    assert recording.ending.code == CloseCode.POLICY
+    assert pair.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("dialect", HYBI)
+@pytest.mark.parametrize("isCompressed", [False, True])
+def test_floodOfPings(dialect: str, isCompressed: bool) -> None:
+    """A server that sends pings and does not read is read no more, before much is held."""
+    pair = Pair(dialect, settings=Settings(compression=isCompressed))
+    pair.wire.fill()
+    for _ in range(100):
+        pair.wire.send(frame(0x89, b"x" * 125) * 100)
+    assert pair.wire.producerState == "paused"
+    assert heldBytes(pair.outcome._connection) < 100_000
+    pair.wire.drain()
+    pair.exchange()
+    assert pair.wire.producerState == "producing"
+    pair.outcome.sendTextMessage("still here")
+    pair.exchange()
+    assert pair.recording.calls[-1] == "text: still here"
 
 
 @dialects

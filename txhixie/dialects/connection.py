@@ -194,13 +194,20 @@ class Connection(ABC):
         outgoing.clear()
         return data
 
+    @property
+    def unsent(self) -> int:
+        """
+        How many bytes L{dataToSend} would return.
+        """
+        return sum(map(len, self._outgoing))
+
     def dropUnsent(self) -> int:
         """
         Drop the bytes that L{dataToSend} would return.
 
         @return: how many they are.
         """
-        size = sum(map(len, self._outgoing))
+        size = self.unsent
         self._outgoing.clear()
         return size
 

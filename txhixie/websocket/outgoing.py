@@ -181,7 +181,7 @@ class Outgoing:
         self.isUnsent = False
         if self._waitsFor:
             self._flushHandshake()
-            if self.backlog:
+            if self.backlog or self.isBlocked:
                 self._owner.backlogChanged()
             return
         connection = self._connection

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _OPEN = Stage.OPEN
 _BEFORE_CLOSING = (Stage.OPENING, Stage.OPEN)
 
+# Bytes of pongs that may wait for a peer that sends pings and does not read.
+_MOST_ANSWERS = 64 * 1024
+
 
 class Opener(Protocol):
     """
@@ -431,9 +434,12 @@ class WebSocket:
 
     def backlogChanged(self) -> None:
         """
-        Report what waits to be written.
+        Report what waits to be written. Who reads on does so until the answers to pings, which
+        wait as well, become too many.
         """
         self._account()
+        if self._connection.unsent > self._outgoing.backlog + _MOST_ANSWERS:
+            self._pause(Pause.PEER)
 
     def outgoingResumed(self) -> None:
         """
