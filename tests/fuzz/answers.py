@@ -123,12 +123,17 @@ def _checkHixie(dialect: str, head: bytes, prefix: bytes, protocol: bytes | None
         if not name or not colon:
             raise Malformed(f"{one!r} is no field")
         values.setdefault(name.lower(), []).append(value.removeprefix(b" "))
-    wanted = {prefix + b"origin": _ORIGIN, prefix + b"location": _URL, b"upgrade": b"WebSocket"}
+    wanted = {prefix + b"origin": _ORIGIN, prefix + b"location": _URL}
     if protocol is not None:
         wanted[prefix + b"protocol"] = protocol
     for name, value in wanted.items():
         if values.get(name) != [value]:
             raise Malformed(f"{name!r} is {values.get(name)!r}")
+    if dialect == "hixie-75":
+        # More fields of these names are like any others.
+        return
+    if values.get(b"upgrade") != [b"WebSocket"]:
+        raise Malformed("Upgrade is wrong")
     if [value.lower() for value in values.get(b"connection", [])] != [b"upgrade"]:
         raise Malformed("Connection is wrong")
 
