@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.fuzz import branches
-from tests.fuzz.generator import Generator, clientSeeds, seeds
+from tests.fuzz.generator import Generator
 from tests.fuzz.judge import Finding, Judge
 from tests.fuzz.runner import Log, cutter
 from tests.fuzz.scenario import Scenario, Step
+from tests.fuzz.seeds import clientSeeds, seeds
 
 # How many conversations there are for each that is looked at more closely.
 _LEAKS, _FLOODS, _WEIGHS = 1000, 1500, 6

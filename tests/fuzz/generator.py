@@ -1,5 +1,5 @@
 """
-Conversations at random: made of the pieces that clients send, and changed where it hurts.
+Conversations at random: made of the pieces that peers send, and changed where it hurts.
 """
 
 from __future__ import annotations
@@ -10,15 +10,26 @@ from dataclasses import replace
 from typing import Any
 
 from tests.fuzz import applications, wires
-from tests.fuzz.answers import good as goodAnswer
+from tests.fuzz.answers import good
 from tests.fuzz.pieces import CLIENTS_MASKS, INTERESTING, SERVERS_MASKS, TEXTS, Pieces
 from tests.fuzz.scenario import Action, Scenario, Step
+from tests.fuzz.seeds import MOST_BYTES
 from tests.fuzz.subjects import openingOf
+from tests.fuzz.words import (
+    AGREEMENTS,
+    ANSWERS,
+    FIELDS,
+    LINES,
+    OFFERS,
+    SERVERS_FIELDS,
+    SERVERS_VALUES,
+    STATUS_LINES,
+    VALUES,
+)
 from tests.support import IDIOMS, buildHead
-from tests.vectors import hixie, rfc6455
 
 # Most conversations are short, so that there are many of them.
-_MOST_BYTES = (500, 2000, 2000, 5000, 30_000)
+_MOST_BYTES = (500, 2000, 2000, 5000, MOST_BYTES)
 _MOST_STEPS = 60
 
 # What settings are tried; the first is the default one.
@@ -44,141 +55,6 @@ _SETTINGS: dict[str, tuple[Any, ...]] = {
     "logMessages": (False, True),
 }
 _WAITS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 61.0)
-
-_OFFERS = (
-    b"permessage-deflate",
-    b"permessage-deflate; client_max_window_bits",
-    b"permessage-deflate; client_no_context_takeover",
-    b"permessage-deflate; server_no_context_takeover; client_max_window_bits=9",
-    b"permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10",
-    b"x-webkit-deflate-frame",
-    b"permessage-deflate; client_max_window_bits=x",
-)
-_FIELDS = (
-    *sorted({name for idiom in IDIOMS.values() for name, _ in idiom.fields}),
-    *(b"Sec-WebSocket-Protocol", b"WebSocket-Protocol", b"Sec-WebSocket-Draft", b"Cookie"),
-    *(b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Authorization"),
-    *(b"Sec-WebSocket-Extensions", b"Content-Length", b"Transfer-Encoding", b"Expect", b"X"),
-)
-_VALUES = (
-    *sorted({value for idiom in IDIOMS.values() for _, value in idiom.fields}),
-    *(key.key for key in hixie.KEYS if len(key.key) < 100),
-    *_OFFERS,
-    *(b"192.0.2.1, 192.168.0.9", b"[2001:db8::1]:80", b"::ffff:1.2.3.4", b"unknown", b"https"),
-    *(applications.AUTHORIZATION, b"Basic \xff", b"Basic eA==", b"Bearer x"),
-    *(b"", b"0", b"8", b"13", b"7", b"sample", b"chat, superchat", b"a=b; c=d", b"chunked"),
-    *(b"[::1]:80", b"example.com:99999", b"EXAMPLE.com:443", b"http://x.example.com", b"null"),
-    *(b"keep-alive, Upgrade", b"100-continue", b"\xff\xfe", b"a\tb", b"100000", b"close"),
-)
-_LINES = (
-    *(b"GET /demo?x=1 HTTP/1.1", b"POST / HTTP/1.1", b"HEAD / HTTP/1.1", b"GET / HTTP/1.0"),
-    *(b"GET  / HTTP/1.1", b"GET http://example.com/ HTTP/1.1", b"GET /%zz?%ff=%00 HTTP/1.1"),
-    *(b"OPTIONS * HTTP/1.1", b"get / http/1.1", b"GET /\xc3\xa9 HTTP/1.1", b"\x16\x03\x01"),
-)
-
-# What answers a client, and what makes an answer wrong.
-_AGREEMENTS = (
-    b"permessage-deflate",
-    b"permessage-deflate; server_max_window_bits=9",
-    b"permessage-deflate; client_max_window_bits=10; client_no_context_takeover",
-    b"permessage-deflate; server_no_context_takeover",
-)
-_ANSWERS = (
-    b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello",
-    b"HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\n\r\n",
-    b"HTTP/1.0 302 Found\r\nLocation: /\r\n\r\nuntil the end",
-    b"HTTP/1.1 100 Continue\r\n\r\n",
-    b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
-    b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-    b"SSH-2.0-OpenSSH_9.2\r\n",
-    b"\x15\x03\x01\0\x02\x02\x46",
-)
-_STATUS_LINES = (
-    *(b"HTTP/1.1 101 Web Socket Protocol Handshake", b"HTTP/1.1 101 WebSocket Protocol Handshake"),
-    *(b"HTTP/1.1 101 Switching Protocols", b"HTTP/1.0 101 OK", b"HTTP/1.1 101", b"HTTP/1.1  101 X"),
-    *(b"HTTP/1.1 200 OK", b"HTTP/1.1 401 X", b"HTTP/1.1 99 X", b"HTTP/1.1 1010 X", b"HTTP/1.1"),
-    *(b"HTTP/2 101 X", b"X 101 Y", b"HTTP/1.1 101 \xff", b"HTTP/1.1 102 Processing"),
-)
-_SERVERS_FIELDS = (
-    *(b"Upgrade", b"Connection", b"Date", b"Set-Cookie", b"Content-Length", b"Transfer-Encoding"),
-    *(b"WebSocket-Origin", b"WebSocket-Location", b"WebSocket-Protocol", b"Sec-WebSocket-Protocol"),
-    *(b"Sec-WebSocket-Origin", b"Sec-WebSocket-Location", b"Sec-WebSocket-Accept"),
-    *(b"Sec-WebSocket-Extensions", b"X"),
-)
-_SERVERS_VALUES = (
-    *(b"WebSocket", b"websocket", b"Upgrade", b"upgrade, close", b"http://example.com"),
-    *(b"ws://example.com/demo?x=1", b"wss://example.com/demo?x=1", b"chat", b"superchat", b""),
-    *(b"chunked", b"5", b"-1", b"99999999999999999999", b"a\xffb", b"a\tb", b"x\0", *_AGREEMENTS),
-    *(b"permessage-deflate; server_max_window_bits=8", b"x-other, permessage-deflate"),
-)
-
-
-def clientSeeds() -> list[Scenario]:
-    """
-    @return: what the vectors of the tests make of answers to a client.
-    """
-    scenarios: list[Scenario] = []
-    for dialect in IDIOMS:
-        frames = [vector.data for vector in (*hixie.FRAMES, *hixie.STRICT)]
-        if not dialect.startswith("hixie"):
-            frames = [
-                unmasked for vector in rfc6455.GOOD if (unmasked := _unmasked(vector.data))
-            ] + [vector.data for vector in rfc6455.BAD]
-        empty = Scenario({}, "socket", "echo", (), dialect=dialect)
-        answer = goodAnswer(dialect, openingOf(empty).request())
-        closing = IDIOMS[dialect].serverClose
-        streams: list[tuple[bytes, ...]] = [(answer, data, closing) for data in frames]
-        streams += [(start, answer) for start in _ANSWERS]
-        scenarios += [
-            replace(empty, steps=tuple(filter(None, steps)))
-            for steps in streams
-            if sum(map(len, steps)) <= _MOST_BYTES[-1]
-        ]
-    return scenarios
-
-
-def _unmasked(data: bytes) -> bytes:
-    """
-    @return: a client's frames as a server sends them.
-    """
-    frames = b""
-    while data:
-        size, start = data[1] & 0x7F, 2
-        if size > 125:
-            start = 4 if size == 126 else 10
-            size = int.from_bytes(data[2:start], "big")
-        mask, payload = data[start : start + 4], data[start + 4 : start + 4 + size]
-        frames += bytes([data[0], data[1] & 0x7F]) + data[2:start]
-        frames += bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
-        data = data[start + 4 + size :]
-    return frames
-
-
-def seeds() -> list[Scenario]:
-    """
-    @return: what the vectors of the tests make.
-    """
-    heads = {dialect: buildHead(dialect) + IDIOMS[dialect].preamble for dialect in IDIOMS}
-    deflating = buildHead("rfc6455", extra=[(b"Sec-WebSocket-Extensions", _OFFERS[0])])
-    streams: list[tuple[dict[str, Any], tuple[Step, ...]]] = [
-        ({}, (buildHead(dialect), idiom.preamble, idiom.clientText("Hello"), idiom.clientClose))
-        for dialect, idiom in IDIOMS.items()
-    ]
-    for handshake in (*hixie.HANDSHAKES, *rfc6455.HANDSHAKES):
-        streams.append(({"subprotocols": handshake.subprotocols}, (handshake.request,)))
-    for strict, vectors in ((False, hixie.FRAMES), (True, hixie.STRICT)):
-        for vector in vectors:
-            for dialect in ("hixie-75", "hixie-76"):
-                streams.append(({"strict": strict}, (heads[dialect], vector.data)))
-    for good in (*rfc6455.GOOD, *rfc6455.BAD):
-        streams.append(({}, (heads["rfc6455"], good.data)))
-    for deflated in (*rfc6455.DEFLATED, *rfc6455.BAD_DEFLATED):
-        streams.append(({"compression": True}, (deflating, deflated.data)))
-    return [
-        Scenario(settings, "socket", "echo", tuple(step for step in steps if step))
-        for settings, steps in streams
-        if sum(map(len, steps)) <= _MOST_BYTES[-1]
-    ]
 
 
 class Generator:
@@ -210,7 +86,7 @@ class Generator:
             make = self._pieces.hybiPieces
             if self._below(2):
                 settings["compression"] = True
-                extra.append((b"Sec-WebSocket-Extensions", self._choice(_OFFERS)))
+                extra.append((b"Sec-WebSocket-Extensions", self._choice(OFFERS)))
                 if self._below(4):
                     make = self._pieces.deflated()
         settings |= self._someSettings(self._below(4))
@@ -234,7 +110,7 @@ class Generator:
             make = self._pieces.hybiPieces
             if self._below(2):
                 settings["compression"] = True
-                extension = self._choice((b"", *_AGREEMENTS))
+                extension = self._choice((b"", *AGREEMENTS))
                 if extension and self._below(4):
                     make = self._pieces.deflated()
         if self._below(2):
@@ -244,10 +120,10 @@ class Generator:
             *(settings, wire, self._application(), (), self._below(1 << 30)), dialect, subprotocols
         )
         chosen = self._choice(subprotocols) if subprotocols else ""
-        answer = goodAnswer(dialect, openingOf(scenario).request(), chosen, extension)
+        answer = good(dialect, openingOf(scenario).request(), chosen, extension)
         steps: list[Step] = [answer, *self._talk(make)]
         if not self._below(6):
-            steps.insert(0, self._choice(_ANSWERS))
+            steps.insert(0, self._choice(ANSWERS))
         if not self._below(6):
             steps.insert(self._below(len(steps)), self._action())
         return self._fit(replace(scenario, steps=tuple(steps)))
@@ -348,14 +224,14 @@ class Generator:
         return steps
 
     def _changeHead(self, head: bytes) -> bytes:
-        names, values = _FIELDS, _VALUES
+        names, values = FIELDS, VALUES
         if self._isForClient:
-            names, values = _SERVERS_FIELDS, _SERVERS_VALUES
+            names, values = SERVERS_FIELDS, SERVERS_VALUES
         lines = head.split(b"\r\n")
         at = self._below(len(lines))
         match self._below(7):
             case 0:
-                lines[0] = self._choice(_STATUS_LINES if self._isForClient else _LINES)
+                lines[0] = self._choice(STATUS_LINES if self._isForClient else LINES)
             case 1:
                 lines.insert(1, self._choice(names) + b": " + self._choice(values))
             case 2:
