@@ -105,6 +105,21 @@ def test_open(dialect: str, url: str) -> None:
 
 
 @dialects
+def test_proxy(dialect: str) -> None:
+    """A client may be a proxy that the server trusts."""
+    server = Recorder()
+    connectedPair(
+        server,
+        CollectingProtocol(),
+        dialect=dialect,
+        headers={"X-Forwarded-For": "203.0.113.9"},
+        peer="10.0.0.1",
+        settings=Settings(trustedProxies=("10.0.0.0/8",)),
+    )
+    assert server.made[0].request.getClientAddress().host == "203.0.113.9"
+
+
+@dialects
 def test_messages(dialect: str) -> None:
     """Messages of any size go both ways, in order, when time passes."""
     client = CollectingProtocol()
@@ -590,6 +605,8 @@ TYPED = """
 from twisted.internet.task import Clock
 from twisted.web.server import Request
 
+from twisted.web import websocket
+
 from txhixie import Application, Echo, Settings, WebSocketProtocol, WebSocketTransport
 from txhixie.testing import (
     CollectingProtocol,
@@ -621,6 +638,17 @@ def open(application: Application, clock: Clock) -> ConnectedPair:
     )
 
 
+class Theirs:
+    def negotiationStarted(self, transport: websocket.WebSocketTransport) -> None:
+        transport.sendTextMessage("hello")
+
+
+def test_theirs() -> None:
+    transport = CollectingTransport()
+    Theirs().negotiationStarted(transport)
+    assert transport.messages == ["hello"]
+
+
 def test_greeting() -> None:
     transport = CollectingTransport("hixie-76", request=fakeRequest("/lobby", peer="192.0.2.7"))
     Greeting().buildProtocol(fakeRequest()).negotiationStarted(transport)
@@ -640,6 +668,7 @@ def test_typing(tmp_path: Path) -> None:
     names: dict[str, Any] = {}
     exec(TYPED, names)
     names["test_greeting"]()
+    names["test_theirs"]()
 
 
 def howTo(heading: str) -> str:
