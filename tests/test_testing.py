@@ -515,6 +515,10 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     "abort": (lambda it: it.abort(),),
     "aborted, then sent": (lambda it: it.abort(), lambda it: it.sendTextMessage("late")),
     "stop": (lambda it: it.stopProducing(),),
+    "half": (lambda it: it.loseWriteConnection(), lambda it: it.sendTextMessage("late")),
+    "stream": (lambda it: it.behaveAsStream(), lambda it: it.sendTextMessage("a")),
+    "fail": (lambda it: it.fail(4000, "bye"),),
+    "wrong code of a fault": (lambda it: it.fail(1005, ""),),
     "producer": (lambda it: it.attachProducer(Producer()),),
     "no producer": (lambda it: it.attachProducer(cast(Any, "none")),),
     "two producers": (lambda it: it.attachProducer(Producer()),) * 2,
@@ -586,6 +590,18 @@ def test_collected(dialect: str) -> None:
     transport.abort()
     assert transport.isAborted
     assert transport.state is State.CLOSED
+
+
+def test_failed() -> None:
+    """It tells a fault from another close, and knows an address."""
+    transport = CollectingTransport()
+    assert transport.transport.getPeer().host == "192.0.2.1"
+    transport.fail(4000, "nonsense")
+    assert (transport.isFailed, transport.closed) == (True, (4000, "nonsense"))
+    other = CollectingTransport()
+    other.loseWriteConnection()
+    other.fail(4000, "late")
+    assert (other.isFailed, other.closed) == (False, (1000, ""))
 
 
 def test_ids() -> None:

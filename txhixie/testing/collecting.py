@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from txhixie.application import PushProducer, WebSocketProtocol, WebSocketTransport
@@ -19,6 +20,7 @@ from txhixie.dialects.events import checkClose
 from txhixie.dialects.opening import Wish
 from txhixie.dialects.url import WebSocketURL
 from txhixie.settings import Settings
+from txhixie.testing.wire import CLIENT, End, addresses
 from txhixie.websocket.ended import WebSocketDone, WebSocketLost
 from txhixie.websocket.producing import checkProducer
 
@@ -46,6 +48,8 @@ class CollectingTransport:
         closing handshake began is dropped, as it is by a real one.
     @ivar pings: the payloads of the pings sent.
     @ivar closed: the code and the reason that the connection was closed with, or C{None}.
+    @ivar isFailed: whether it was closed with L{fail}.
+    @ivar transport: what is below: a transport that is connected to nothing.
     @ivar isAborted: whether the connection was aborted.
     @ivar isPaused: whether the application asked to read no more.
     @ivar producer: the producer that is attached, or C{None}.
@@ -71,6 +75,9 @@ class CollectingTransport:
         self.messages: list[str | bytes] = []
         self.pings: list[bytes] = []
         self.closed: tuple[int, str] | None = None
+        self.isFailed = False
+        # None of Twisted's interfaces is a type to mypy.
+        self.transport: Any = End(Clock(), *addresses(_NOWHERE.url, CLIENT))
         self.isAborted = False
         self.isPaused = False
         self.producer: IPushProducer | PushProducer | None = None
@@ -125,6 +132,24 @@ class CollectingTransport:
         if self.closed is None and not self.isAborted:
             self.closed = code, reason
             self._connection.sendClose(code, reason)
+
+    def loseWriteConnection(self) -> None:
+        """
+        Note that the connection is closed, like L{loseConnection}.
+        """
+        self.loseConnection()
+
+    def fail(self, code: int, reason: str) -> None:
+        """
+        Note that the connection is closed for a fault.
+        """
+        self.isFailed = self.isFailed or self.state is State.OPEN
+        self.loseConnection(code, reason)
+
+    def behaveAsStream(self) -> None:
+        """
+        Do nothing: nobody is slow here.
+        """
 
     def abort(self) -> None:
         """
