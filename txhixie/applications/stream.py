@@ -111,7 +111,7 @@ class StreamApplication:
     or VNC. What its protocols write becomes messages, and messages become C{dataReceived}.
 
     The client chooses the codec by its subprotocol: C{binary} or C{base64}. A client without one of
-    these gets L{codec}. The Hixie dialects cannot carry C{binary}.
+    these gets C{codec}. The Hixie dialects cannot carry C{binary}.
 
     To the protocols the connection is one of TCP, with producers, TLS interfaces and half-close.
     What they write is never dropped; what waits for a peer counts for L{Settings.memoryLimit}.
