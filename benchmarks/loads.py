@@ -22,7 +22,7 @@ class Subject:
     A server, spoken to in one dialect.
 
     @ivar label: its name in tables.
-    @ivar dialect: as C{load.c} calls it.
+    @ivar dialect: as C{load/load.c} calls it.
     @ivar command: how it is started, see L{benchmarks.process.Server}.
     """
 

@@ -44,13 +44,17 @@ def raiseFileLimit() -> int:
 
 def compiled(source: str) -> str:
     """
-    @return: the program made from a C file of this package.
+    @param source: a C file of this package, or a folder with such files.
+    @return: the program made from it.
     """
-    file = HERE / source
-    program = CACHE / file.stem
-    if not program.exists() or program.stat().st_mtime < file.stat().st_mtime:
+    place = HERE / source
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    program = CACHE / place.stem
+    newest = max(file.stat().st_mtime for file in files)
+    if not program.exists() or program.stat().st_mtime < newest:
         CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-O2", "-o", program, file], check=True)
+        units = [file for file in files if file.suffix == ".c"]
+        subprocess.run(["cc", "-O2", "-o", program, *units], check=True)
     return str(program)
 
 
@@ -189,13 +193,13 @@ class Generator:
     def __init__(self, server: Server, mode: str, **options: object) -> None:
         """
         @param mode: C{echo}, C{broadcast}, C{rate} or C{handshakes}.
-        @param options: those of C{load.c}.
+        @param options: those of C{load/load.c}.
         @raise BenchmarkError: if the connections cannot be opened.
         """
         everything = {"port": server.port, "pid": server.pid, **options}
         words = [word for name, value in everything.items() for word in (f"--{name}", str(value))]
         self._process = subprocess.Popen(
-            ["taskset", "-c", str(LOAD_CORE), compiled("load.c"), mode, *words],
+            ["taskset", "-c", str(LOAD_CORE), compiled("load"), mode, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
