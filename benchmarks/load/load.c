@@ -732,7 +732,7 @@ static void begin(double warmUp, uint64_t timed) {
 
 static void run(double warmUp, double seconds) {
     /* A storm takes as long as it takes. */
-    double longest = storm ? (double)PATIENCE / SECOND : seconds;
+    double longest = storm ? 3.0 * PATIENCE / SECOND : seconds;
     uint64_t timed = 1 + (uint64_t)(longest * rate * connections);
     int64_t start = rateStart = now();
     begin(warmUp, timed);
