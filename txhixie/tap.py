@@ -20,6 +20,7 @@ from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
 from txhixie.console import Console
 from txhixie.server.factory import HixieFactory
+from txhixie.server.garbage import collectLessOften
 from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import oneLine
 from txhixie.server.service import HixieService
@@ -293,6 +294,7 @@ def makeService(options: Options) -> IService:
     """
     @return: the service that C{options} ask for.
     """
+    collectLessOften()
     application: Application = options["application"]
     checkers = options.get("credCheckers")
     if checkers:

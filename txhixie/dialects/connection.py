@@ -152,6 +152,13 @@ class Connection(ABC):
         """
 
     @property
+    def missing(self) -> int:
+        """
+        How many bytes at least belong to the frame that the peer has begun, if that is known.
+        """
+        return 0
+
+    @property
     def peerEndsTCP(self) -> bool:
         """
         Whether the peer should end TCP once this connection has L{finished}.

@@ -12,10 +12,13 @@ from typing import ClassVar
 
 from txhixie.dialects.connection import Connection, LastFrame, State
 from txhixie.dialects.events import CloseCode, Closed, Discarded, Event, Failed
+from txhixie.dialects.pieces import Pieces
 from txhixie.settings import Settings
 
 _OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED
 
+# Bytes that are better copied by a join. Below, that takes longer.
+_MUCH = 4096
 _CLOSING_FRAME = b"\xff\x00"
 # More length bytes than this cannot announce anything a limit would let pass.
 _MAX_LENGTH_BYTES = 8
@@ -46,7 +49,11 @@ def frameText(text: str) -> bytes:
     """
     if not isinstance(text, str):
         raise TypeError(f"a text message is a str, not {type(text).__name__}")
-    return b"\x00" + text.encode() + b"\xff"
+    data = text.encode()
+    if len(data) < _MUCH:
+        return b"\x00%b\xff" % data
+    # Less of a large text is copied so.
+    return b"".join((b"\x00", data, b"\xff"))
 
 
 _last = LastFrame()
@@ -82,7 +89,7 @@ class HixieConnection(Connection):
         super().__init__(settings)
         self._strict = settings.strict
         self._reading = _TYPE
-        self._partial: bytearray | None = None
+        self._partial: Pieces | None = None
         self._length = 0
         self._lengthBytes = 0
         self._frameType = 0
@@ -188,20 +195,23 @@ class HixieConnection(Connection):
         end = data.find(b"\xff", position)
         chunk = data[position : end if end >= 0 else len(data)]
         partial = self._partial
-        size = len(chunk) + (len(partial) if partial is not None else 0)
+        size = len(chunk) + (partial.size if partial is not None else 0)
         if size > self._maxMessage:
             self._fail(CloseCode.TOO_BIG, self._tooBig("text message"), events)
             return position
         if end < 0:
             if partial is None:
-                partial = self._partial = bytearray()
-            partial += chunk
+                partial = self._partial = Pieces()
+            partial.add(chunk)
             self.unfinished = size + 1
             return len(data)
         self._reading = _TYPE
         self._partial = None
         self.unfinished = 0
-        payload = chunk if partial is None else partial + chunk
+        payload = chunk
+        if partial is not None:
+            partial.add(chunk)
+            payload = partial.take()
         try:
             events.append(payload.decode("utf-8", "strict" if self._strict else "replace"))
         except UnicodeDecodeError:

@@ -174,6 +174,13 @@ class Rfc6455(Connection):
         return self._sentClose and self._peerClosed
 
     @property
+    def missing(self) -> int:
+        # Compressed bytes are read in slices, as each may become many.
+        if self._framing is None or self._ended or self._deflate is not None:
+            return 0
+        return self._framing.missing
+
+    @property
     def peerEndsTCP(self) -> bool:
         # The server does (RFC 6455 section 7.1.1), so that the port of the client is free again.
         return self._isClient

@@ -56,7 +56,9 @@ class StreamServerEndpoint:
         application = Routes({self._path: StreamApplication(protocolFactory, self._codec)})
         factory = HixieFactory(application, settings=self._settings, reactor=self._reactor)
         self._reactor.addSystemEventTrigger("before", "shutdown", _close, ref(factory))
-        return ControlledEndpoint(self._endpoint, factory.accepting).listen(factory)
+        return ControlledEndpoint(self._endpoint, factory.accepting, factory.settings).listen(
+            factory
+        )
 
 
 def _close(factory: ref[HixieFactory]) -> Deferred[None] | None:

@@ -27,7 +27,7 @@ from txhixie.websocket.outgoing import endWriting
 from txhixie.websocket.pacing import FIRST
 from txhixie.websocket.ratelimit import printable
 from txhixie.websocket.reading import Pause, Reading
-from txhixie.websocket.transports import ownSocket
+from txhixie.websocket.transports import bareTransport, ownSocket
 from txhixie.websocket.websocket import WebSocket
 
 _TLS_HANDSHAKE = b"\x16"
@@ -118,7 +118,8 @@ class HixieProtocol(LineReceiver):
         """
         self._reading = Reading(self.transport)
         self.MAX_LENGTH = self.factory.shared.settings.maxHead
-        if ITCPTransport.providedBy(self.transport):
+        isWatched = getattr(bareTransport(self.transport), "isWatched", False)
+        if not isWatched and ITCPTransport.providedBy(self.transport):
             # TLS claims to run over TCP, also over a Unix socket.
             with suppress(AttributeError):
                 self.transport.setTcpNoDelay(True)

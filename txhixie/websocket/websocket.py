@@ -23,7 +23,7 @@ from txhixie.websocket.hangup import Hangup
 from txhixie.websocket.holding import Holding
 from txhixie.websocket.liveness import Liveness
 from txhixie.websocket.outgoing import Outgoing
-from txhixie.websocket.pacing import MUCH, adaptRead
+from txhixie.websocket.pacing import MUCH, adaptRead, readFrame
 from txhixie.websocket.producing import Attachment
 from txhixie.websocket.ratelimit import printable
 from txhixie.websocket.reading import Pause, Reading
@@ -472,6 +472,7 @@ class WebSocket:
         elif self._holding is not None:
             holding, self._holding = self._holding, None
             holding.end()
+        readFrame(self._transport, self._connection.missing)
 
     def relieve(self) -> None:
         """
