@@ -314,12 +314,6 @@ class Avatars:
 class WiringTests(LoopbackCase):
     """Options that change who is let in, from the command line to the answer."""
 
-    def make(self, *arguments: str) -> None:
-        """Have the server of a command line; its clients have to go before the test is over."""
-        service = makeService(parse(*arguments))
-        assert isinstance(service, HixieService)
-        self.factory = service.factory
-
     def ask(self, target: bytes, *fields: bytes, upgrade: bool = True) -> bytes:
         """@return: the answer to a request, whose client is gone then."""
         head = HEAD76 if upgrade else b"GET /demo HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -332,7 +326,9 @@ class WiringTests(LoopbackCase):
     def test_auth(self) -> None:
         """Every WebSocket and the console want a password, the other pages do not."""
         routes = ("--route", "/echo=echo", "--route", "/broadcast=broadcast")
-        self.make("--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars", *routes)
+        self.serveCommand(
+            "--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars", *routes
+        )
         right, wrong = (
             b"Authorization: Basic " + b64encode(b"alice:" + word) for word in (b"secret", b"x")
         )
@@ -355,7 +351,7 @@ class WiringTests(LoopbackCase):
 
     def test_noAuth(self) -> None:
         """Without it nobody has to log in."""
-        self.make()
+        self.serveCommand()
         assert self.ask(b"/echo").startswith(b"HTTP/1.1 101 ")
         assert not self.ask(b"/console", upgrade=False).startswith(b"HTTP/1.1 401 ")
 
@@ -367,7 +363,9 @@ class WiringTests(LoopbackCase):
             b"X-Forwarded-Host: chat.example.org",
         )
         # That is where the clients of a Wire are.
-        self.make("--trust-proxy", "192.168.1.1", "--log-connections", "--max-per-address", "1")
+        self.serveCommand(
+            "--trust-proxy", "192.168.1.1", "--log-connections", "--max-per-address", "1"
+        )
         with capturedLogs() as events:
             wire = self.connect(HEAD76[:-2] + b"\r\n".join(forwarded) + b"\r\n\r\n" + KEY3)
         assert b"\r\nSec-WebSocket-Location: wss://chat.example.org/demo\r\n" in wire.take()
@@ -387,7 +385,7 @@ class WiringTests(LoopbackCase):
 
     def test_prefix(self) -> None:
         """A proxy that changes the path and the port says so, and Hixie clients are told theirs."""
-        self.make("--trust-proxy", "192.168.1.1")
+        self.serveCommand("--trust-proxy", "192.168.1.1")
         prefix = b"X-Forwarded-Prefix: /chat/"
         assert self.location(prefix) == b"ws://example.com/chat/demo?x=1"
         port = b"X-Forwarded-Port: 8443"
@@ -400,19 +398,21 @@ class WiringTests(LoopbackCase):
 
     def test_locationWithPath(self) -> None:
         """--location may have a path, and counts before what proxies say."""
-        self.make("--location", "wss://chat.example.org/ws/", "--trust-proxy", "192.168.1.1")
+        self.serveCommand(
+            "--location", "wss://chat.example.org/ws/", "--trust-proxy", "192.168.1.1"
+        )
         for field in (b"X: y", b"X-Forwarded-Prefix: /other", b"Forwarded: host=other"):
             assert self.location(field) == b"wss://chat.example.org/ws/demo?x=1"
 
     def test_untrusted(self) -> None:
         """Nobody else does."""
-        self.make("--trust-proxy", "192.168.1.2", "--trust-proxy", "unix")
+        self.serveCommand("--trust-proxy", "192.168.1.2", "--trust-proxy", "unix")
         answer = self.ask(b"/demo", b"X-Forwarded-Proto: https", b"Forwarded: host=evil")
         assert b"\r\nSec-WebSocket-Location: ws://example.com/demo\r\n" in answer
 
     def test_limits(self) -> None:
         """Limits are those of the command line."""
-        self.make("--max-connections", "1", "--max-handshakes", "1")
+        self.serveCommand("--max-connections", "1", "--max-handshakes", "1")
         wire = self.connect(HEAD76)
         assert self.ask(b"/").startswith(b"HTTP/1.1 503 ")
         silent = self.connect()
@@ -618,7 +618,10 @@ class MakeServiceTests(SynchronousTestCase):
         """A port number is a port on all addresses."""
         asked: list[Any] = []
         self.patch(EveryAddressEndpoint, "listen", asked.append)
-        for service in (self.make("--port", "3400"), HixieService(self.make().factory, 3400)):
+        for service in (
+            self.make("--port", "3400"),
+            HixieService(self.make().factory, 3400),
+        ):
             (child,) = service
             child.endpoint._endpoint.listen("factory")
         assert asked == ["factory", "factory"]
