@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -352,6 +353,20 @@ class WiringTests(LoopbackCase):
         answer = self.ask(b"/console", right, upgrade=False)
         assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 302 "))
         assert self.ask(b"/any", upgrade=False).endswith(b"\r\n\r\nokay")
+
+    def test_offeredPaths(self) -> None:
+        """The console offers the paths that are routed, and the root if something answers there."""
+        own = f"{__name__}.Avatars"
+        for arguments, paths in (
+            ((), ["/echo", "/broadcast"]),
+            (("--service", "broadcast"), ["/echo", "/broadcast"]),
+            (("--service", own), ["/"]),
+            (("--route", "/chat=broadcast"), ["/chat"]),
+            (("--route", "/chat=broadcast", "--service", own), ["/chat", "/"]),
+        ):
+            self.make(*arguments)
+            answer = self.ask(b"/console/server", upgrade=False)
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["paths"] == paths
 
     def test_noAuth(self) -> None:
         """Without it nobody has to log in."""

@@ -296,13 +296,14 @@ def makeService(options: Options) -> IService:
     """
     collectLessOften()
     application: Application = options["application"]
+    paths = application.paths if isinstance(application, Routes) else ("/",)
     checkers = options.get("credCheckers")
     if checkers:
         application = Authenticated(application, portalFor(checkers))
     root = Okay()
     factory = HixieFactory(application, root, options["settings"])
     if not options["no-console"]:
-        console = Console(factory)
+        console = Console(factory, paths)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
     service = HixieService(factory, *options["ports"])
     if options["origin-file"] is not None:

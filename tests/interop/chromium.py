@@ -110,7 +110,7 @@ class ChromiumTab:
 
     def press(self, *keys: str) -> None:
         """
-        Press keys, by their names.
+        Press keys, by their names, such as C{Enter} or C{Shift+Enter}.
         """
         for key in keys:
             self.page.keyboard.press(key)
@@ -120,6 +120,12 @@ class ChromiumTab:
         Type a text into what has the focus.
         """
         self.page.keyboard.type(text)
+
+    def reload(self) -> None:
+        """
+        Load the page again.
+        """
+        self.page.reload()
 
     def screenshot(self, path: Path) -> None:
         """

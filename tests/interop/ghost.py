@@ -15,7 +15,14 @@ import pytest
 from .phantom import phantomCommand
 from .server import Child
 
-KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Space": "\ue00d"}
+KEYS = {
+    "Tab": "\ue004",
+    "Enter": "\ue007",
+    "Shift": "\ue008",
+    "Space": "\ue00d",
+    "ArrowUp": "\ue013",
+    "ArrowDown": "\ue015",
+}
 WAIT = """
 var done = arguments[0], end = new Date().getTime() + %d;
 (function look() {
@@ -113,15 +120,24 @@ class PhantomTab:
 
     def press(self, *keys: str) -> None:
         """
-        Press keys, by their names.
+        Press keys, by their names, such as C{Enter} or C{Shift+Enter}.
         """
-        self._call("/keys", {"value": [KEYS[key] for key in keys]})
+        for key in keys:
+            *held, last = [KEYS[name] for name in key.split("+")]
+            # What is held is released when it comes again.
+            self._call("/keys", {"value": [*held, last, *held]})
 
     def type(self, text: str) -> None:
         """
         Type a text into what has the focus.
         """
         self._call("/keys", {"value": list(text)})
+
+    def reload(self) -> None:
+        """
+        Load the page again.
+        """
+        self._call("/refresh", {})
 
     def screenshot(self, path: Path) -> None:
         """

@@ -114,7 +114,9 @@ def connect(tab: Tab, preset: int = 0) -> None:
     """
     Connect to one of the paths that are offered.
     """
-    tab.evaluate(f"document.querySelectorAll('.preset')[{preset}].click()")
+    presets = "document.querySelectorAll('.preset')"
+    tab.wait(f"{presets}.length > {preset}")
+    tab.evaluate(f"{presets}[{preset}].click()")
     tab.click("toggle")
     tab.wait(textIs("state", "Connected"))
     tab.wait(focused("text"))
@@ -215,7 +217,6 @@ def test_keyboard(tab: Tab) -> None:
     seek("path")
     tab.evaluate("document.activeElement.value = ''")
     tab.type("broadcast?x=1")
-    seek("subprotocol")
     seek("toggle")
     tab.press("Enter")
     tab.wait(textIs("state", "Connected"))
@@ -226,12 +227,13 @@ def test_keyboard(tab: Tab) -> None:
     seek("path")
     tab.press("Enter")
     assert tab.evaluate(textIs("state", "Connected"))
-    seek("reconnect")
     seek("toggle")
     tab.press("Enter")
     tab.wait(textIs("state", "Disconnected"))
-    seek("clear")
-    seek("log")
+    for name in ("reconnect", "subprotocol", "filter", "indent", "copy", "export", "clear"):
+        seek(name)
+    for name in ("log", "text", "send", "format"):
+        seek(name)
 
 
 def test_flood(tab: Tab, server: Server) -> None:
@@ -277,25 +279,61 @@ def test_reconnect(tab: Tab, server: Server) -> None:
         tab.wait(LAST % "Disconnected")
         tab.click("toggle")
         tab.wait(textIs("state", "Connected"))
+
+
+def test_noReconnection(tab: Tab, server: Server) -> None:
+    """
+    A lost connection stays lost if the page is not to reconnect, and a retry can be cancelled.
+    """
+    connect(tab)
+    tab.click("reconnect")
+    server.end()
+    tab.wait(textIs("state", "Connection lost"))
+    tab.wait(textIs("toggle", "Connect"))
+    tab.wait(LAST % "Connection lost")
+    with Server("--port", f"tcp:{server.port}:interface=127.0.0.1") as again:
         tab.click("reconnect")
-        say(tab, "kill")
+        tab.click("toggle")
+        tab.wait(textIs("state", "Connected"))
+        again.end()
+        tab.wait(textIs("state", "Connection lost"))
+        tab.wait(textIs("toggle", "Cancel"))
+        tab.click("toggle")
         tab.wait(textIs("state", "Disconnected"))
-        tab.wait(LAST % "Connection lost")
+        tab.wait(LAST % "No further tries")
+        assert tab.evaluate(textIs("next", ""))
+
+
+def test_closed(tab: Tab, server: Server) -> None:
+    """
+    A connection that the server closes in good order is shown so, and does not come back.
+    """
+    connect(tab)
+    say(tab, "kill")
+    tab.wait(textIs("state", "Closed by the server"))
+    tab.wait(textIs("toggle", "Connect"))
+    closing_ = lines(tab, "system", 3)[-1]
+    if isinstance(tab, ChromiumTab):
+        assert closing_ == "Closed by the server (code 1000)"
+    else:
+        assert closing_ == "Closed by the server"
+    tab.click("toggle")
+    tab.wait(textIs("state", "Connected"))
 
 
 def test_shutdown(tab: Tab, server: Server) -> None:
     """
-    A server that is stopped says good-bye; what is tried then can be given up at any time.
+    A server that is stopped says good-bye, and the page why.
     """
     connect(tab)
     server.end(signal.SIGTERM)
-    tab.wait(textIs("state", "Connection lost"))
-    (lost,) = [line for line in lines(tab, "system", 3) if line.startswith("Connection lost")]
-    if isinstance(tab, ChromiumTab):
-        assert lost == "Connection lost (code 1001, “the server is going down”)"
-    tab.click("toggle")
-    tab.wait(textIs("state", "Disconnected"))
-    assert tab.evaluate(textIs("next", ""))
+    if isinstance(tab, PhantomTab):
+        # It does not know how a connection ended, and the server is no longer there to say it.
+        tab.wait(textIs("state", "Connection lost"))
+    else:
+        tab.wait(textIs("state", "Closed by the server"))
+        closed = lines(tab, "system", 3)[-1]
+        assert closed == "Closed by the server (code 1001, “the server is going down”)"
 
 
 @pytest.mark.parametrize("tab", ["chromium"], indirect=True)
@@ -398,7 +436,7 @@ def test_refused(browser: Browser) -> None:
     ):
         tab.click("toggle")
         tab.wait("/Could not connect/.test(document.getElementById('log').textContent)")
-        assert tab.evaluate(textIs("state", "Disconnected"))
+        assert tab.evaluate(textIs("state", "Could not connect"))
         tab.page.fill("#subprotocol", "two words")
         tab.click("toggle")
         assert lines(tab, "system", 4)[-1].startswith("This cannot be connected to: ")
@@ -429,7 +467,7 @@ def test_binary(browser: Browser, server: Server) -> None:
     with closing(ChromiumTab(browser, console(server), script)) as tab:
         connect(tab)
         tab.evaluate("last.send(new Uint8Array(1234))")
-        assert lines(tab, "received", 1) == ["binary, 1\u202f234 bytes"]
+        assert lines(tab, "received", 1) == [f"binary, 1\u202f234 bytes: {'00 ' * 64}…"]
         assertGood(tab)
 
 
