@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,6 +121,19 @@ class ChromiumTab:
         Type a text into what has the focus.
         """
         self.page.keyboard.type(text)
+
+    def forgetProblems(self, pattern: str) -> None:
+        """
+        Forget the complaints that match a regular expression.
+        """
+        self._problems = [text for text in self._problems if not re.search(pattern, text)]
+
+    def open(self, url: str) -> None:
+        """
+        Open another page.
+        """
+        self.hosts.clear()
+        self.page.goto(url)
 
     def reload(self) -> None:
         """

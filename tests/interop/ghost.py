@@ -133,6 +133,14 @@ class PhantomTab:
         """
         self._call("/keys", {"value": list(text)})
 
+    def open(self, url: str) -> None:
+        """
+        Open another page.
+        """
+        # Forgets what was loaded before.
+        self._call("/log", {"type": "har"})
+        self._call("/url", {"url": url})
+
     def reload(self) -> None:
         """
         Load the page again.

@@ -59,13 +59,13 @@
         }
         tokens = text.match(/"(?:\\.|[^"\\])*"|[\[\]{}:,]|[^\s\[\]{}:,"]+/g);
         tokens.forEach(function (token, index) {
-            var isEmpty = /[\[{]/.test(tokens[index - 1]);
+            var isFirst = /^[\[{]$/.test(tokens[index - 1]);
             if (token === '}' || token === ']') {
                 depth -= 1;
-                result += (isEmpty ? '' : newLine()) + token;
+                result += (isFirst ? '' : newLine()) + token;
                 return;
             }
-            result += (isEmpty ? newLine() : '') + token;
+            result += (isFirst ? newLine() : '') + token;
             if (token === '{' || token === '[') {
                 depth += 1;
             } else if (token === ',') {

@@ -1,4 +1,4 @@
-"""An application whose clients see numbered entries as JSON, and may ask for those they missed."""
+"""Applications that the console is tried with."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.server import Request
-    from twisted.web.websocket import WebSocketTransport
+
+    from txhixie import WebSocketTransport
 
 
 class Entries:
     """
-    Sends every message to everybody, as an entry. The message C{abort} makes an entry, and ends the
-    connection of its sender before it is delivered; C{silence} is not answered at all.
+    Sends every message to everybody, as a numbered entry in JSON. Clients may ask for the entries
+    that they missed. The message C{abort} becomes an entry, too, but its sender's connection ends
+    before that.
     """
 
     def __init__(self) -> None:
@@ -58,11 +60,9 @@ class Member:
             self._room.add("open", None)
 
     def textMessageReceived(self, message: str) -> None:
-        if message == "silence":
-            return
         if message == "abort":
             self._room.members.remove(self)
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abort()
         self._room.add("message", message)
 
     def bytesMessageReceived(self, data: bytes | bytearray) -> None:
@@ -74,3 +74,30 @@ class Member:
     def connectionLost(self, reason: Failure) -> None:
         if self in self._room.members:
             self._room.members.remove(self)
+
+
+class Silent:
+    """
+    Never says anything.
+    """
+
+    def buildProtocol(self, request: Request) -> Silent:
+        return self
+
+    def negotiationStarted(self, transport: WebSocketTransport) -> None:
+        pass
+
+    def negotiationFinished(self) -> None:
+        pass
+
+    def textMessageReceived(self, message: str) -> None:
+        pass
+
+    def bytesMessageReceived(self, data: bytes | bytearray) -> None:
+        pass
+
+    def pongReceived(self, payload: bytes) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure) -> None:
+        pass
