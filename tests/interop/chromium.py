@@ -132,6 +132,7 @@ class ChromiumTab:
         """
         Open another page.
         """
+        self.page.goto("about:blank")
         self.hosts.clear()
         self.page.goto(url)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ class PhantomTab:
     dialect = "hixie-76"
 
     def __init__(self, url: str, width: int = 1024, height: int = 768) -> None:
+        # What is no problem.
+        self._known = ""
         port = freePort()
         self._process = Child([*phantomCommand(), f"--webdriver=127.0.0.1:{port}"])
         self._opener = build_opener(ProxyHandler({}))
@@ -95,7 +98,14 @@ class PhantomTab:
         """
         What the browser complained about.
         """
-        return [entry["message"] for entry in self._call("/log", {"type": "browser"})["value"]]
+        messages = [entry["message"] for entry in self._call("/log", {"type": "browser"})["value"]]
+        return [text for text in messages if not (self._known and re.search(self._known, text))]
+
+    def forgetProblems(self, pattern: str) -> None:
+        """
+        Forget the complaints that match a regular expression.
+        """
+        self._known = pattern
 
     def evaluate(self, expression: str) -> Any:
         """
@@ -137,6 +147,7 @@ class PhantomTab:
         """
         Open another page.
         """
+        self._call("/url", {"url": "about:blank"})
         # Forgets what was loaded before.
         self._call("/log", {"type": "har"})
         self._call("/url", {"url": url})

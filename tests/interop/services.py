@@ -25,7 +25,7 @@ class Entries:
 
     def buildProtocol(self, request: Request) -> Member:
         (since,) = request.args.get(b"since", [b"0"])
-        return Member(self, int(since))
+        return Member(self, int(since), b"presence" in request.args)
 
     def add(self, event: str, text: str | None) -> None:
         """
@@ -45,9 +45,10 @@ class Member:
 
     transport: WebSocketTransport
 
-    def __init__(self, room: Entries, since: int) -> None:
+    def __init__(self, room: Entries, since: int, wantsPresence: bool) -> None:
         self._room = room
         self._since = since
+        self._wantsPresence = wantsPresence
 
     def negotiationStarted(self, transport: WebSocketTransport) -> None:
         self.transport = transport
@@ -58,6 +59,9 @@ class Member:
         self._room.members.append(self)
         if not self._since:
             self._room.add("open", None)
+        if self._wantsPresence:
+            members = {"id": "9", "event": "presence", "members": ["one", "two"]}
+            self.transport.sendTextMessage(json.dumps(members))
 
     def textMessageReceived(self, message: str) -> None:
         if message == "abort":

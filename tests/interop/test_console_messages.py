@@ -101,6 +101,7 @@ def test_notConnected(tab: Tab, server: Server) -> None:
     say(tab, "still here")
     assert tab.evaluate(VALUE) == "still here"
     assert "the connection is lost" in tab.evaluate(why)
+    assert tab.evaluate("document.getElementById('hint').offsetHeight") > 0
     with Server("--port", f"tcp:{server.port}:interface=127.0.0.1"):
         tab.wait(textIs("state", "Connected"), 40)
         assert tab.evaluate(VALUE) == "still here"

@@ -60,11 +60,12 @@
         if (where.problem) {
             hint = where.problem;
         } else if (!where.isOwn) {
-            hint = 'Another server: ' + where.host + '. Its dialect, and why it refuses, are not ' +
-                'known here, and the numbers of this page are not its.';
+            hint = 'Another server: ' + where.host + '. This page does not learn its dialect, its ' +
+                'reasons for a refusal or its numbers.';
         }
         page.setText('path-hint', hint);
         page.element('path-hint').hidden = !hint;
+        page.followLog();
     }
 
     page.readAddress = read;

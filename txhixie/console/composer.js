@@ -22,12 +22,15 @@
 
     function hint(words) {
         page.setText('hint', words);
+        element('keys').hidden = !!words;
+        page.followLog();
     }
 
     // As high as the text, within limits.
     function fit() {
         text.style.height = 'auto';
-        text.style.height = Math.min(LARGEST_HEIGHT, text.scrollHeight + 2) + 'px';
+        text.style.height = Math.min(
+            LARGEST_HEIGHT, window.innerHeight / 6, text.scrollHeight + 2) + 'px';
         page.followLog();
     }
 

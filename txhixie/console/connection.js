@@ -49,6 +49,7 @@
         toggle.className = idle ? 'primary' : '';
         toggle.disabled = !Socket;
         path.readOnly = subprotocol.readOnly = !idle;
+        element('room').disabled = !idle;
         page.each(element('presets').getElementsByTagName('button'), function (preset) {
             preset.disabled = !idle;
         });
@@ -101,9 +102,6 @@
         }
         if (event && event.reason) {
             words.push('\u201c' + event.reason + '\u201d');
-        }
-        if (event && event.wasClean === false) {
-            words.push('not clean');
         }
         return words.length ? ' (' + words.join(', ') + ')' : '';
     }
@@ -230,19 +228,19 @@
         } else if (!openedAt) {
             setState('idle', 'Could not connect');
             askReason(function (reason) {
-                addLine('system', 'Could not connect' + ending(event) + '. ' + reason);
+                addLine('system', 'Could not connect. ' + reason);
             });
         } else {
-            failed(event);
+            failed();
         }
     }
 
     // A reconnection failed: ask why, then wait for the next one.
-    function failed(event) {
+    function failed() {
         var asking = token;
         setState('waiting');
         askReason(function (reason) {
-            addLine('system', 'No connection' + ending(event) + '. ' + reason);
+            addLine('system', 'No connection. ' + reason);
             if (state === 'waiting' && token === asking) {
                 wait(false);
             }
@@ -316,6 +314,7 @@
         var form = element('connection'), expanded = form.className === 'expanded';
         form.className = expanded ? '' : 'expanded';
         element('options').setAttribute('aria-expanded', expanded ? 'false' : 'true');
+        page.followLog();
     };
 
     page.connection = {

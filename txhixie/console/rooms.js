@@ -3,13 +3,13 @@
 (function (page) {
     'use strict';
 
-    var EVENTS = {open: 1, message: 1, close: 1, gap: 1};
+    var EVENTS = {open: 1, message: 1, close: 1, gap: 1, presence: 1};
 
     var lastId = null, members = {};
 
     function showMembers() {
         var names = Object.keys(members);
-        page.element('members-row').hidden = lastId === null;
+        page.element('members-row').hidden = lastId === null && !names.length;
         page.setText('members', names.length ? names.length + ': ' + names.join(', ') : '\u2013');
     }
 
@@ -32,10 +32,15 @@
         if (!entry) {
             return null;
         }
-        if (entry.id !== null) {
+        if (entry.id && entry.event !== 'presence') {
             lastId = String(entry.id);
         }
-        if (entry.event === 'open') {
+        if (entry.event === 'presence') {
+            members = {};
+            (entry.members || []).forEach(function (name) {
+                members[name] = true;
+            });
+        } else if (entry.event === 'open') {
             members[entry.from] = true;
         } else if (entry.event === 'close') {
             delete members[entry.from];
@@ -46,8 +51,12 @@
         return entry;
     }
 
-    // The URL that asks for what was missed since the last entry, or the same one.
+    // The URL that asks for entries as JSON, if that is wanted, and for what was missed since the
+    // last entry.
     function resume(url) {
+        if (page.element('room').checked) {
+            url = page.withParameters(url, {format: 'json', presence: '1'});
+        }
         return lastId === null ? url :
             page.withParameters(url, {last: null, since: lastId});
     }
