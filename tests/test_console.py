@@ -160,7 +160,7 @@ class StatisticsTests(ConsoleCase):
         self.factory.doStart()
         self.addCleanup(self.factory.doStop)
         with capturedLogs() as events:
-            for name in ("statistics", *STYLES, *SCRIPTS, "favicon.png"):
+            for name in ("statistics", "server", *STYLES, *SCRIPTS, "favicon.png"):
                 self.request(f"/console/{name}")
             assert not events
             self.request("/console")

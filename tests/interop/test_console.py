@@ -335,8 +335,9 @@ def refusal(tab: Tab) -> str:
 
 def fill(tab: Tab, name: str, text: str) -> None:
     """
-    Replace the text of a field.
+    Replace the text of a field, once the page is complete.
     """
+    tab.wait("document.querySelectorAll('.preset').length > 0")
     tab.evaluate(f"(document.getElementById({name!r}).value = '')")
     tab.click(name)
     tab.type(text)

@@ -143,6 +143,7 @@ class _Server(_Answer):
         self._content = json.dumps({"paths": list(paths), "events": EVENTS}).encode()
 
     def content(self, request: Request) -> bytes:
+        keepOutOfLog(request)
         return self._content
 
 

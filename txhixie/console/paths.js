@@ -32,7 +32,7 @@
     // The server's paths. The first is the one to try if none is remembered.
     function offer(paths) {
         paths.forEach(addPreset);
-        if (!path.value && paths.length) {
+        if (!path.value && document.activeElement !== path && paths.length) {
             path.value = paths[0];
         }
         showChosen();
