@@ -27,11 +27,15 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"command"},
     "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
     "endpoints": {"applications", "client", "dialects", "server", "settings"},
+    "helptext": set(),
     "console": {"dialects", "server", "web", "websocket"},
     "testing": {
         *("application", "client", "dialects", "server", "settings", "web", "websocket"),
     },
-    "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
+    "tap": {
+        *("application", "applications", "console", "dialects", "helptext", "server", "settings"),
+        "web",
+    },
     "__init__": {
         *("application", "applications", "client", "console", "dialects", "endpoints", "server"),
         *("settings", "web", "websocket"),

@@ -98,3 +98,11 @@ def test_sameRoute() -> None:
     for other in ("/chat/", "/ch%61t"):
         with pytest.raises(ValueError, match="is routed already"):
             Routes({"/chat": Named("one"), other: Named("two")})
+
+
+def test_paths() -> None:
+    """Each path is known, and the root, too, if something else answers there."""
+    one, two = Named("one"), Named("two")
+    assert Routes({"/one": one, "/a/two": two}).paths == ("/one", "/a/two")
+    assert Routes({"/one": one, "/two": two}, one).paths == ("/one", "/two")
+    assert Routes({"/one": one}, two).paths == ("/one", "/")

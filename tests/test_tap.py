@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -181,7 +182,7 @@ class OptionsTests(SynchronousTestCase):
             assert f"--{option}" in text
         for option in ("max-message=", "handshake-timeout=", "log-messages", "compression"):
             assert f"--{option}" in text
-        assert "[default: 3400]" in text
+        assert "[3400]" in text
         for name in (*SERVICES, *DIALECT_NAMES):
             assert name in text
 
@@ -348,6 +349,20 @@ class WiringTests(LoopbackCase):
         answer = self.ask(b"/console", right, upgrade=False)
         assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 302 "))
         assert self.ask(b"/any", upgrade=False).endswith(b"\r\n\r\nokay")
+
+    def test_offeredPaths(self) -> None:
+        """The console offers the paths that are routed, and the root if something answers there."""
+        own = f"{__name__}.Avatars"
+        for arguments, paths in (
+            ((), ["/echo", "/broadcast"]),
+            (("--service", "broadcast"), ["/echo", "/broadcast"]),
+            (("--service", own), ["/"]),
+            (("--route", "/chat=broadcast"), ["/chat"]),
+            (("--route", "/chat=broadcast", "--service", own), ["/chat", "/"]),
+        ):
+            self.serveCommand(*arguments)
+            answer = self.ask(b"/console/server", upgrade=False)
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["paths"] == paths
 
     def test_noAuth(self) -> None:
         """Without it nobody has to log in."""
@@ -608,7 +623,7 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_tree(self) -> None:
         """There is a listening service for each port, all with one factory."""
-        service = self.make("--port", "3400", "--port", "unix:/run/h.sock")
+        service = self.make("--no-console", "--port", "3400", "--port", "unix:/run/h.sock")
         assert isinstance(service, MultiService)
         children = list(service)
         assert [type(child) for child in children] == [StreamServerEndpointService] * 2
@@ -618,10 +633,8 @@ class MakeServiceTests(SynchronousTestCase):
         """A port number is a port on all addresses."""
         asked: list[Any] = []
         self.patch(EveryAddressEndpoint, "listen", asked.append)
-        for service in (
-            self.make("--port", "3400"),
-            HixieService(self.make().factory, 3400),
-        ):
+        made = self.make("--no-console", "--port", "3400")
+        for service in (made, HixieService(self.make().factory, 3400)):
             (child,) = service
             child.endpoint._endpoint.listen("factory")
         assert asked == ["factory", "factory"]

@@ -48,10 +48,11 @@ class Connection(ABC):
     @cvar hasPing: whether the dialect has pings.
     @cvar hasBytes: whether it carries bytes messages.
     @ivar state: L{State.OPEN} at first, then L{State.CLOSING} and L{State.CLOSED}.
+    @ivar sentClose: whether this side's part of the closing handshake was sent.
     @ivar unfinished: bytes that are held of a message that is not complete.
     """
 
-    __slots__ = ("_maxMessage", "_outgoing", "state", "unfinished")
+    __slots__ = ("_maxMessage", "_outgoing", "sentClose", "state", "unfinished")
 
     dialect: ClassVar[str]
     hasPing: ClassVar[bool] = False
@@ -65,6 +66,7 @@ class Connection(ABC):
         self._maxMessage = settings.maxMessage
         self._outgoing: list[bytes] = []
         self.unfinished = 0
+        self.sentClose = False
         self.state = _OPEN
 
     @abstractmethod

@@ -77,7 +77,6 @@ class HixieConnection(Connection):
         "_partial",
         "_peerClosed",
         "_reading",
-        "_sentClose",
         "_strict",
     )
 
@@ -95,7 +94,6 @@ class HixieConnection(Connection):
         self._frameType = 0
         self._discarded = 0
         self._notedDiscard = False
-        self._sentClose = False
         self._peerClosed = False
         self._failed = False
 
@@ -123,9 +121,9 @@ class HixieConnection(Connection):
         pass
 
     def sendClose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        if self._sentClose:
+        if self.sentClose:
             return
-        self._sentClose = True
+        self.sentClose = True
         if self.closingFrame:
             self._outgoing.append(self.closingFrame)
         self.state = _CLOSED if self.finished else _CLOSING
@@ -242,7 +240,7 @@ class HixieConnection(Connection):
         elif self._length == 0 and self._frameType == 0xFF and self.closingFrame:
             self._peerClosed = True
             self._reading = _NOTHING
-            if self._sentClose:
+            if self.sentClose:
                 self.state = _CLOSED
             events.append(Closed(CloseCode.NO_STATUS, ""))
         else:
@@ -295,11 +293,11 @@ class Hixie75(HixieConnection):
 
     @property
     def finished(self) -> bool:
-        return self._sentClose
+        return self.sentClose
 
     @property
     def clean(self) -> bool:
-        return (self._sentClose and not self._failed) or self._reading is _TYPE
+        return (self.sentClose and not self._failed) or self._reading is _TYPE
 
 
 class Hixie76(HixieConnection):
@@ -314,8 +312,8 @@ class Hixie76(HixieConnection):
 
     @property
     def finished(self) -> bool:
-        return self._sentClose and (self._peerClosed or self._failed)
+        return self.sentClose and (self._peerClosed or self._failed)
 
     @property
     def clean(self) -> bool:
-        return self._sentClose and self._peerClosed
+        return self.sentClose and self._peerClosed

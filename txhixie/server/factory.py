@@ -19,6 +19,7 @@ from zope.interface import classImplements
 
 from twisted import __version__
 from txhixie.application import Application, startFactories, stopFactories
+from txhixie.dialects.head import HandshakeError
 from txhixie.dialects.messages import ACCELERATED
 from txhixie.server.accepting import Accepting
 from txhixie.server.admission import Admission
@@ -93,6 +94,8 @@ class HixieFactory(ServerFactory):
         # Connections of plain HTTP that wait for their next request, the oldest first.
         self._idle: dict[HixieProtocol, None] = {}
         self._observers: list[Callable[[WebSocket], object]] = []
+        self._goneObservers: list[Callable[[WebSocket], object]] = []
+        self._refusalObservers: list[Callable[[bytes, HandshakeError], object]] = []
 
     # What applications call
 
@@ -130,6 +133,18 @@ class HixieFactory(ServerFactory):
         application is told.
         """
         self._observers.append(observer)
+
+    def notifyGone(self, observer: Callable[[WebSocket], object]) -> None:
+        """
+        Call C{observer} with each connection that has ended, after its application is told.
+        """
+        self._goneObservers.append(observer)
+
+    def notifyRefused(self, observer: Callable[[bytes, HandshakeError], object]) -> None:
+        """
+        Call C{observer} with the target and the error of each opening handshake that is refused.
+        """
+        self._refusalObservers.append(observer)
 
     def statistics(self) -> dict[str, Any]:
         """
@@ -288,6 +303,13 @@ class HixieFactory(ServerFactory):
         for observer in self._observers:
             observer(webSocket)
 
+    def refused(self, target: bytes, error: HandshakeError) -> None:
+        """
+        An opening handshake was refused.
+        """
+        for observer in self._refusalObservers:
+            observer(target, error)
+
     def disconnected(self, protocol: HixieProtocol) -> None:
         """
         A connection is gone.
@@ -305,6 +327,9 @@ class HixieFactory(ServerFactory):
         """
         A connection is gone, and its application has heard of it.
         """
+        if protocol.webSocket is not None:
+            for observer in self._goneObservers:
+                observer(protocol.webSocket)
         self._roster.gone(protocol)
 
     def _rest(self) -> None:

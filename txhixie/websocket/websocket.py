@@ -18,7 +18,7 @@ from txhixie.application import PushProducer, WebSocketProtocol
 from txhixie.dialects.connection import Connection, State
 from txhixie.dialects.events import CloseCode, Closed, Discarded, Failed, checkClose
 from txhixie.websocket.delivery import Delivery
-from txhixie.websocket.ended import howItEnded
+from txhixie.websocket.ended import WebSocketDone, WebSocketLost, howItEnded
 from txhixie.websocket.hangup import Hangup
 from txhixie.websocket.holding import Holding
 from txhixie.websocket.liveness import Liveness
@@ -192,6 +192,22 @@ class WebSocket:
         """
         transport: ITransport = self._transport
         return transport
+
+    @property
+    def ending(self) -> WebSocketDone | WebSocketLost | None:
+        """
+        How the connection ended, or C{None} as long as TCP has not.
+        """
+        if self._lostBy is None:
+            return None
+        return howItEnded(self._farewell, self._connection, self._lostBy)
+
+    @property
+    def sentClose(self) -> bool:
+        """
+        Whether this side's part of the closing handshake was sent.
+        """
+        return self._connection.sentClose
 
     @property
     def bytesReceived(self) -> int:
@@ -818,8 +834,8 @@ class WebSocket:
         """
         if self._stage is Stage.LOST or self._delivery.isRunning:
             return
-        assert self._lostBy is not None
-        ending = howItEnded(self._farewell, self._connection, self._lostBy)
+        ending = self.ending
+        assert ending is not None
         self._enter(Stage.LOST)
         self._connection.abandon()
         if self._shared.settings.logConnections:
