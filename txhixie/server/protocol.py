@@ -352,6 +352,8 @@ class HixieProtocol(LineReceiver):
         shared, transport = self.factory.shared, self.transport
         self._hangup = Hangup(shared, transport, lambda: endWriting(transport), weakref.proxy(self))
         self._hangup.start()
+        if self._upgrade is not None:
+            self._upgrade.cancel()
 
     def handshakeTimedOut(self) -> None:
         """
@@ -363,10 +365,8 @@ class HixieProtocol(LineReceiver):
         self._giveUp()
 
     def _giveUp(self) -> None:
-        upgrade = self._upgrade
-        if upgrade is not None and upgrade.isPending:
+        if self._upgrade is not None and self._upgrade.isPending:
             self.refuse(comeAgain("the application took too long"))
-            upgrade.cancel()
         elif self._lines:
             self.refuse(HandshakeError(408, "the request took too long"), LogLevel.debug)
         else:

@@ -157,7 +157,11 @@ class Upgrade:
         """
         decision, self._decision = self._decision, None
         if decision is not None:
-            decision.cancel()
+            try:
+                decision.cancel()
+            except BaseException:
+                # It must not keep the other connections from their end.
+                self._server.shared.log.failure("cancelling a decision of the application")
 
     # The application's decision
 
