@@ -38,13 +38,13 @@ def exchange(*wires: TCPWire) -> None:
     """Let both sides of a connection read until nothing more comes."""
     first, second = wires
     while True:
-        moved = [_carry(first, second), _carry(second, first)]
+        moved = [carry(first, second), carry(second, first)]
         first.clock.advance(0)
         if not any(moved):
             return
 
 
-def _carry(source: TCPWire, target: TCPWire) -> bool:
+def carry(source: TCPWire, target: TCPWire) -> bool:
     data = source.take()
     if data and not target.lost:
         target.send(data)

@@ -48,7 +48,7 @@ LIMITS: list[tuple[str, str, str, str]] = [
 
 
 # The options that have a method: those that may be given several times.
-REPEATABLE = ("origin", "port", "route", "subprotocol", "trust_proxy")
+REPEATABLE = ("backend", "origin", "port", "route", "subprotocol", "trust_proxy")
 
 
 def optionsTable() -> str:

@@ -332,7 +332,11 @@ class EventsTests(LoopbackCase):
             self.open()
             self.factory.abortConnections()
 
+        def notCarried() -> None:
+            self.open().webSocket.count("bytes not carried")
+
         return {
+            "bytes not carried": notCarried,
             "refused": lambda: self.connect(b"GET /\r\n"),
             "handshakes timed out": waits,
             "handshakes evicted": evicts,

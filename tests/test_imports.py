@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "web": {"addresses", "application", "dialects", "settings", "websocket"},
     "applications": {"application", "dialects"},
     "client": {"application", "dialects", "settings", "websocket"},
+    "gateway": {"client", "dialects", "settings", "websocket"},
     "command": {"__init__", "client", "dialects", "settings", "websocket"},
     "__main__": {"command"},
     "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
@@ -33,18 +34,20 @@ ALLOWED: dict[str, set[str]] = {
         *("application", "client", "dialects", "server", "settings", "web", "websocket"),
     },
     "tap": {
-        *("application", "applications", "console", "dialects", "helptext", "server", "settings"),
+        *("application", "applications", "console", "dialects", "gateway", "helptext", "server"),
+        "settings",
         "web",
     },
     "__init__": {
-        *("application", "applications", "client", "console", "dialects", "endpoints", "server"),
+        *("application", "applications", "client", "console", "dialects", "endpoints", "gateway"),
+        "server",
         *("settings", "web", "websocket"),
     },
 }
 # What knows nothing of Twisted.
 PURE = (
     *("addresses.py", "applications/streamcodecs.py", "client/body.py", "dialects"),
-    *("settings.py", "web/forwarded.py", "web/proxies.py"),
+    *("gateway/backends.py", "settings.py", "web/forwarded.py", "web/proxies.py"),
 )
 
 

@@ -26,7 +26,7 @@ from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
-from txhixie import Broadcast, Echo, Settings
+from txhixie import Broadcast, Echo, Gateway, Settings
 from txhixie.applications import SERVICES
 from txhixie.server.listening import EveryAddressEndpoint
 from txhixie.server.service import HixieService
@@ -508,9 +508,9 @@ class PortTests(SynchronousTestCase):
 class ServiceOptionTests(SynchronousTestCase):
     """What answers."""
 
-    def application(self, name: str) -> Any:
+    def application(self, name: str, *more: str) -> Any:
         """@return: what --service makes of a name."""
-        return parse("--service", name)["application"]
+        return parse("--service", name, *more)["application"]
 
     def refused(self, name: str) -> str:
         """@return: the line that a wrong name gets."""
@@ -582,11 +582,40 @@ class ServiceOptionTests(SynchronousTestCase):
             arguments = [word for route in routes for word in ("--route", route)]
             assert refusal(*arguments).startswith("--route: "), routes
 
+    def test_gateway(self) -> None:
+        """A gateway has back ends: those of its own, or the common ones."""
+        common = ("--backend", "ws://a:1", "--backend", "wss://b/app")
+        for arguments in (
+            ("--service", "gateway", *common),
+            ("--route", "/tv=gateway", *common, "--gateway-bytes", "base64"),
+            ("--route", "/tv=gateway:ws://a:1,ws://b:2/x?y=1,2", "--route", "/a=b=echo"),
+            ("--route", "/tv=gateway:ws://a", "--service", "gateway", *common),
+        ):
+            assert parse(*arguments)["application"] is not None
+        gateway = self.application("gateway", *common)
+        assert isinstance(gateway, Gateway)
+        assert [each.name for each in gateway._backends.candidates()] == ["ws://a:1", "wss://b/app"]
+
+    def test_wrongGateways(self) -> None:
+        """A gateway that makes no sense is refused in one line."""
+        for option, *arguments in (
+            ("--service", "--service", "gateway"),
+            ("--route", "--route", "/tv=gateway"),
+            ("--route", "--route", "/tv=gateway:"),
+            ("--route", "--route", "/tv=gateway:http://a"),
+            ("--route", "--route", "/tv=gateway:ws://a,ws://"),
+            ("--service", "--service", "gateway", "--backend", "ws://a:0"),
+            ("--backend", "--backend", "ws://a"),
+            ("--backend", "--backend", "ws://a", "--route", "/tv=gateway:ws://b"),
+            ("--gateway-bytes", "--gateway-bytes", "keep"),
+        ):
+            assert refusal(*arguments).startswith(f"{option}: "), arguments
+
     def test_unknown(self) -> None:
         """An unknown name gets a list of those that exist."""
         line = self.refused("chat")
         assert "'chat'" in line
-        for name in SERVICES:
+        for name in (*SERVICES, "gateway"):
             assert name in line
 
     def test_noApplication(self) -> None:

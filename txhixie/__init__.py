@@ -22,6 +22,7 @@ from txhixie.dialects.errors import (
 from txhixie.dialects.events import CloseCode
 from txhixie.dialects.head import HandshakeError
 from txhixie.endpoints.client import StreamClientEndpoint
+from txhixie.gateway.gateway import Gateway
 from txhixie.server.factory import HixieFactory
 from txhixie.server.protocol import HixieProtocol
 from txhixie.server.resource import HixieResource
@@ -39,6 +40,7 @@ __all__ = [
     "CloseCode",
     "Console",
     "Echo",
+    "Gateway",
     "HandshakeError",
     "HandshakeRefused",
     "HixieFactory",

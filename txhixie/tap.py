@@ -21,6 +21,8 @@ from txhixie.applications.routes import Routes
 from txhixie.console import Console
 from txhixie.console.announcing import Announcing
 from txhixie.helptext import escapeOutput, helpText
+from txhixie.gateway.commandline import Gateways, splitRoute
+from txhixie.gateway.relay import BYTES_POLICIES
 from txhixie.server.factory import HixieFactory
 from txhixie.server.garbage import collectLessOften
 from txhixie.server.origins import readOrigins
@@ -91,6 +93,13 @@ class Options(usage.Options, AuthOptionMixin):
             "A file of origins that may connect, one a line; # begins a comment. SIGHUP has it "
             "read anew.",
         ],
+        [
+            "gateway-bytes",
+            None,
+            "drop",
+            "What happens to bytes messages of a back end for clients whose dialect carries only "
+            f"text, Hixie-75 and Hixie-76: {', '.join(BYTES_POLICIES)}.",
+        ],
         *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
     ]
 
@@ -103,6 +112,7 @@ class Options(usage.Options, AuthOptionMixin):
         super().__init__()
         self["service"] = None
         self["route"] = []
+        self["backend"] = []
         self["ports"] = []
         self["origin"] = []
         self["subprotocol"] = []
@@ -133,8 +143,8 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_service(self, name: str) -> None:
         """
-        What answers WebSockets where no route leads: echo, broadcast, or the dotted name of an
-        application factory. [default: echo, or nothing if there is a route]
+        What answers WebSockets where no route leads: echo, broadcast, gateway (see --backend), or
+        the dotted name of an application factory. [default: echo, or nothing if there is a route]
         """
         self["service"] = name
 
@@ -142,10 +152,19 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_route(self, route: str) -> None:
         """
-        What answers WebSockets at a path and below it, as /chat=my.module.Chat or /echo=echo. The
-        longest path counts, and each has an application of its own. Repeatable.
+        What answers WebSockets at a path and below it, as /chat=my.module.Chat, /echo=echo or
+        /tv=gateway:ws://127.0.0.1:9000. The longest path counts, and each has an application of
+        its own. Repeatable.
         """
         self["route"].append(route)
+
+    def opt_backend(self, url: str) -> None:
+        """
+        A server to which the service gateway connects each client by RFC 6455, as
+        ws://127.0.0.1:9000/app. One without a path is asked for the path of the client. Several
+        take turns. Repeatable.
+        """
+        self["backend"].append(url)
 
     def opt_port(self, description: str) -> None:
         """
@@ -205,7 +224,6 @@ class Options(usage.Options, AuthOptionMixin):
                 raise usage.UsageError(
                     f"--port: {description!r} is no endpoint: {reason}"
                 ) from error
-        self["application"] = _routed(self["route"], _served(self["service"], self["route"]))
         settings = Settings(
             **{
                 name: self._setting(each.metadata["option"], each.metadata["kind"])
@@ -213,6 +231,7 @@ class Options(usage.Options, AuthOptionMixin):
                 if each.metadata["option"] is not None
             }
         )
+        self["application"] = self._makeApplication(settings)
         if self["origin-file"] is not None:
             # What a daemon reads it by later is not relative to where it was started.
             self["origin-file"] = str(Path(self["origin-file"]).absolute())
@@ -220,6 +239,24 @@ class Options(usage.Options, AuthOptionMixin):
             self["settings"] = replace(settings, origins=self.readOrigins())
         except (OSError, ValueError) as error:
             raise usage.UsageError(f"--origin-file: {oneLine(error)}") from error
+
+    def _makeApplication(self, settings: Settings) -> Application:
+        """
+        Return what answers on all paths.
+
+        @raise usage.UsageError: if the options for it make no sense.
+        """
+        policy, backends = self["gateway-bytes"], self["backend"]
+        if policy not in BYTES_POLICIES:
+            raise usage.UsageError(
+                f"--gateway-bytes: {policy!r} is none of {', '.join(BYTES_POLICIES)}"
+            )
+        gateways = Gateways(backends, policy, settings)
+        routes = self["route"]
+        application = _routed(routes, _served(self["service"], routes, gateways), gateways)
+        if backends and not gateways.areShared:
+            raise usage.UsageError("--backend: it is only for --service gateway")
+        return application
 
     def readOrigins(self) -> tuple[str, ...]:
         """
@@ -250,7 +287,7 @@ class Options(usage.Options, AuthOptionMixin):
             raise usage.UsageError(f"--{option}: {self[option]!r}: {error}") from error
 
 
-def _served(service: str | None, routes: list[str]) -> Application | None:
+def _served(service: str | None, routes: list[str], gateways: Gateways) -> Application | None:
     """
     Return what answers where no route leads.
 
@@ -262,23 +299,23 @@ def _served(service: str | None, routes: list[str]) -> Application | None:
             return None
         service = "echo"
     if service not in SERVICES:
-        return _application("--service", service)
+        return _application("--service", service, gateways)
     builtIn = {name: make() for name, make in SERVICES.items()}
     return Routes({f"/{name}": made for name, made in builtIn.items()}, builtIn[service])
 
 
-def _routed(routes: list[str], default: Application | None) -> Application:
+def _routed(routes: list[str], default: Application | None, gateways: Gateways) -> Application:
     """
     Return what answers on all paths.
     """
     applications: dict[str, Application] = {}
     for route in routes:
-        path, equals, name = route.rpartition("=")
+        path, equals, name = splitRoute(route)
         if not equals:
             raise usage.UsageError(f"--route: {route!r} is not like /chat=my.module.Chat")
         if path in applications:
             raise usage.UsageError(f"--route: {path!r} is routed already")
-        applications[path] = _application("--route", name)
+        applications[path] = _application("--route", name, gateways)
     if default is not None and not applications:
         return default
     try:
@@ -287,7 +324,7 @@ def _routed(routes: list[str], default: Application | None) -> Application:
         raise usage.UsageError(f"--route: {error}") from error
 
 
-def _application(option: str, name: str) -> Application:
+def _application(option: str, name: str, gateways: Gateways) -> Application:
     """
     Return a new application.
 
@@ -297,9 +334,15 @@ def _application(option: str, name: str) -> Application:
     """
     if name in SERVICES:
         return SERVICES[name]()
+    try:
+        gateway = gateways.make(name)
+    except ValueError as error:
+        raise usage.UsageError(f"{option}: {error}") from error
+    if gateway is not None:
+        return gateway
     if "." not in name:
         raise usage.UsageError(
-            f"{option}: there is no {name!r}, only {', '.join(SERVICES)} "
+            f"{option}: there is no {name!r}, only {', '.join(SERVICES)}, gateway "
             "and dotted names of your own"
         )
     try:

@@ -5,7 +5,7 @@ Opens WebSockets as a client.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
@@ -23,6 +23,7 @@ from txhixie.client.protocol import HixieClientProtocol
 from txhixie.client.tls import overTLS
 from txhixie.dialects.choosing import forClient
 from txhixie.dialects.errors import OpeningError, OpeningTimedOut
+from txhixie.dialects.head import ResponseHead
 from txhixie.dialects.opening import ClientOpening, Wish
 from txhixie.dialects.url import WebSocketURL
 from txhixie.settings import Settings
@@ -113,9 +114,13 @@ class Client:
         headers: Headers = (),
         endpoint: IStreamClientEndpoint | None = None,
         tls: IOpenSSLClientConnectionCreator | None = None,
+        answered: Callable[[ResponseHead], object] | None = None,
     ) -> Deferred[WebSocketTransport]:
         """
         Open a WebSocket, as L{connect} does.
+
+        @param answered: called with the head of the answer that opens it, before C{protocol}
+            hears of it.
         """
         wish = wishFor(url, origin, subprotocols, headers)
         opening = forClient(dialect)(wish, self.settings)
@@ -129,15 +134,21 @@ class Client:
                 endpoint = overTLS(endpoint, target.hostname, tls)
             except OpeningError:
                 return fail()
-        return self.open(opening, protocol, endpoint)
+        return self.open(opening, protocol, endpoint, answered)
 
     def open(
-        self, opening: ClientOpening, protocol: WebSocketProtocol, endpoint: IStreamClientEndpoint
+        self,
+        opening: ClientOpening,
+        protocol: WebSocketProtocol,
+        endpoint: IStreamClientEndpoint,
+        answered: Callable[[ResponseHead], object] | None = None,
     ) -> Deferred[WebSocketTransport]:
         """
         Open a WebSocket over an endpoint that has TLS already, if it is to have TLS.
+
+        @param answered: as in L{connect}.
         """
-        attempt = _Attempt(self, opening, protocol)
+        attempt = _Attempt(self, opening, protocol, answered)
         attempt.start(endpoint)
         return attempt.result
 
@@ -173,13 +184,19 @@ class _Attempt(Factory):
 
     noisy = False
 
-    def __init__(self, client: Client, opening: ClientOpening, protocol: WebSocketProtocol) -> None:
+    def __init__(
+        self,
+        client: Client,
+        opening: ClientOpening,
+        protocol: WebSocketProtocol,
+        answered: Callable[[ResponseHead], object] | None,
+    ) -> None:
         seconds = client.settings.handshakeTimeout
         self._client = client
         self.result: Deferred[WebSocketTransport] = Deferred(self._cancelled)
         # Both until it has ended. Twisted may keep this factory for longer than the connection.
         self._protocol: HixieClientProtocol | None = HixieClientProtocol(
-            client, opening, protocol, self._decided
+            client, opening, protocol, self._decided, answered
         )
         self._connecting: Deferred[Any] | None = None
         self._timer = client.shared.clock.callLater(seconds, self._timedOut, seconds)

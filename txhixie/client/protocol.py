@@ -86,15 +86,18 @@ class HixieClientProtocol(LineReceiver):
         opening: ClientOpening,
         application: WebSocketProtocol,
         decided: Callable[[WebSocket | Failure], object],
+        answered: Callable[[ResponseHead], object] | None = None,
     ) -> None:
         """
         @param application: handles the connection.
         @param decided: called once, with the open WebSocket or with the reason why there is none.
+        @param answered: called with the head of an answer that opens the WebSocket, before that.
         """
         self._client = client
         self._opening = opening
         self._application = application
         self._decided = decided
+        self._answered = answered
         self._lines: list[bytes] = []
 
     def connectionMade(self) -> None:
@@ -202,6 +205,9 @@ class HixieClientProtocol(LineReceiver):
         client = self._client
         shared = client.shared
         name = client.newId()
+        if self._answered is not None:
+            assert self._head is not None
+            self._answered(self._head)
         connection = self._opening.connection()
         if shared.settings.logMessages:
             connection = logged(connection, name)

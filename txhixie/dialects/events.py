@@ -18,6 +18,7 @@ class CloseCode(IntEnum):
     NORMAL = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
     NO_STATUS = 1005
     ABNORMAL = 1006
     INVALID_DATA = 1007
@@ -25,6 +26,7 @@ class CloseCode(IntEnum):
     TOO_BIG = 1009
     INTERNAL_ERROR = 1011
     TRY_AGAIN_LATER = 1013
+    BAD_GATEWAY = 1014
 
 
 def mayBeSent(code: int) -> bool:

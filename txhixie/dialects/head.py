@@ -90,14 +90,14 @@ class HandshakeError(Exception):
         )
 
 
-def comeAgain(text: str) -> HandshakeError:
+def comeAgain(text: str, status: int = 503) -> HandshakeError:
     """
-    Return the answer to a client that may try again later: 503 with C{Retry-After}.
+    Return the answer to a client that may try again later, with C{Retry-After}.
 
     @param text: the reason.
     """
     seconds = random.randint(*_RETRY_AFTER)
-    return HandshakeError(503, text, [(b"Retry-After", b"%d" % seconds)])
+    return HandshakeError(status, text, [(b"Retry-After", b"%d" % seconds)])
 
 
 def _phrase(status: int) -> str:

@@ -18,6 +18,7 @@ EVENTS: dict[str, str] = {
     "idle closed": "connections closed because no message was sent or received",
     "closing timed out": "connections whose peer did not do its part in closing",
     "connections cut off": "connections that the stopping server ended before they were closed",
+    "bytes not carried": "bytes messages of a back end for clients whose dialect carries only text",
     "application errors": "exceptions that applications raised",
     "accepting paused": "times that accepting stopped because of too many connections, or too fast",
     "log events suppressed": "log events that were left out because too many were like them",

@@ -352,6 +352,12 @@ class WebSocket:
         """
         self._turn.whenSettled(call)
 
+    def count(self, event: str) -> None:
+        """
+        Count one of the L{EVENTS <txhixie.websocket.counters.EVENTS>}.
+        """
+        self._shared.count(event)
+
     # A peer that does not read
 
     def behaveAsStream(self) -> None:
