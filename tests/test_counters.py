@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 
+from tests.gateways import World
 from tests.loopback import (
     FINISHED,
     HEAD75,
@@ -80,6 +81,17 @@ class CountersTests(LoopbackCase):
         tested = {name.lower() for name in dir(self)}
         for name in EVENTS:
             assert f"test_{name.replace(' ', '').lower()}" in tested, name
+
+    def test_bytesNotCarried(self) -> None:
+        """Bytes of a back end for a client whose dialect carries only text."""
+        for dialect in ("hixie-75", "hixie-76"):
+            with self.subTest(dialect):
+                world = World()
+                self.factory = world.factory
+                world.open(dialect)
+                world.made.transport.sendBytesMessage(b"x")
+                world.run()
+                self.assertCounted("bytes not carried")
 
     # Requests
 

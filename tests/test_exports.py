@@ -18,6 +18,7 @@ def test_face() -> None:
         "CloseCode",
         "Console",
         "Echo",
+        "Gateway",
         "HandshakeError",
         "HandshakeRefused",
         "HixieFactory",

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,8 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from tests.abuse.client import PATIENCE, Client, Frame, openAll
+from tests.abuse.crowd import crowd
+from tests.abuse.workers import Worker
 from tests.support import IDIOMS
 
 from .ghost import freePort
@@ -31,6 +34,7 @@ PROGRAMS = {
 }
 HIXIE = ("hixie-75", "hixie-76")
 TEXT, BYTES = 1, 2
+ROUNDS = 60
 MIB = 1 << 20
 
 
@@ -254,6 +258,39 @@ def test_memory(backend: Backend) -> None:
         assert residentKiB(server) - before < 12 * 1024
 
 
+def test_stalled() -> None:
+    """One client of a hundred that does not read changes next to nothing for the others."""
+    with (
+        Backend("websockets") as backend,
+        gateway(backend) as server,
+        Worker(crowd, server.port, 99, False) as others,
+    ):
+        others.answer(PATIENCE)
+        others.ask(1.0, PATIENCE)
+        quiet, stalled = [], []
+        for _ in range(ROUNDS):
+            quiet.append(others.ask(0.3, PATIENCE).p99)
+            client = Client(server.port, "hixie-76", receiveBuffer=MIB // 8)
+            client.sendText("flood 1600")
+            # Until everything on the way is full.
+            others.ask(0.3, PATIENCE)
+            stalled.append(others.ask(0.3, PATIENCE).p99)
+            client.reset()
+            others.ask(0.1, PATIENCE)
+            ratio = usual(stalled) / usual(quiet)
+            if len(quiet) >= 8 and ratio <= 1.2:
+                break
+        print(f"p99 {1e3 * usual(quiet):.2f} ms, {1e3 * usual(stalled):.2f} ms: {ratio:.2f}")
+        assert ratio <= 1.2
+
+
+def usual(seconds: list[float]) -> float:
+    """
+    Return the lower quartile: the machine does something else at times.
+    """
+    return sorted(seconds)[len(seconds) // 4]
+
+
 def residentKiB(server: Server) -> int:
     """
     Return the size of a process.
@@ -268,8 +305,6 @@ def quietSince(server: Server) -> None:
     """
     Wait until a process has nothing to do any longer.
     """
-    import time
-
     path = Path(f"/proc/{server.process.pid}/stat")
     used, since = "", time.monotonic()
     end = since + PATIENCE

@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 
 from txhixie.client.connect import Client
-from txhixie.dialects.errors import HandshakeRefused, OpeningError, OpeningTimedOut
+from txhixie.dialects.errors import HandshakeRefused, OpeningTimedOut
 from txhixie.dialects.events import CloseCode
 from txhixie.dialects.head import HandshakeError, comeAgain
 from txhixie.gateway.backends import ASIDE, Backend, Backends
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Statuses by which a back end, or a proxy before it, says that it does not work just now.
 _UNAVAILABLE = (502, 503, 504)
+# How it shows that a back end cannot be reached.
+_UNREACHABLE = (ConnectError, ConnectingCancelledError, DNSLookupError, OpeningTimedOut)
 
 
 class Gateway:
@@ -144,10 +147,7 @@ def _refusal(error: Exception) -> HandshakeError:
 
     @param error: why the last one that was asked does not.
     """
-    if isinstance(error, HandshakeRefused):
-        isDown = error.status in _UNAVAILABLE
-    else:
-        isDown = not isinstance(error, OpeningError) or isinstance(error, OpeningTimedOut)
-    if isDown:
+    isBusy = isinstance(error, HandshakeRefused) and error.status in _UNAVAILABLE
+    if isBusy or isinstance(error, _UNREACHABLE):
         return comeAgain("the back end is down")
     return comeAgain("the back end does not answer as it should", 502)

@@ -71,6 +71,8 @@ class Side:
         Wait for the other side, or join it.
         """
         self._transport = transport
+        # Whether this side is read depends on the other one alone.
+        transport.behaveAsStream()
         other = self._other
         if other._transport is None:
             transport.pauseProducing()
