@@ -6,9 +6,9 @@ from twisted.application.service import Application
 
 from txhixie import Gateway, HixieFactory, HixieService, Routes, Settings
 
-# The origin of the page that the devices show, and the proxy in front of this server.
-settings = Settings(origins=("http://tv.example.com", "http://*.example"), maxPerAddress=500)
-# They take turns, and each is asked for /app: they have a path of their own.
+# Who may come: the pages that the devices show.
+settings = Settings(origins=("http://example.com", "http://*.example.com"))
+# They take turns. As they have a path, they are asked for that one, and not for /tv.
 backends = ("ws://127.0.0.1:9000/app", "ws://127.0.0.1:9001/app")
 gateway = Gateway(*backends, bytesPolicy="base64", settings=settings)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.server import PROJECT, Child
+from tests.interop.server import PROJECT, Child, Server
 from tests.support import IDIOMS
 from tests.test_twistd import TWISTD, Client, environment
 
@@ -23,8 +23,14 @@ class Example(Child):
     An example as a child process, on a free port.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, **replacements: str) -> None:
+        """
+        @param replacements: what replaces other texts of the example.
+        """
         text = (EXAMPLES / name).read_text(encoding="utf-8")
+        for old, new in replacements.items():
+            assert old in text
+            text = text.replace(old, new)
         changed = re.sub(r'"tcp:3400"|"localhost", 8080', self._onFreePort, text, count=1)
         assert changed != text
         copy = folder / name
@@ -80,5 +86,21 @@ def test_webSocket(example: Example, dialect: str) -> None:
         assert head.startswith("HTTP/1.1 200 ")
         assert b"a page of " in body(client, head)
         client.open(dialect)
+        client.talk(dialect)
+        client.end(dialect)
+
+
+@pytest.mark.parametrize("dialect", IDIOMS)
+def test_gateway(tmp_path: Path, dialect: str) -> None:
+    """The gateway lets clients of every dialect use a server at another port."""
+    assert len((EXAMPLES / "gateway.py").read_text(encoding="utf-8").splitlines()) < 40
+    with (
+        Server("--dialects", "rfc6455", "--route", "/app=echo") as backend,
+        Example(
+            "gateway.py", tmp_path, **{"127.0.0.1:9000": f"127.0.0.1:{backend.port}"}
+        ) as example,
+        closing(Client.to(example.port)) as client,
+    ):
+        client.open(dialect, "/tv")
         client.talk(dialect)
         client.end(dialect)

@@ -219,6 +219,21 @@ def answers(client: Client) -> bool:
     return False
 
 
+@pytest.mark.parametrize("dialect", IDIOMS)
+def test_tls(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A back end by TLS has to be trusted, by the system or by a file that SSL_CERT_FILE names."""
+    with Server("--service", "echo", secure=True) as backend:
+        options = ("--service", "gateway", "--backend", backend.url(""))
+        with Server(*options) as server:
+            assert Client(server.port, dialect).status == 502
+            server.waitForLog("certificate verify failed")
+        monkeypatch.setenv("SSL_CERT_FILE", str(backend.certificate))
+        with Server(*options) as server:
+            client = Client(server.port, dialect)
+            client.sendText("safe")
+            assert take(client) == [(TEXT, b"safe")]
+
+
 # Many
 
 

@@ -239,6 +239,9 @@ class HixieClientProtocol(LineReceiver):
         webSocket.accepted(b"")
         webSocket.opened(b"")
         self._decide(webSocket)
+        # Nobody needs the handshake any longer.
+        self._head = None
+        del self._opening, self._answered
         if rest:
             webSocket.dataReceived(rest)
 
