@@ -78,10 +78,17 @@ class Backend(Child):
         return ((b"Cookie", cookie.encode()),)
 
 
-@pytest.fixture(params=PROGRAMS)
+@pytest.fixture(scope="module", params=PROGRAMS)
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """A back end."""
     with Backend(request.param) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(backend: Backend) -> Iterator[Server]:
+    """A gateway before it."""
+    with gateway(backend, "--gateway-bytes", "base64") as running:
         yield running
 
 
@@ -120,50 +127,45 @@ def expectClose(client: Client, code: int) -> None:
 
 
 @pytest.mark.parametrize("dialect", IDIOMS)
-def test_session(backend: Backend, dialect: str) -> None:
+def test_session(backend: Backend, server: Server, dialect: str) -> None:
     """
     Clients of every dialect use an application that knows them by their cookie: messages of any
-    size, its subprotocol-less 101 with a cookie, and its close.
+    size, and its close.
     """
-    with gateway(backend, "--gateway-bytes", "base64") as server:
-        client = Client(server.port, dialect, "/app", extra=backend.logIn("alice"))
-        (greeting,) = take(client)
-        assert greeting == (TEXT, b"hello alice at 127.0.0.1 from http://example.com")
-        texts = ["h\u00e9llo", "", "x" * MIB, "\u20ac\U0001f680" * 1000]
-        for text in texts:
-            client.sendText(text)
-        assert [frame.payload.decode() for frame in take(client, len(texts))] == texts
-        client.sendText("bytes")
-        expected = (TEXT, b"AP8=") if dialect in HIXIE else (BYTES, b"\0\xff")
-        assert take(client) == [expected]
-        client.sendText("close")
-        expectClose(client, 4001)
+    client = Client(server.port, dialect, "/app", extra=backend.logIn("alice"))
+    (greeting,) = take(client)
+    assert greeting == (TEXT, b"hello alice at 127.0.0.1 from http://example.com")
+    texts = ["h\u00e9llo", "", "x" * MIB, "\u20ac\U0001f680" * 1000]
+    for text in texts:
+        client.sendText(text)
+    assert [frame.payload.decode() for frame in take(client, len(texts))] == texts
+    client.sendText("bytes")
+    expected = (TEXT, b"AP8=") if dialect in HIXIE else (BYTES, b"\0\xff")
+    assert take(client) == [expected]
+    client.sendText("close")
+    expectClose(client, 4001)
 
 
 @pytest.mark.parametrize("dialect", IDIOMS)
-def test_nobody(backend: Backend, dialect: str) -> None:
+def test_nobody(backend: Backend, server: Server, dialect: str) -> None:
     """Those who are not logged in are refused before the upgrade, as the back end refuses them."""
-    with gateway(backend) as server:
-        assert Client(server.port, dialect, "/app").status == 403
-        assert Client(server.port, dialect, "/app", extra=backend.logIn("bob")).status == 101
+    assert Client(server.port, dialect, "/app").status == 403
+    assert Client(server.port, dialect, "/app", extra=backend.logIn("bob")).status == 101
     assert "set aside" not in server.log
 
 
-def test_phantom(backend: Backend) -> None:
+def test_phantom(backend: Backend, server: Server) -> None:
     """
     PhantomJS, which speaks Hixie-76, logs in at a page of the back end, and uses its application.
     """
     page = f"http://127.0.0.1:{backend.port}"
     texts = ["gr\u00fc\u00dfe \U0001f680", "", "x" * MIB]
-    with (
-        gateway(backend) as server,
-        Phantom(
-            "page.js",
-            page=f"{page}/login?phantom",
-            url=server.url("/app"),
-            steps=[{"after": 1, "send": texts}, {"after": 4, "send": ["close"]}],
-        ) as browser,
-    ):
+    with Phantom(
+        "page.js",
+        page=f"{page}/login?phantom",
+        url=server.url("/app"),
+        steps=[{"after": 1, "send": texts}, {"after": 4, "send": ["close"]}],
+    ) as browser:
         heard = browser.waitFor("message", 4)
         assert heard == [f"hello phantom at 127.0.0.1 from {page}", *texts]
         browser.waitFor("close")
@@ -172,24 +174,24 @@ def test_phantom(backend: Backend) -> None:
 # Back ends that come and go
 
 
-def test_restart(backend: Backend, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_restart(name: str) -> None:
     """
     When a back end is killed its clients are closed, and new ones get 503 until it is back.
     """
-    name = request.node.callspec.params["backend"]
-    with gateway(backend) as server, ExitStack() as stack:
+    with Backend(name) as backend, gateway(backend) as server:
         clients = [Client(server.port, dialect) for dialect in IDIOMS]
         backend.end(signal.SIGKILL)
         for client in clients:
             expectClose(client, 1014)
         assert [Client(server.port, dialect).status for dialect in IDIOMS] == [503] * len(IDIOMS)
-        stack.enter_context(Backend(name, backend.port))
-        for dialect in IDIOMS:
-            client = Client(server.port, dialect)
-            client.sendText("back")
-            assert take(client) == [(TEXT, b"back")]
-        server.waitForLog("the back end .* failed, and is set aside")
-        server.waitForLog("the back end .* works again")
+        with Backend(name, backend.port):
+            for dialect in IDIOMS:
+                client = Client(server.port, dialect)
+                client.sendText("back")
+                assert take(client) == [(TEXT, b"back")]
+            server.waitForLog("the back end .* failed, and is set aside")
+            server.waitForLog("the back end .* works again")
 
 
 def test_several() -> None:
@@ -237,17 +239,16 @@ def test_tls(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
 # Many
 
 
-def test_thousand(backend: Backend) -> None:
+def test_thousand(server: Server) -> None:
     """A thousand clients of all dialects, each with a connection of its own to the back end."""
-    with gateway(backend) as server:
-        clients = openAll(server.port, 1000)
-        assert {client.status for client in clients} == {101}
-        for number, client in enumerate(clients):
-            client.sendText(f"number {number}")
-        for number, client in enumerate(clients):
-            assert take(client) == [(TEXT, f"number {number}".encode())]
-        for client in clients:
-            client.close()
+    clients = openAll(server.port, 1000)
+    assert {client.status for client in clients} == {101}
+    for number, client in enumerate(clients):
+        client.sendText(f"number {number}")
+    for number, client in enumerate(clients):
+        assert take(client) == [(TEXT, f"number {number}".encode())]
+    for client in clients:
+        client.close()
 
 
 def test_memory(backend: Backend) -> None:
