@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.loopback import FINISHED, LOST, STARTED, Recording, ownLines
 from tests.support import IDIOMS, buildHead, clientFrame, frame
 from txhixie import Gateway, HandshakeError, Routes, WebSocketDone, WebSocketLost
 from txhixie.gateway.backends import ASIDE, Backend
+from txhixie.gateway.relay import Side
 
 MODERN = ("hybi-07", "hybi-08", "rfc6455")
 HIXIE = ("hixie-75", "hixie-76")
@@ -622,3 +624,30 @@ def test_wrong(backends: tuple[str, ...], policy: str, message: str) -> None:
     """A gateway that makes no sense is none."""
     with pytest.raises(ValueError, match=message):
         Gateway(*backends, bytesPolicy=policy)
+
+
+@dialects
+@pytest.mark.parametrize("ends", ["client", "backend"])
+def test_nothingIsLeft(dialect: str, ends: str) -> None:
+    """Memory is free at once after the end: nothing of a relay refers to itself."""
+    world = World()
+    gc.collect()
+    gc.disable()
+    try:
+        before = sides()
+        wire = world.open(dialect)
+        assert sides() == before + 2
+        if ends == "client":
+            wire.lose()
+        else:
+            world.made.transport.loseConnection()
+            world.run()
+        world.assertQuiet()
+        assert sides() == before
+    finally:
+        gc.enable()
+
+
+def sides() -> int:
+    """@return: how many sides of relays are in memory."""
+    return sum(type(each) is Side for each in gc.get_objects())

@@ -241,7 +241,7 @@ class HixieClientProtocol(LineReceiver):
         self._decide(webSocket)
         # Nobody needs the handshake any longer.
         self._head = None
-        del self._opening, self._answered
+        del self._opening, self._application, self._answered
         if rest:
             webSocket.dataReceived(rest)
 

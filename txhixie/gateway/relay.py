@@ -74,15 +74,15 @@ class Side:
         # Whether this side is read depends on the other one alone.
         transport.behaveAsStream()
         other = self._other
-        if other._transport is None:
-            transport.pauseProducing()
-            return
-        other._stopTimer()
-        # This resumes the other side once the opening handshake of this one is complete.
-        transport.attachProducer(other)
-        other._transport.attachProducer(self)
         if other._ending is not None:
             self.close(*other._ending)
+        elif other._transport is None:
+            transport.pauseProducing()
+        else:
+            other._stopTimer()
+            # This resumes the other side once the opening handshake of this one is complete.
+            transport.attachProducer(other)
+            other._transport.attachProducer(self)
 
     def negotiationFinished(self) -> None:
         """
@@ -131,7 +131,13 @@ class Side:
         else:
             # No code was sent.
             self._ending = CloseCode.NORMAL, ""
-        self._other.close(*self._ending)
+        # Nothing refers to itself in the end, so memory is free at once.
+        self._transport = None
+        other = self._other
+        if other._ending is None:
+            other.close(*self._ending)
+        else:
+            del self._other, other._other
 
     def close(self, code: int, reason: str) -> None:
         """
@@ -146,15 +152,15 @@ class Side:
         """
         Stop reading: the other side cannot write.
         """
-        assert self._transport is not None
-        self._transport.pauseProducing()
+        if self._transport is not None:
+            self._transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
         Read again.
         """
-        assert self._transport is not None
-        self._transport.resumeProducing()
+        if self._transport is not None:
+            self._transport.resumeProducing()
 
     def stopProducing(self) -> None:
         """
