@@ -71,9 +71,6 @@ class Backends:
         self._seconds = seconds
         self._count = 0
 
-    def __len__(self) -> int:
-        return len(self._all)
-
     def candidates(self) -> list[Backend]:
         """
         Return the back ends to ask for the next client, in this order. If all are set aside, one

@@ -29,7 +29,7 @@ class Side:
     def __init__(
         self,
         lostAs: tuple[int, str],
-        withoutBytes: Callable[[Side, bytes], object] | None = None,
+        withoutBytes: Callable[[Side, bytes], object],
     ) -> None:
         """
         @param lostAs: the close code and reason for the other side if this one is lost without a
@@ -108,8 +108,6 @@ class Side:
         try:
             self._transport.sendBytesMessage(data)
         except UnsupportedMessage:
-            if self._withoutBytes is None:
-                raise
             self._transport.count("bytes not carried")
             self._withoutBytes(self, data)
 
@@ -199,6 +197,7 @@ def makeRelay(bytesPolicy: str) -> tuple[Side, Side]:
     @param bytesPolicy: one of L{BYTES_POLICIES}.
     """
     client = Side((CloseCode.GOING_AWAY, "the client is gone"), BYTES_POLICIES[bytesPolicy])
-    backend = Side((CloseCode.BAD_GATEWAY, "the back end is gone"))
+    # Back ends speak RFC 6455, which carries bytes.
+    backend = Side((CloseCode.BAD_GATEWAY, "the back end is gone"), _drop)
     client.relayTo(backend)
     return client, backend
