@@ -319,8 +319,6 @@ class WiringTests(LoopbackCase):
         """@return: the answer to a request, whose client is gone then."""
         head = HEAD76 if upgrade else b"GET /demo HTTP/1.1\r\nHost: x\r\n\r\n"
         lines = b"".join(field + b"\r\n" for field in fields)
-        # The reactor does not run, but each client comes in a turn of its own.
-        self.factory.plain.pace.rest()
         wire = self.connect(head.replace(b"/demo", target)[:-2] + lines + b"\r\n")
         answer = wire.take()
         wire.lose()

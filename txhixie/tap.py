@@ -20,9 +20,9 @@ from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
 from txhixie.console import Console
 from txhixie.console.announcing import Announcing
-from txhixie.helptext import escapeOutput, helpText
 from txhixie.gateway.commandline import Gateways, splitRoute
 from txhixie.gateway.relay import BYTES_POLICIES
+from txhixie.helptext import escapeOutput, helpText
 from txhixie.server.factory import HixieFactory
 from txhixie.server.garbage import collectLessOften
 from txhixie.server.origins import readOrigins
