@@ -100,6 +100,8 @@ def test_help() -> None:
     lines = printed("hixie", "--help")
     assert len(lines) <= 80
     assert max(map(len, lines)) <= 79
+    # Options without a line of their own.
+    assert "Others:" not in lines
     text = "\n".join(lines)
     for line in (
         "  -p, --port=WHERE            a port number or endpoint, repeatable [3400]",

@@ -25,10 +25,14 @@ _INTRODUCTION = (
 # By group and option: what it takes, and what it is in short.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "What is served": {
-        "service": ("NAME", "echo, broadcast, or a dotted name of yours [echo]"),
+        "service": ("NAME", "echo, broadcast, gateway or your own [echo]"),
         "route": ("PATH=NAME", "a service at a path, repeatable [none]"),
         "subprotocol": ("NAME", "one that the service speaks, repeatable [none]"),
         "no-console": ("", "do not serve the console at /console"),
+    },
+    "Gateway": {
+        "backend": ("URL", "where --service gateway leads to, repeatable [none]"),
+        "gateway-bytes": ("POLICY", "for Hixie clients: drop, close or base64"),
     },
     "Where": {
         "port": ("WHERE", "a port number or endpoint, repeatable [3400]"),
@@ -137,7 +141,7 @@ def _entry(name: str, value: str, text: str, default: Any, short: str | None) ->
         text += f" [{_shown(default, value)}]"
     wrapped = textwrap.wrap(
         " ".join(text.split()), _WIDTH - _COLUMN, break_on_hyphens=False, break_long_words=False
-    )
+    ) or [""]
     first = f"  {option}"
     if len(first) >= _COLUMN - 1:
         return [f"{first}  {wrapped[0]}", *(" " * _COLUMN + line for line in wrapped[1:])]
