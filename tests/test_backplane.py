@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from twisted.internet.defer import Deferred
 
+from tests.backplanes import BackplaneMachine, System
 from txhixie.backplane import BACKPLANES, makeBackplane
-from txhixie.backplane.contract import BEGINNING, BackplaneError, Entry, formatId, parseId
+from txhixie.backplane.contract import (
+    BEGINNING,
+    Backplane,
+    BackplaneError,
+    Entry,
+    formatId,
+    parseId,
+)
 from txhixie.backplane.local import LocalBackplane
 from txhixie.settings import Settings
 
@@ -286,3 +295,41 @@ def test_stopped() -> None:
     backplane.startService()
     assert backplane.problem is None
     assert say(backplane, "r", "1") != [None]
+
+
+class LocalSystem:
+    """Three nodes that are one."""
+
+    history = 8
+
+    def __init__(self) -> None:
+        self.nodes: Sequence[Backplane] = [LocalBackplane(history=self.history)] * 3
+
+    def wait(self, deferred: Deferred[Any]) -> Any:
+        """@return: what a Deferred has fired with."""
+        return result(deferred)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Nothing has to be waited for."""
+        assert condition()
+
+    def cut(self, node: int) -> None:
+        """There is nothing that could break."""
+
+    def restart(self) -> None:
+        """Nothing is restarted but the service itself: no member is there that had to leave."""
+
+    def close(self) -> None:
+        """Nothing remains."""
+
+
+class LocalMachine(BackplaneMachine):
+    """The backplane in memory."""
+
+    def makeSystem(self) -> System:
+        """@return: three nodes."""
+        return LocalSystem()
+
+
+TestLocalBackplane = LocalMachine.TestCase
+TestLocalBackplane.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -351,7 +351,7 @@ class Settings:
         "Entries of a room that are kept for clients that come late, or come back; 0: none.",
     )
     historySize: int = _setting(
-        64 * 1024 * 1024,
+        16 * 1024 * 1024,
         NUMBER_OR_NONE,
         "Bytes of memory that the entries kept for all rooms may take, with the backplane memory. "
         "Beyond it the oldest ones go, first in the rooms that were silent for longest.",
