@@ -43,6 +43,10 @@ LIMITS: list[tuple[str, str, str, str]] = [
     ("lingerTimeout", "seconds to read the rest after a close", "the end", "closing timed out"),
     ("lameDuck", "seconds that a stopping server goes on to accept", "the ports close", ""),
     ("drainTimeout", "seconds to stop the server", "the end", "connections cut off"),
+    ("maxRooms", "rooms with clients", "503 with `Retry-After`", "refused"),
+    ("history", "entries kept of a room", "the oldest is forgotten", ""),
+    ("historySize", "bytes kept of all rooms", "the oldest are forgotten", ""),
+    ("publishLimit", "messages that wait to be published", "their senders are paused", ""),
     ("logRate", "log events of a kind per second", "counted only", "log events suppressed"),
 ]
 

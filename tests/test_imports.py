@@ -22,13 +22,16 @@ ALLOWED: dict[str, set[str]] = {
     "websocket": {"application", "dialects", "settings"},
     "web": {"addresses", "application", "dialects", "settings", "websocket"},
     "backplane": {"settings"},
-    "applications": {"application", "backplane", "settings"},
+    "applications": {"application", "backplane", "dialects", "settings"},
     "client": {"application", "dialects", "settings", "websocket"},
     "command": {"__init__", "client", "dialects", "settings", "websocket"},
     "__main__": {"command"},
     "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
     "console": {"dialects", "server", "web", "websocket"},
-    "tap": {"application", "applications", "console", "dialects", "server", "settings", "web"},
+    "tap": {
+        *("application", "applications", "backplane", "console", "dialects", "server"),
+        *("settings", "web"),
+    },
     "__init__": {
         *("application", "applications", "client", "console", "dialects", "server", "settings"),
         *("web", "websocket"),

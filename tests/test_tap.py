@@ -516,7 +516,7 @@ class ServiceOptionTests(SynchronousTestCase):
         application = parse("--service", "broadcast")["application"]
         requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/broadcast", b"/any")]
         one, other = (application.buildProtocol(request) for request in requests)
-        assert one._broadcast is other._broadcast
+        assert one._host is other._host
 
     def test_dotted(self) -> None:
         """A dotted name is that of a class, of an instance, or of a function that makes one."""
@@ -555,7 +555,7 @@ class ServiceOptionTests(SynchronousTestCase):
         options = parse("--route", "/red=broadcast", "--route", "/blue=broadcast")
         requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/red", b"/blue")]
         red, blue = (options["application"].buildProtocol(request) for request in requests)
-        assert red._broadcast is not blue._broadcast
+        assert red._host is not blue._host
 
     def test_wrongRoutes(self) -> None:
         """A route that is none is refused in one line."""

@@ -349,23 +349,27 @@ class Settings:
         1000,
         NUMBER_OR_NONE,
         "Entries of a room that are kept for clients that come late, or come back; 0: none.",
+        "history",
     )
     historySize: int = _setting(
         16 * 1024 * 1024,
         NUMBER_OR_NONE,
-        "Bytes of memory that the entries kept for all rooms may take, with the backplane memory. "
-        "Beyond it the oldest ones go, first in the rooms that were silent for longest.",
+        "Bytes that the entries kept for all rooms may take in memory, if it is the backplane; 0: no "
+        "limit. Beyond it the oldest ones go, first in the rooms that were silent for longest.",
+        "history-size",
     )
     maxRooms: int = _setting(
         10_000,
         NUMBER,
         "Rooms that may have clients in this process at the same time. A client that would open "
         "one more gets 503.",
+        "max-rooms",
     )
     publishLimit: int = _setting(
         10_000,
         NUMBER,
         "Messages that wait to be published, above which their senders are paused.",
+        "publish-limit",
     )
     logRate: int = _setting(
         10,

@@ -17,7 +17,9 @@ from twisted.python import usage
 from twisted.python.reflect import namedAny
 
 from txhixie.applications import SERVICES
+from txhixie.applications.rooms import Rooms
 from txhixie.applications.routes import Routes
+from txhixie.backplane import makeBackplane
 from txhixie.console import Console
 from txhixie.server.factory import HixieFactory
 from txhixie.server.origins import readOrigins
@@ -91,6 +93,13 @@ class Options(usage.Options, AuthOptionMixin):
             None,
             "A file of origins that may connect, one a line; # begins a comment. SIGHUP has it "
             "read anew.",
+        ],
+        [
+            "backplane",
+            None,
+            "memory",
+            "What carries the messages of rooms between processes, as a URL. memory: there is one "
+            "process only.",
         ],
         *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
     ]
@@ -195,6 +204,12 @@ class Options(usage.Options, AuthOptionMixin):
             self["settings"] = replace(settings, origins=self.readOrigins())
         except (OSError, ValueError) as error:
             raise usage.UsageError(f"--origin-file: {oneLine(error)}") from error
+        try:
+            self["backplane"] = makeBackplane(self["backplane"], settings)
+        except ValueError as error:
+            raise usage.UsageError(f"--backplane: {oneLine(error)}") from error
+        if hasattr(self["application"], "useBackplane"):
+            self["application"].useBackplane(self["backplane"], settings)
 
     def readOrigins(self) -> tuple[str, ...]:
         """
@@ -253,7 +268,12 @@ def _routed(routes: list[str], default: Application | None) -> Application:
             raise usage.UsageError(f"--route: {route!r} is not like /chat=my.module.Chat")
         if path in applications:
             raise usage.UsageError(f"--route: {path!r} is routed already")
-        applications[path] = _application("--route", name)
+        made = applications[path] = _application("--route", name)
+        if name in SERVICES and isinstance(made, Rooms):
+            try:
+                made.setPath(path)
+            except ValueError as error:
+                raise usage.UsageError(f"--route: {error}") from error
     if default is not None and not applications:
         return default
     try:
@@ -303,6 +323,7 @@ def makeService(options: Options) -> IService:
         console = Console(factory)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
     service = HixieService(factory, *options["ports"])
+    service.outlive(options["backplane"])
     if options["origin-file"] is not None:
         service.reloading.add(
             f"the origins in {options['origin-file']}",

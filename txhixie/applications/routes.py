@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from twisted.web.server import Request
 
     from txhixie.application import Application, WebSocketProtocol
+    from txhixie.backplane.contract import Backplane
+    from txhixie.settings import Settings
 
 # Neither a query nor a fragment is part of a path, and no path needs white space or empty segments.
 _PATH = re.compile(r"/|(?:/[^/?#\s]+)+/?")
@@ -54,6 +56,15 @@ class Routes:
         """
         application = self._find(request.path)
         return None if application is None else application.buildProtocol(request)
+
+    def useBackplane(self, backplane: Backplane, settings: Settings) -> None:
+        """
+        Have those applications use a backplane that have the method, too.
+        """
+        for application in [*self._routes.values(), self._default]:
+            use = getattr(application, "useBackplane", None)
+            if use is not None:
+                use(backplane, settings)
 
     def _find(self, path: bytes) -> Application | None:
         # No more of a path than the longest route has.

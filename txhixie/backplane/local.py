@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from sys import getsizeof
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -36,8 +36,8 @@ class _Log:
     """
     A room.
 
-    @ivar kept: its newest entries, each with its key.
-    @ivar keys: the ids of those that have a key, by sender and key.
+    @ivar kept: its newest entries.
+    @ivar keys: the ids of those that have a key, by sender and key; and the other way round.
     @ivar pending: entries to deliver; C{None} if none are being delivered.
     """
 
@@ -47,8 +47,8 @@ class _Log:
         self._log = log
         self.epoch = epoch
         self.offset = 0
-        self.kept: deque[tuple[Entry, str]] = deque()
-        self.keys: dict[tuple[str, str], str] = {}
+        self.kept: deque[Entry] = deque()
+        self.keys: dict[tuple[str, str] | str, Any] = {}
         self.members: set[str] = set()
         self.receivers: tuple[Receiver, ...] = ()
         self.pending: list[Entry] | None = None
@@ -86,7 +86,7 @@ class _Log:
         else:
             start = max(oldest, offset + 1)
             missing = str(start - offset - 1) if offset + 1 < start else None
-        found = [entry for entry, _ in islice(self.kept, start - oldest, start - oldest + limit)]
+        found = list(islice(self.kept, start - oldest, start - oldest + limit))
         if missing is not None:
             found.insert(0, Entry(formatId(self.epoch, start - 1), "gap", "", missing))
         return found
@@ -153,6 +153,8 @@ class LocalBackplane(Service):
         self._empty: OrderedDict[str, float] = OrderedDict()
         # Rooms of which entries are kept, the one that has been silent for longest first.
         self._keeping: OrderedDict[str, _Log] = OrderedDict()
+        # The last of these.
+        self._loudest: _Log | None = None
         self._size = 0
 
     @property
@@ -192,20 +194,25 @@ class LocalBackplane(Service):
             log = self._begin(room)
         if key and (sender, key) in log.keys:
             return succeed(log.keys[sender, key])
-        isNews = event == "message" or log.change(event, sender)
-        if event == "open":
-            self._empty.pop(room, None)
-        entryId = None
-        if isNews:
+        published: Deferred[str | None]
+        if event == "message" or log.change(event, sender):
             log.offset += 1
             # As formatId, but this is done for every message.
-            entryId = f"{log.epoch}-{log.offset}"
-            entry = Entry(entryId, event, sender, text)
+            entry = Entry(f"{log.epoch}-{log.offset}", event, sender, text)
             if self._history:
-                self._keep(room, log, entry, key)
+                self._keep(room, log, entry)
+                if key and log.kept:
+                    log.keys[sender, key] = entry.id
+                    log.keys[entry.id] = sender, key
             log.deliver(entry)
-        self._emptied(room, log)
-        return succeed(entryId)
+            published = succeed(entry.id)
+        else:
+            published = succeed(None)
+        if event == "open":
+            self._empty.pop(room, None)
+        elif not log.receivers:
+            self._emptied(room, log)
+        return published
 
     def subscribe(self, room: str, receiver: Receiver) -> Deferred[str]:
         """
@@ -266,14 +273,14 @@ class LocalBackplane(Service):
         log = self._logs[room] = _Log(self._epoch, self._log)
         return log
 
-    def _keep(self, room: str, log: _Log, entry: Entry, key: str) -> None:
-        log.kept.append((entry, key))
-        if key:
-            log.keys[entry.sender, key] = entry.id
-        self._size += _sizeOf(entry)
-        self._keeping[room] = log
-        self._keeping.move_to_end(room)
-        if len(log.kept) > self._history:
+    def _keep(self, room: str, log: _Log, entry: Entry) -> None:
+        kept = log.kept
+        kept.append(entry)
+        self._size += _OVERHEAD + entry.text.__sizeof__()
+        if self._loudest is not log:
+            self._loudest = self._keeping[room] = log
+            self._keeping.move_to_end(room)
+        if len(kept) > self._history:
             self._trim(room, log)
         while self._size > self._historySize:
             self._trim(*next(iter(self._keeping.items())))
@@ -282,12 +289,14 @@ class LocalBackplane(Service):
         """
         Forget the oldest entry of a room.
         """
-        entry, key = log.kept.popleft()
-        self._size -= _sizeOf(entry)
-        if key:
-            del log.keys[entry.sender, key]
+        entry = log.kept.popleft()
+        self._size -= _OVERHEAD + entry.text.__sizeof__()
+        if log.keys and entry.id in log.keys:
+            del log.keys[log.keys.pop(entry.id)]
         if not log.kept:
             del self._keeping[room]
+            if self._loudest is log:
+                self._loudest = None
 
     def _emptied(self, room: str, log: _Log) -> None:
         """
@@ -307,10 +316,6 @@ class LocalBackplane(Service):
             forgotten = self._logs.pop(oldest)
             while forgotten.kept:
                 self._trim(oldest, forgotten)
-
-
-def _sizeOf(entry: Entry) -> int:
-    return _OVERHEAD + getsizeof(entry.text)
 
 
 def fromURL(url: str, settings: Settings) -> LocalBackplane:
