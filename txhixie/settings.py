@@ -354,7 +354,7 @@ class Settings:
     historySize: int = _setting(
         16 * 1024 * 1024,
         NUMBER_OR_NONE,
-        "Bytes that the entries kept for all rooms may take in memory, if it is the backplane; 0: no "
+        "Bytes that the entries kept for all rooms may take, with the backplane memory; 0: no "
         "limit. Beyond it the oldest ones go, first in the rooms that were silent for longest.",
         "history-size",
     )

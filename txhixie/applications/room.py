@@ -262,7 +262,7 @@ class Room:
         if not published.called or isinstance(published.result, Failure):
             published.addErrback(self._publishFailed, member)
         if not isDue:
-            member.whenReceived(self._deliver)
+            member.whenReceived(self.deliver)
         return published if self._backplane.isFull else None
 
     def _publishLater(self, member: Attendee, event: Event, text: str) -> None:
@@ -273,7 +273,7 @@ class Room:
         published = self._backplane.publish(self.key, event, member.id, text)
         published.addErrback(self._publishFailed, member)
         if not isDue:
-            member.whenSettled(self._deliver)
+            member.whenSettled(self.deliver)
 
     def gather(self) -> None:
         """
@@ -282,7 +282,7 @@ class Room:
         attendee = next((each for live in self._live.values() for each in live), None)
         if attendee is not None and not self._isDueLater:
             self._isDueLater = True
-            attendee.whenSettled(self._deliver)
+            attendee.whenSettled(self.deliver)
 
     def _publishFailed(self, failure: Failure, member: Attendee) -> None:
         failure.trap(BackplaneError)
@@ -293,9 +293,12 @@ class Room:
     def _receive(self, entries: Sequence[Entry]) -> None:
         self._pending += entries
         if not (self._isDue or self._isDueLater):
-            self._deliver()
+            self.deliver()
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
+        """
+        Deliver what is pending now, unless it is being delivered.
+        """
         self._isDue = self._isDueLater = False
         if self._isDelivering:
             return

@@ -165,6 +165,9 @@ class Member:
         Send a message to this visitor alone.
         """
         message = self.wish.wording(Entry("", "message", "", text))
+        if self._room is not None:
+            # What was said before comes before it.
+            self._room.deliver()
         if self.id:
             self.transport.sendTextMessage(message)
         else:
@@ -227,9 +230,13 @@ class Member:
         room = self._room
         if room is None:
             return None
-        gone = self._host.gone(self)
-        if isawaitable(gone):
-            return self._leaveLater(room, gone)
+        try:
+            gone = self._host.gone(self)
+            if isawaitable(gone):
+                return self._leaveLater(room, gone)
+        except BaseException:
+            room.leave(self)
+            raise
         room.leave(self, gone or "")
         return None
 

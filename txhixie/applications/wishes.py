@@ -107,9 +107,10 @@ def readQuery(request: Request, since: str | None = None) -> tuple[Start, Wordin
     @param since: what counts in place of C{since} and C{last}.
     @raise HandshakeError: 400 if it means nothing.
     """
-    args = getattr(request, "args", None) or {}
-    if not args and since is None:
+    query = getattr(request, "uri", b"").partition(b"?")[2]
+    if not query and since is None:
         return Start(), plainly, False
+    args = request.args
     form = _single(args, b"format", "text")
     if form not in WORDINGS:
         raise HandshakeError(400, f"format is one of {', '.join(WORDINGS)}")
@@ -126,7 +127,9 @@ def readQuery(request: Request, since: str | None = None) -> tuple[Start, Wordin
         except ValueError as error:
             raise HandshakeError(400, f"since: {error}") from None
     start = Start(since, None if last is None else int(last))
-    return start, WORDINGS[form], b"presence" in args
+    # Twisted leaves out arguments without "=".
+    isAsked = any(each.partition(b"=")[0] == b"presence" for each in query.split(b"&"))
+    return start, WORDINGS[form], isAsked
 
 
 def _single(args: dict[bytes, list[bytes]], name: bytes, default: str | None = None) -> str | None:
