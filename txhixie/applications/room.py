@@ -5,94 +5,19 @@ One room, as far as this process has somebody in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txhixie.applications.attending import Attendee
 from txhixie.applications.wishes import Start
-from txhixie.applications.wording import Wording, presence
+from txhixie.applications.wording import Wording
 from txhixie.backplane.contract import Backplane, BackplaneError, Entry, Event, parseId
 
 # Entries that are read at once for somebody who catches up, and characters that are sent at once.
 _PAGE, _MUCH = 100, 64 * 1024
-
-
-class Sender(Protocol):
-    """
-    Sends messages to an attendee.
-    """
-
-    def sendTextMessage(self, text: str) -> None:
-        """
-        Send a message.
-        """
-
-
-class Attendee(Protocol):
-    """
-    Who is told what happens in a room.
-    """
-
-    @property
-    def id(self) -> str:
-        """
-        What stands for it in entries.
-        """
-
-    @property
-    def wording(self) -> Wording:
-        """
-        How it is told.
-        """
-
-    @property
-    def wantsPresence(self) -> bool:
-        """
-        Whether it is told first who else is there.
-        """
-
-    @property
-    def transport(self) -> Sender:
-        """
-        What sends a single message.
-        """
-
-    def sendAll(self, messages: tuple[str, ...]) -> None:
-        """
-        Send any number of messages.
-        """
-
-    def whenReceived(self, call: Callable[[], object]) -> None:
-        """
-        Call C{call} once everything that is being received has been handled, if that is known.
-        """
-
-    def whenSettled(self, call: Callable[[], object]) -> None:
-        """
-        Call C{call} once everything that came together has been handled, if that is known.
-        """
-
-    def catchUp(self) -> None:
-        """
-        Prepare for much to be sent: the past.
-        """
-
-    def ready(self) -> Deferred[None]:
-        """
-        Return a Deferred that fires once more can be sent of it.
-        """
-
-    def caughtUp(self) -> None:
-        """
-        The past has been sent.
-        """
-
-    def failed(self, reason: str) -> None:
-        """
-        End: the room does not work.
-        """
 
 
 class Room:
@@ -321,7 +246,7 @@ class Room:
             census.update({each.sender: each.event for each in entries if each.sender})
         isSingle = len(entries) == 1
         for wording, live in list(self._live.items()):
-            texts = tuple(map(wording, entries))
+            texts = tuple(map(wording.entry, entries))
             for attendee in list(live):
                 try:
                     if first:
@@ -389,7 +314,7 @@ class Room:
                 return
             if entries:
                 entries = _beginning(entries)
-                attendee.sendAll(tuple(map(attendee.wording, entries)))
+                attendee.sendAll(tuple(map(attendee.wording.entry, entries)))
                 position = entries[-1].id
             if not entries or parseId(position) >= parseId(self._position):
                 break
@@ -442,7 +367,7 @@ class Room:
                 members.discard(sender)
             elif event == "open":
                 members.add(sender)
-        attendee.sendAll((presence(attendee.wording, self._position, sorted(members)),))
+        attendee.sendAll((attendee.wording.presence(self._position, sorted(members)),))
 
 
 def _beginning(entries: Sequence[Entry]) -> Sequence[Entry]:

@@ -10,9 +10,8 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
 
+from txhixie.applications.attending import Past
 from txhixie.applications.room import Room
 from txhixie.applications.wishes import Wish
 from txhixie.backplane.contract import Entry
@@ -77,51 +76,6 @@ def _atOnce(call: Callable[[], object]) -> None:
     call()
 
 
-@implementer(IPushProducer)
-class _Past:
-    """
-    The past, as it is sent: a transport's producer.
-    """
-
-    def __init__(self, whenSettled: Callable[[Callable[[], object]], None]) -> None:
-        self._whenSettled = whenSettled
-        self._isPaused = False
-        self._waiting: Deferred[None] | None = None
-
-    def ready(self) -> Deferred[None]:
-        """
-        Return a Deferred that fires once the transport takes more.
-        """
-        ready = self._waiting = Deferred()
-        # What was sent is written then.
-        self._whenSettled(self._goOn)
-        return ready
-
-    def _goOn(self) -> None:
-        if self._waiting is not None and not self._isPaused:
-            ready, self._waiting = self._waiting, None
-            ready.callback(None)
-
-    def pauseProducing(self) -> None:
-        """
-        The peer has to read first.
-        """
-        self._isPaused = True
-
-    def resumeProducing(self) -> None:
-        """
-        Go on.
-        """
-        self._isPaused = False
-        self._goOn()
-
-    def stopProducing(self) -> None:
-        """
-        The connection is gone.
-        """
-        self._waiting = None
-
-
 class Member:
     """
     A WebSocket in a room: a L{Visitor}.
@@ -148,7 +102,7 @@ class Member:
         """
         self._host = host
         self._room: Room | None = None
-        self._past: _Past | None = None
+        self._past: Past | None = None
         # What is sent before there is a transport.
         self._early: list[str] | None = None
         self.wish = wish
@@ -164,7 +118,7 @@ class Member:
         """
         Send a message to this visitor alone.
         """
-        message = self.wish.wording(Entry("", "message", "", text))
+        message = self.wish.wording.entry(Entry("", "message", "", text))
         if self._room is not None:
             # What was said before comes before it.
             self._room.deliver()
@@ -290,7 +244,7 @@ class Member:
         """
         Prepare for much to be sent.
         """
-        self._past = _Past(self.whenSettled)
+        self._past = Past(self.whenSettled)
         self.transport.attachProducer(self._past)
 
     def ready(self) -> Deferred[None]:

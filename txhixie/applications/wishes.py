@@ -4,10 +4,11 @@ What a request wants of a room: which one, from when on, and in which form.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from txhixie.applications.wording import WORDINGS, Wording, plainly
+from txhixie.applications.wording import PLAIN, WORDINGS, Wording
 from txhixie.backplane.contract import parseId
 from txhixie.dialects.head import HandshakeError
 
@@ -47,7 +48,7 @@ class Wish(NamedTuple):
 
     room: str = ""
     start: Start = Start()
-    wording: Wording = plainly
+    wording: Wording = PLAIN
     wantsPresence: bool = False
 
 
@@ -82,9 +83,18 @@ def roomAt(base: tuple[bytes, ...], path: bytes) -> str:
     rest = found[len(base) :]
     if found[: len(base)] != base or not rest:
         return ""
+    return nameOf(rest)
+
+
+def nameOf(segments: Iterable[bytes]) -> str:
+    """
+    Return the name of a room from the segments of a path.
+
+    @raise HandshakeError: 404 if there can be no such room.
+    """
     try:
-        # More segments have a slash between them, which no name has.
-        return checkName(b"/".join(rest).decode("utf-8"))
+        # More than one have a slash between them, which no name has.
+        return checkName(b"/".join(segments).decode("utf-8"))
     except ValueError as error:
         why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise HandshakeError(404, f"there is no such room: {why}") from None
@@ -109,7 +119,7 @@ def readQuery(request: Request, since: str | None = None) -> tuple[Start, Wordin
     """
     query = getattr(request, "uri", b"").partition(b"?")[2]
     if not query and since is None:
-        return Start(), plainly, False
+        return Start(), PLAIN, False
     args = request.args
     form = _single(args, b"format", "text")
     if form not in WORDINGS:
