@@ -26,7 +26,10 @@ ALLOWED: dict[str, set[str]] = {
     "client": {"application", "dialects", "settings", "websocket"},
     "command": {"__init__", "client", "dialects", "settings", "websocket"},
     "__main__": {"command"},
-    "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
+    "server": {
+        *("addresses", "application", "applications", "backplane", "dialects", "settings"),
+        *("web", "websocket"),
+    },
     "console": {"dialects", "server", "web", "websocket"},
     "tap": {
         *("application", "applications", "backplane", "console", "dialects", "server"),

@@ -92,6 +92,7 @@ class Guest(Attempt):
 
     def heard(self) -> list[str]:
         """@return: the messages that have come since this was last asked."""
+        self.clock.advance(0)
         self.exchange()
         calls, self.recording.calls[:] = self.recording.calls[:], []
         return [call.removeprefix("text: ") for call in calls if call.startswith("text: ")]
@@ -645,6 +646,7 @@ def test_bytes() -> None:
 
 
 def _until(house: House, backplane: DelayedBackplane, *guests: Guest) -> None:
+    house.clock.advance(0)
     while backplane.step():
         house.clock.advance(0)
     for guest in guests:
@@ -674,6 +676,37 @@ def test_slowBackplane() -> None:
     a.leave()
     _until(house, backplane)
     assert backplane.receivers == 0
+
+
+def test_presenceMeanwhile() -> None:
+    """Who comes, speaks and leaves while somebody is counted is counted."""
+    log = LocalBackplane()
+    backplane = DelayedBackplane(log)
+    house = House(Rooms("/chat", backplane))
+    log.publish("/chat", "open", "stays")
+    log.publish("/chat", "open", "goes")
+    guest = house.guest("/chat?presence")
+    while not guest.heard():
+        assert backplane.step()
+    log.publish("/chat", "open", "comes")
+    log.publish("/chat", "close", "goes")
+    log.publish("/chat", "message", "comes", "hi")
+    assert backplane.step(news=False)
+    _until(house, backplane)
+    heard = guest.heard()
+    present = next(text for text in heard if text.startswith("Present: "))
+    assert {"comes", "goes"} & {*present[9:].split(", ")} in ({"comes"}, {"goes"})
+    assert "Connection Closed: goes" in heard[heard.index(present) :] or "goes" not in present
+    # Now the news are there before the answer.
+    late = house.guest("/chat?presence")
+    while not late.heard():
+        assert backplane.step()
+    log.publish("/chat", "open", "later")
+    log.publish("/chat", "message", "later", "ho")
+    log.publish("/chat", "close", "comes")
+    _until(house, backplane)
+    present = next(text for text in late.heard() if text.startswith("Present: "))
+    assert {*present[9:].split(", ")} == {"stays", "later", guest.id, late.id}
 
 
 def test_goneBeforeSubscribed() -> None:

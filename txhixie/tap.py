@@ -24,6 +24,7 @@ from txhixie.console import Console
 from txhixie.server.factory import HixieFactory
 from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import oneLine
+from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES, FLAG, Kind, Settings, declarations
 from txhixie.web.auth import Authenticated, guarded, portalFor
@@ -106,6 +107,12 @@ class Options(usage.Options, AuthOptionMixin):
 
     optFlags: ClassVar[list[list[str | None]]] = [
         *map(_flag, ("compression", "logConnections", "logMessages")),
+        [
+            "publish",
+            None,
+            "Let plain HTTP say something in a room, by POST /broadcast/NAME: to clients that log "
+            "in with --auth, or on this machine.",
+        ],
         ["no-console", None, "Do not serve the console page at /console."],
     ]
 
@@ -309,11 +316,20 @@ def _application(option: str, name: str) -> Application:
     return made
 
 
+def _roomsOf(application: Application) -> list[Rooms]:
+    """
+    Return the rooms that have a path of their own.
+    """
+    served = application.applications if isinstance(application, Routes) else (application,)
+    return [each for each in served if isinstance(each, Rooms) and each.path != "/"]
+
+
 def makeService(options: Options) -> IService:
     """
     @return: the service that C{options} ask for.
     """
-    application: Application = options["application"]
+    served: Application = options["application"]
+    application = served
     checkers = options.get("credCheckers")
     if checkers:
         application = Authenticated(application, portalFor(checkers))
@@ -322,6 +338,9 @@ def makeService(options: Options) -> IService:
     if not options["no-console"]:
         console = Console(factory)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
+    for rooms in _roomsOf(served):
+        page = RoomsResource(rooms, factory, options["publish"], bool(checkers), root)
+        root.place(rooms.path, guarded(page, checkers) if checkers else page)
     service = HixieService(factory, *options["ports"])
     service.outlive(options["backplane"])
     if options["origin-file"] is not None:

@@ -243,7 +243,9 @@ class Room:
         first = self._skipped(entries) if self._ahead else {}
         starting = self._joined(entries, first) if self._joining else []
         for census in self._censuses:
-            census.update({each.sender: each.event for each in entries if each.sender})
+            census.update(
+                {each.sender: each.event for each in entries if each.event in ("open", "close")}
+            )
         isSingle = len(entries) == 1
         for wording, live in list(self._live.items()):
             texts = tuple(map(wording.entry, entries))

@@ -97,6 +97,13 @@ class Rooms:
             self._maxRooms = settings.maxRooms
 
     @property
+    def path(self) -> str:
+        """
+        Where the rooms are.
+        """
+        return self._prefix or "/"
+
+    @property
     def backplane(self) -> Backplane:
         """
         What carries the messages.
@@ -232,7 +239,7 @@ class Rooms:
         return _text(answer, "")
 
     def _key(self, name: str) -> str:
-        return f"{self._prefix}/{name}" if name else self._prefix or "/"
+        return f"{self._prefix}/{name}" if name else self.path
 
     def _emptied(self, room: Room) -> None:
         room.close()

@@ -57,11 +57,21 @@ class Routes:
         application = self._find(request.path)
         return None if application is None else application.buildProtocol(request)
 
+    @property
+    def applications(self) -> tuple[Application, ...]:
+        """
+        The applications, each once.
+        """
+        found = {id(each): each for each in self._routes.values()}
+        if self._default is not None:
+            found[id(self._default)] = self._default
+        return tuple(found.values())
+
     def useBackplane(self, backplane: Backplane, settings: Settings) -> None:
         """
         Have those applications use a backplane that have the method, too.
         """
-        for application in [*self._routes.values(), self._default]:
+        for application in self.applications:
             use = getattr(application, "useBackplane", None)
             if use is not None:
                 use(backplane, settings)

@@ -93,6 +93,7 @@ class HixieFactory(ServerFactory):
         # Connections of plain HTTP that wait for their next request, the oldest first.
         self._idle: dict[HixieProtocol, None] = {}
         self._observers: list[Callable[[WebSocket], object]] = []
+        self._closingObservers: list[Callable[[], object]] = []
 
     # What applications call
 
@@ -131,6 +132,13 @@ class HixieFactory(ServerFactory):
         """
         self._observers.append(observer)
 
+    def notifyClosing(self, observer: Callable[[], object]) -> None:
+        """
+        Call C{observer} when all connections are to close. Answers of plain HTTP that would never
+        end by themselves have to be ended then.
+        """
+        self._closingObservers.append(observer)
+
     def statistics(self) -> dict[str, Any]:
         """
         Return sums over all connections, past and present, but nothing about a single one:
@@ -168,6 +176,8 @@ class HixieFactory(ServerFactory):
         """
         self.admission.close()
         self.shared.isStopping = self.shared.isDraining = True
+        for observer in self._closingObservers:
+            observer()
         return self._roster.close()
 
     def abortConnections(self) -> None:
