@@ -214,7 +214,7 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             self["backplane"] = makeBackplane(self["backplane"], settings)
         except ValueError as error:
-            raise usage.UsageError(f"--backplane: {oneLine(error)}") from error
+            raise usage.UsageError(f"--backplane: {error}") from error
         if hasattr(self["application"], "useBackplane"):
             self["application"].useBackplane(self["backplane"], settings)
 
@@ -320,8 +320,9 @@ def _roomsOf(application: Application) -> list[Rooms]:
     """
     Return the rooms that have a path of their own.
     """
-    served = application.applications if isinstance(application, Routes) else (application,)
-    return [each for each in served if isinstance(each, Rooms) and each.path != "/"]
+    if isinstance(application, Routes):
+        return [rooms for each in application.applications for rooms in _roomsOf(each)]
+    return [application] if isinstance(application, Rooms) and application.path != "/" else []
 
 
 def makeService(options: Options) -> IService:
