@@ -14,6 +14,7 @@ def test_face() -> None:
     expected = [
         "Application",
         "Authenticated",
+        "BackplaneError",
         "Broadcast",
         "CloseCode",
         "Console",
@@ -28,10 +29,13 @@ def test_face() -> None:
         "NotWebSocket",
         "OpeningError",
         "OpeningTimedOut",
+        "Rooms",
+        "RoomsResource",
         "Routes",
         "Settings",
         "State",
         "UnsupportedMessage",
+        "Visitor",
         "WebSocketDone",
         "WebSocketLost",
         "WebSocketProtocol",
@@ -39,6 +43,7 @@ def test_face() -> None:
         "WrongAnswer",
         "WrongChallenge",
         "connect",
+        "makeBackplane",
     ]
     assert expected == txhixie.__all__
     public = {

@@ -36,8 +36,8 @@ ALLOWED: dict[str, set[str]] = {
         *("settings", "web"),
     },
     "__init__": {
-        *("application", "applications", "client", "console", "dialects", "server", "settings"),
-        *("web", "websocket"),
+        *("application", "applications", "backplane", "client", "console", "dialects", "server"),
+        *("settings", "web", "websocket"),
     },
 }
 # What knows nothing of Twisted.
