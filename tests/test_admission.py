@@ -112,12 +112,23 @@ class CountTests(SynchronousTestCase):
             admission.release(host)
         assert heldBytes(admission) == before
 
+    def test_mapped(self) -> None:
+        """An IPv4 address is the same one where it comes by IPv6."""
+        admission = Admission(10, 1)
+        admission.admit("10.0.0.1")
+        with pytest.raises(HandshakeError, match="from this address"):
+            admission.admit("::ffff:10.0.0.1")
+        admission.release("::ffff:10.0.0.1")
+        admission.admit("10.0.0.1")
+
     def test_withoutAddress(self) -> None:
         """Clients that have no address are counted in all only."""
         admission = Admission(3, 1)
+        before = heldBytes(admission)
         for _ in range(2):
             for _ in range(3):
                 admission.admit("")
+            assert heldBytes(admission) == before
             with pytest.raises(HandshakeError, match="too many connections'"):
                 admission.admit("")
             for _ in range(3):

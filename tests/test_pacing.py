@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.loopback import Descriptor, LoopbackCase, Poller, Recording, frame
 from tests.support import buildHead
 from txhixie import HixieProtocol
-from txhixie.websocket.pacing import adaptRead
+from txhixie.websocket.pacing import FIRST, adaptRead
 
 
 class AdaptTests(SynchronousTestCase):
@@ -82,6 +83,15 @@ class ConnectionTests(LoopbackCase):
             protocol.dataReceived(frame(message))
             sizes.append(descriptor.bufferSize)
         assert sizes == [4096, 4096, 8192, 16384]
+
+    def test_first(self) -> None:
+        """A socket's first read is small. Nothing is changed in a transport of another kind."""
+        sizes: list[int] = []
+        for secure in (False, True):
+            protocol = self.factory.buildProtocol(None)
+            assert isinstance(protocol, HixieProtocol)
+            sizes.append(Descriptor(self.clock, protocol, secure).bufferSize)
+        assert sizes == [FIRST, FileDescriptor.bufferSize]
 
     def test_little(self) -> None:
         """A read of little says nothing, however long it takes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -494,7 +495,11 @@ class HandshakeTests(LoopbackCase):
         lost.lose()
         self.connect()
         assert evicted.ended
+        turns: list[TCPWire] = []
+        for wire in (lost, evicted):
+            wire.protocol.goOn = partial(turns.append, wire)  # type: ignore[method-assign]
         self.clock.advance(0)
+        assert turns == []
         assert self.opened() == 4
         assert other.take() == REPLY75
         assert evicted.take() == b""

@@ -239,6 +239,7 @@ def test_connect(before: bytes) -> None:
     wire.send(before + b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n")
     answer = wire.take().removeprefix(wire.writes[0] if before else b"")
     assert b"HTTP/1.1 405 " in answer
+    assert b"\r\nAllow: GET, HEAD, POST\r\n" in answer
     assert b"okay" not in answer.partition(b"405")[2]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
@@ -70,15 +70,29 @@ class Network:
         @param changes: header fields, as in L{buildHead}.
         @param extra: likewise.
         """
-        assert self._port is not None
         idiom = IDIOMS[dialect]
         request = buildHead(dialect, changes, extra) + idiom.preamble
         request += b"".join(map(idiom.clientText, texts))
-        endpoint: Any = self._pair.client(self._port)
+        return await self.connectWith(dialect, request)
+
+    async def connectWith(self, dialect: str, request: bytes) -> Client:
+        """
+        Connect a client, and send bytes.
+
+        @param request: what it sends first.
+        """
+        endpoint: Any = self.clientEndpoint()
         connected = endpoint.connect(Factory.forProtocol(lambda: Client(dialect, request)))
         client: Client = await result(connected, "a client connects")
         self._clients.append(client)
         return client
+
+    def clientEndpoint(self) -> IStreamClientEndpoint:
+        """
+        Return how clients come to the server.
+        """
+        assert self._port is not None
+        return self._pair.client(self._port)
 
     async def open(self, dialect: str, **options: Any) -> tuple[Client, Recording]:
         """

@@ -37,6 +37,7 @@ WATCHED = (
     "txhixie.websocket.websocket",
     "txhixie.dialects.opening",
     "txhixie.server.protocol",
+    "txhixie.server.upgrade",
     "txhixie.web.proxies",
     "txhixie.dialects.rfc6455",
     "txhixie.websocket.outgoing",

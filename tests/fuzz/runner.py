@@ -29,7 +29,7 @@ Cutter = Callable[[bytes], Iterator[bytes]]
 # What a protocol refers to that is not its own; plain HTTP is for twisted.web to limit.
 _SHARED = {
     "_http",
-    *("factory", "transport", "_request", "_kept", "_decision"),
+    *("factory", "transport", "_upgrade", "_kept"),
     *("webSocket", "dataReceived", "_hangup", "_reading"),
 }
 # Strings and tables that come with any connection.

@@ -169,7 +169,10 @@ class _Attempt(Factory):
         seconds = client.settings.handshakeTimeout
         self._client = client
         self.result: Deferred[WebSocketTransport] = Deferred(self._cancelled)
-        self._protocol = HixieClientProtocol(client, opening, protocol, self._decided)
+        # Both until it has ended. Twisted may keep this factory for longer than the connection.
+        self._protocol: HixieClientProtocol | None = HixieClientProtocol(
+            client, opening, protocol, self._decided
+        )
         self._connecting: Deferred[Any] | None = None
         self._timer = client.shared.clock.callLater(seconds, self._timedOut, seconds)
 
@@ -178,29 +181,36 @@ class _Attempt(Factory):
         Connect to the server.
         """
         self._connecting = maybeDeferred(endpoint.connect, self)
-        self._connecting.addErrback(self.end)
+        # Twisted keeps the result for as long as this factory.
+        self._connecting.addCallbacks(lambda protocol: None, self.end)
 
-    def buildProtocol(self, addr: object) -> HixieClientProtocol:
+    def buildProtocol(self, addr: object) -> HixieClientProtocol | None:
         """
-        Return the protocol of the connection.
+        Return the protocol of the connection, unless the attempt has ended.
         """
-        self._client.connected(self._protocol)
+        if self._protocol is not None:
+            self._client.connected(self._protocol)
         return self._protocol
 
     def end(self, error: Exception | Failure) -> None:
         """
         End the attempt without a WebSocket.
         """
-        self._protocol.giveUp(error)
-        if self._connecting is not None:
-            self._connecting.cancel()
+        protocol, connecting = self._protocol, self._connecting
+        if protocol is not None:
+            protocol.giveUp(error)
+        if connecting is not None:
+            connecting.cancel()
 
     def _timedOut(self, seconds: float) -> None:
-        error = OpeningTimedOut(f"the WebSocket was not open within {seconds:g} s")
-        self._protocol.timedOut(error)
-        self.end(error)
+        protocol, connecting = self._protocol, self._connecting
+        if protocol is not None:
+            protocol.timedOut(OpeningTimedOut(f"the WebSocket was not open within {seconds:g} s"))
+        if connecting is not None:
+            connecting.cancel()
 
     def _decided(self, outcome: WebSocket | Failure) -> None:
+        self._protocol = self._connecting = None
         if self._timer.active():
             self._timer.cancel()
         if isinstance(outcome, Failure):

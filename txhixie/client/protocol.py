@@ -40,7 +40,7 @@ _KEPT = 64 * 1024
 
 class ClientSide(Protocol):
     """
-    What the connections of a client share, as far as they use it.
+    The parts of a client that its connections use.
     """
 
     shared: Shared
@@ -223,9 +223,15 @@ class HixieClientProtocol(LineReceiver):
             )
         webSocket.accepted(b"")
         webSocket.opened(b"")
-        self._decided(webSocket)
+        self._decide(webSocket)
         if rest:
             webSocket.dataReceived(rest)
+
+    def _decide(self, outcome: WebSocket | Failure) -> None:
+        # It is called once, and refers to this object.
+        decided = self._decided
+        del self._decided
+        decided(outcome)
 
     # The end
 
@@ -249,11 +255,11 @@ class HixieClientProtocol(LineReceiver):
         self.clearLineBuffer()
         if self._isConnected:
             self.transport.abortConnection()
-        self._decided(self._failure)
+        self._decide(self._failure)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Tell whoever has the connection that it is gone.
+        Pass the end on to the WebSocket. Without one, the attempt has failed.
         """
         self._isConnected = False
         if self.webSocket is not None:

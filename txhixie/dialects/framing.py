@@ -163,7 +163,7 @@ class Framing(Protocol):
     Text is checked while the library still reads. So an error in it is the first fault in the
     stream, however the stream was cut.
 
-    @ivar hasStopped: whether the library reads no more: after a close frame or a fault.
+    @ivar hasStopped: whether the library has stopped reading: after a close frame or a fault.
     @ivar unfinished: bytes that are held of a message that is not complete.
     """
 

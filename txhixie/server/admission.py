@@ -25,8 +25,8 @@ class Admission:
     ) -> None:
         """
         @param inAll: the largest number of clients.
-        @param perAddress: the largest number of clients of one address; 0: any number. Whoever has
-            an IPv6 address has all those of a network, so networks are counted there.
+        @param perAddress: the largest number of clients of one address; 0: any number. A
+            client with one IPv6 address has a whole network, so networks are counted there.
         @param makeRoom: called when there are too many clients in all. It may L{release} one.
         """
         self._inAll = inAll

@@ -4,62 +4,46 @@ The protocol of a server's connection: lines while the request head arrives, raw
 
 from __future__ import annotations
 
+import weakref
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from twisted.web.server import Site
 
-from txhixie.application import Application, WebSocketProtocol
-from txhixie.dialects.choosing import choose
+from txhixie.application import Application
 from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
-from txhixie.dialects.opening import ServerOpening
+from txhixie.server.upgrade import Server, Upgrade
 from txhixie.web.channel import PlainHTTP
 from txhixie.web.plain import PlainConnection
-from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
+from txhixie.web.proxies import forwarded
 from txhixie.web.request import UpgradeRequest, peerOf
-from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.deadlines import Deadlines
 from txhixie.websocket.hangup import Hangup
-from txhixie.websocket.liveness import Liveness
-from txhixie.websocket.messagelog import logged
 from txhixie.websocket.outgoing import endWriting
 from txhixie.websocket.pacing import FIRST
 from txhixie.websocket.ratelimit import printable
 from txhixie.websocket.reading import Pause, Reading
-from txhixie.websocket.shared import Shared
 from txhixie.websocket.transports import ownSocket
 from txhixie.websocket.websocket import WebSocket
 
 _TLS_HANDSHAKE = b"\x16"
-# What every protocol has. One without the others can still serve peers that only listen.
-_CALLBACKS = ("negotiationStarted", "negotiationFinished", "connectionLost")
 
 
-class Server(Protocol):
+class Factory(Server, Protocol):
     """
     What a connection needs of its factory.
 
+    @ivar application: what answers opening handshakes; C{None} if nothing does.
     @ivar handshaking: connections that have L{Settings.handshakeTimeout} for their handshake.
     """
 
     application: Application | None
-    site: Site
     plain: PlainHTTP
-    trusted: TrustedProxies
-    shared: Shared
-    liveness: Liveness
     handshaking: Deadlines[HixieProtocol]
-
-    def newId(self) -> str:
-        """
-        Return an id for a connection that was never used before.
-        """
 
     def connected(self, protocol: HixieProtocol) -> None:
         """
@@ -104,7 +88,7 @@ class HixieProtocol(LineReceiver):
     @ivar admittedFrom: the address under which this connection is counted, once it is admitted.
     """
 
-    factory: Server
+    factory: Factory
     transport: ITCPTransport
 
     webSocket: WebSocket | None = None
@@ -117,17 +101,12 @@ class HixieProtocol(LineReceiver):
     _lines: list[bytes] | None = None
     _headSize = 0
     # Where bytes go in raw mode: the opening handshake takes its tail, the site takes everything.
-    _opening: ServerOpening | None = None
-    _tail = b""
+    _upgrade: Upgrade | None = None
+    _http: PlainConnection | None = None
     # What came after the head with it, if twisted.web read the head.
     _rest = b""
-    _isBehind = False
     _method = b""
-    _http: PlainConnection | None = None
-    _decision: Deferred[Any] | None = None
-    # The request, until the opening handshake is complete; and as long as somebody waits for its
-    # end. It is large.
-    _request: UpgradeRequest | None = None
+    # A request whose end somebody waits for.
     _kept: UpgradeRequest | None = None
     _hangup: Hangup | None = None
     _isLost = False
@@ -223,7 +202,7 @@ class HixieProtocol(LineReceiver):
         self.setRawMode()
         self._method = head.method
         factory = self.factory
-        host = self._peerHost()
+        host = self.peerHost
         try:
             factory.admit(self, forwarded(head, host, factory.trusted).client or host or "")
         except HandshakeError as error:
@@ -233,7 +212,7 @@ class HixieProtocol(LineReceiver):
             self._ask(head, factory.application)
         else:
             factory.handshaking.cancel(self)
-            self._http = factory.plain.connection(self.transport, self)
+            self._http = factory.plain.connection(self.transport, weakref.proxy(self))
             self._http.dataReceived(head.raw + self.clearLineBuffer())
 
     # Requests that twisted.web reads
@@ -257,112 +236,59 @@ class HixieProtocol(LineReceiver):
         """
         self._http = None
         self._method = head.method
-        self._isBehind, self._rest = True, rest
+        self._rest = rest
         self.setRawMode()
         self.factory.handshaking.start(self)
-        self.factory.shared.turn.run(self._ask, head, application or self.factory.application)
+        application = application or self.factory.application
+        self.factory.shared.turn.run(self._ask, head, application, isBehind=True)
 
-    def _ask(self, head: RequestHead, application: Application | None) -> None:
+    def _ask(
+        self, head: RequestHead, application: Application | None, isBehind: bool = False
+    ) -> None:
+        self._upgrade = Upgrade(self, self.factory, self.transport, self._reading, isBehind)
+        self._upgrade.ask(head, application)
+
+    # What the opening handshake calls
+
+    @property
+    def isOver(self) -> bool:
         """
-        Ask the application about an opening handshake.
+        Whether the connection is ending, or lost.
         """
-        factory = self.factory
-        settings = factory.shared.settings
-        try:
-            dialect = choose(head, settings.dialects)
-            if dialect is None or application is None:
-                raise HandshakeError(405, "this is no proxy", [(b"Allow", b"GET, HEAD, POST")])
-            told = forwarded(head, self._peerHost(), factory.trusted)
-            head = told.applied(head.inOriginForm())
-            request = self._makeRequest(head, told, dialect.dialect)
-            opening = dialect(head, settings, request.isSecure())
-            answer = application.buildProtocol(request)
-        except HandshakeError as error:
-            self.refuse(error)
-        except BaseException:
-            self._refuseFailure(Failure())
-        else:
-            self._decide(answer, opening, request)
+        return self._hangup is not None or self._isLost
 
-    def _makeRequest(self, head: RequestHead, told: Forwarded, dialect: str) -> UpgradeRequest:
-        return UpgradeRequest(head, self.factory.site, self.transport, told, dialect, self._keep)
-
-    def _keep(self, request: UpgradeRequest) -> None:
+    def keep(self, request: UpgradeRequest) -> None:
+        """
+        Keep a request, and tell it when the connection is gone.
+        """
         self._kept = request
 
-    # The application's decision
-
-    def _decide(self, answer: object, opening: ServerOpening, request: UpgradeRequest) -> None:
+    def waitForDecision(self) -> None:
         """
-        Accept or refuse the connection. If the application takes its time, nothing more is read
-        until then.
+        Read nothing until the application has decided.
         """
-        decision = deferredFrom(answer)
-        if decision is None:
-            self._accept(answer, opening, request)
-            return
-        self._decision = decision
-        decision.addCallbacks(self._accept, self._refuseFailure, callbackArgs=(opening, request))
-        decision.addErrback(lambda failure: self.factory.shared.log.failure("accepting", failure))
-        if self._decision is not None:
-            self.paused = True
-            self._reading.pause(Pause.DECISION)
+        self.paused = True
+        self._reading.pause(Pause.DECISION)
 
-    def _takeDecision(self) -> bool:
+    def accept(self, webSocket: WebSocket, reply: bytes) -> None:
         """
-        Note that the application has decided.
-
-        @return: whether the client is still there.
+        Answer, and have the opening handshake take what follows the request head.
         """
-        self._decision = None
-        return self._hangup is None and not self._isLost
-
-    def _accept(self, answer: object, opening: ServerOpening, request: UpgradeRequest) -> None:
-        if not self._takeDecision():
-            return
-        try:
-            if answer is None:
-                raise HandshakeError(404, "nothing answers here")
-            fields = _answerFields(opening, request)
-            opening.checkSubprotocol()
-            protocol = _checked(answer)
-        except Exception:
-            self._refuseFailure(Failure())
-        else:
-            self.factory.shared.turn.run(self._answer, protocol, opening, request, fields)
-
-    def _answer(
-        self,
-        protocol: WebSocketProtocol,
-        opening: ServerOpening,
-        request: UpgradeRequest,
-        fields: list[tuple[bytes, bytes]],
-    ) -> None:
-        shared = self.factory.shared
-        name = self.factory.newId()
-        connection = opening.connection()
-        if shared.settings.logMessages:
-            connection = logged(connection, name)
-        self._opening, self._request = opening, request
         self._reading.resume(Pause.DECISION)
-        self.webSocket = webSocket = WebSocket(
-            shared,
-            self.factory.liveness,
-            self.transport,
-            self._reading,
-            connection,
-            protocol,
-            self,
-            name=name,
-            subprotocol=opening.subprotocol,
-            request=request,
-            isBehind=self._isBehind,
-        )
-        webSocket.accepted(opening.reply(fields))
+        self.webSocket = webSocket
+        webSocket.accepted(reply)
         # What arrived with the head, and during the decision.
         self.paused = False
         rest, self._rest = self._rest + self.clearLineBuffer(), b""
         self.rawDataReceived(rest)
+
+    def opened(self, webSocket: WebSocket) -> None:
+        """
+        Give the transport's bytes to the WebSocket from now on, without a detour.
+        """
+        self._upgrade = None
+        self.dataReceived = webSocket.dataReceived  # type: ignore[method-assign]
+        self.factory.opened(self, webSocket)
 
     def rawDataReceived(self, data: bytes) -> None:
         """
@@ -370,56 +296,12 @@ class HixieProtocol(LineReceiver):
         """
         if self._hangup is not None:
             return
-        if self._opening is not None:
-            self._tailReceived(data, self._opening)
+        if self._upgrade is not None:
+            self._upgrade.receive(data)
         elif self._http is not None and data:
             self._http.dataReceived(data)
 
-    def _tailReceived(self, data: bytes, opening: ServerOpening) -> None:
-        webSocket = self.webSocket
-        assert webSocket is not None
-        missing = opening.tailSize - len(self._tail)
-        self._tail += data[:missing]
-        if len(self._tail) < opening.tailSize or webSocket.isEnding:
-            return
-        answer = opening.complete(self._tail)
-        self._opening, self._tail = None, b""
-        # From here on the transport's bytes go to the WebSocket without a detour.
-        self.dataReceived = webSocket.dataReceived  # type: ignore[method-assign]
-        self.factory.opened(self, webSocket)
-        if self.factory.shared.settings.logConnections:
-            self._logOpened(webSocket)
-        webSocket.opened(answer, opening.tailSize)
-        self._request = None
-        if data[missing:]:
-            webSocket.dataReceived(data[missing:])
-
-    def _logOpened(self, webSocket: WebSocket) -> None:
-        assert self._request is not None
-        self.factory.shared.log.info(
-            "{id} opened: {dialect} {target} from {peer}",
-            id=webSocket.id,
-            dialect=webSocket.dialect,
-            target=printable(self._request.uri),
-            peer=self.peerName(),
-        )
-
     # Refusing
-
-    def _refuseFailure(self, failure: Failure) -> None:
-        if not self._takeDecision():
-            return
-        if failure.check(HandshakeError):
-            self.refuse(cast(HandshakeError, failure.value))
-            return
-        self.factory.shared.count("application errors")
-        self.factory.shared.log.failure(
-            "asking the application about {peer}: {error}",
-            failure,
-            peer=self.peerName(),
-            error=printable(failure.getErrorMessage()),
-        )
-        self.refuse(HandshakeError(500))
 
     def refuse(
         self, error: HandshakeError, level: Any = LogLevel.info, method: bytes | None = None
@@ -455,7 +337,7 @@ class HixieProtocol(LineReceiver):
         self.paused = False
         self._reading.release()
         shared, transport = self.factory.shared, self.transport
-        self._hangup = Hangup(shared, transport, lambda: endWriting(transport), self.peerName)
+        self._hangup = Hangup(shared, transport, lambda: endWriting(transport), weakref.proxy(self))
         self._hangup.start()
 
     def handshakeTimedOut(self) -> None:
@@ -468,10 +350,10 @@ class HixieProtocol(LineReceiver):
         self._giveUp()
 
     def _giveUp(self) -> None:
-        decision = self._decision
-        if decision is not None:
+        upgrade = self._upgrade
+        if upgrade is not None and upgrade.isPending:
             self.refuse(comeAgain("the application took too long"))
-            decision.cancel()
+            upgrade.cancel()
         elif self._lines:
             self.refuse(HandshakeError(408, "the request took too long"), LogLevel.debug)
         else:
@@ -538,7 +420,7 @@ class HixieProtocol(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Tell whoever has the connection that it is gone.
+        Pass the end on to the WebSocket, or to the site.
         """
         if self._isLost:
             return
@@ -548,11 +430,11 @@ class HixieProtocol(LineReceiver):
         self.factory.disconnected(self)
         if self._hangup is not None:
             self._hangup.cancel()
-        decision, self._decision = self._decision, None
-        if decision is not None:
-            decision.cancel()
+        if self._upgrade is not None:
+            self._upgrade.cancel()
         if self._http is not None:
             self._http.connectionLost(reason)
+            self._http = None
         if self.webSocket is None:
             self.webSocketGone()
         else:
@@ -560,16 +442,21 @@ class HixieProtocol(LineReceiver):
 
     def webSocketGone(self) -> None:
         """
-        Tell whoever waits for the end of the request, and the factory.
+        Report the end to the factory, and to the application if it waits for the request's end.
         """
         kept, self._kept = self._kept, None
+        self._upgrade = None
         if kept is not None:
             kept.connectionLost(self._reason)
         self.factory.gone(self)
 
     # What it is
 
-    def _peerHost(self) -> str | None:
+    @property
+    def peerHost(self) -> str | None:
+        """
+        The peer's address, if it has one.
+        """
         host: str | None = getattr(peerOf(self.transport), "host", None)
         return host
 
@@ -586,27 +473,3 @@ class HixieProtocol(LineReceiver):
         if self.admittedFrom and self.admittedFrom != host:
             return f"{self.admittedFrom} by {name}"
         return name
-
-
-def _answerFields(opening: ServerOpening, request: UpgradeRequest) -> list[tuple[bytes, bytes]]:
-    """
-    Return the fields that an application added to the answer, after it chose a subprotocol.
-
-    @raise ValueError: if it chose one that the client did not ask for, or added a field of the
-        handshake's own.
-    """
-    if request.chosenSubprotocol is not None:
-        opening.chooseSubprotocol(request.chosenSubprotocol)
-    return request.answerFields()
-
-
-def _checked(answer: Any) -> WebSocketProtocol:
-    """
-    Return what C{buildProtocol} returned.
-
-    @raise TypeError: if it is not a protocol.
-    """
-    for callback in _CALLBACKS:
-        if not callable(getattr(answer, callback, None)):
-            raise TypeError(f"buildProtocol returned {answer!r}, which has no {callback}")
-    return cast(WebSocketProtocol, answer)

@@ -68,11 +68,11 @@ class Roster:
         self._dialects = dict.fromkeys(DIALECT_NAMES, 0)
         # Totals of closed connections.
         self._gone = dict.fromkeys(_COUNTERS, 0)
-        # Totals of all connections, from when they are, and for how many seconds they will do.
+        # Totals of all connections, when they were added up, and how many seconds they last.
         self._sums = self._gone
         self._summedAt = self._started
-        self._sumsWillDo = 0.0
-        # Those that were told to close, and what fires when they are gone.
+        self._sumsLast = 0.0
+        # Connections that are closing, in groups, each with what fires when all of it are gone.
         self._leaving: list[tuple[set[Member], Deferred[None]]] = []
         self._nextBatch: IDelayedCall | None = None
 
@@ -133,14 +133,14 @@ class Roster:
         """
         now = self._shared.seconds()
         # Clocks are set back at times.
-        if not 0 <= now - self._summedAt < self._sumsWillDo:
+        if not 0 <= now - self._summedAt < self._sumsLast:
             present = [each.webSocket for each in self._all if each.webSocket is not None]
             self._sums = {
                 counter: self._gone[counter] + sum(map(attrgetter(counter), present))
                 for counter in _COUNTERS
             }
             self._summedAt = now
-            self._sumsWillDo = (self._shared.seconds() - now) / _PART_FOR_SUMS
+            self._sumsLast = (self._shared.seconds() - now) / _PART_FOR_SUMS
         return self._sums
 
     def close(self) -> Deferred[None]:

@@ -247,7 +247,7 @@ class Channel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         """
-        Have a request answered.
+        Let the site answer a request: all of it has arrived.
         """
         if self._isOver:
             return
@@ -370,3 +370,6 @@ class Channel(HTTPChannel):
         """
         self._forget()
         super().connectionLost(reason)
+        # Both refer to this channel. Without them it is freed at once.
+        self.requests.clear()
+        self._transferDecoder = None

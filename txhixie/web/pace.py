@@ -25,8 +25,8 @@ class Busy(Protocol):
 
 class Pace:
     """
-    Bounds the time that its connections take in a turn of the reactor, all together. Those who
-    come when it is used up wait for the next turn; so do those who are not done.
+    Bounds the time that all its connections together take in a turn of the reactor. When it is used
+    up, connections wait for the next turn, also those that have more to do.
     """
 
     def __init__(self, clock: IReactorTime) -> None:

@@ -4,6 +4,7 @@ A connection of plain HTTP, and its end when the server stops.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -28,7 +29,15 @@ class PlainConnection:
     @ivar connectionLost: call it when the connection is gone.
     """
 
-    __slots__ = ("_channel", "_made", "_makeRequest", "_stopping", "connectionLost", "dataReceived")
+    __slots__ = (
+        "__weakref__",
+        "_channel",
+        "_made",
+        "_makeRequest",
+        "_stopping",
+        "connectionLost",
+        "dataReceived",
+    )
 
     def __init__(self, channel: Any, stopping: Stopping) -> None:
         """
@@ -41,7 +50,9 @@ class PlainConnection:
         self._stopping = stopping
         self._makeRequest: Callable[..., Request] = channel.requestFactory
         self._channel: HTTPChannel | None = None
-        channel.requestFactory = self._request
+        # Both are freed as soon as the connection has ended: neither keeps the other.
+        me = weakref.proxy(self)
+        channel.requestFactory = lambda channel, queued=None: me.makeRequest(channel)
 
     def end(self) -> None:
         """
@@ -51,7 +62,10 @@ class PlainConnection:
         if end is not None:
             end()
 
-    def _request(self, channel: HTTPChannel, queued: Any = None) -> Request:
+    def makeRequest(self, channel: HTTPChannel) -> Request:
+        """
+        Make a request, which may be the last one.
+        """
         self._channel = channel
         request = self._makeRequest(channel)
         if self._stopping.isStopping:
@@ -67,7 +81,7 @@ class PlainConnection:
         if channel is None:
             return
         requests: list[Request] = channel.requests
-        # There is content from when a head is complete.
+        # A request has content once its head is complete.
         if requests and requests[0].content is not None:
             channel.persistent = False
             if not requests[0].startedWriting:

@@ -83,7 +83,7 @@ class TrustedProxies:
 
     @ivar networks: the networks they are in. An IPv4 address that IPv6 carries (C{::ffff:1.2.3.4})
         counts as IPv4 everywhere.
-    @ivar unix: whether whoever connects by a Unix socket is one of them.
+    @ivar unix: whether clients of a Unix socket are trusted.
     """
 
     networks: tuple[Network, ...] = ()

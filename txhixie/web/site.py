@@ -122,7 +122,7 @@ class OwnSite(Site):
 
 def keepOutOfLog(request: Request) -> None:
     """
-    Have a request, of those that come every second, not logged.
+    Do not log this request. This is for pages that ask every second.
     """
     request.unlogged = True  # type: ignore[attr-defined]
 

@@ -123,4 +123,6 @@ def detached(channel: HTTPChannel) -> bytes:
         transport.unregisterProducer()
         # It may have been paused for requests in a queue.
         transport.resumeProducing()
+    # They refer to the channel. Without them it is freed at once.
+    channel.requests.clear()
     return cast(bytes, channel.clearLineBuffer())

@@ -37,7 +37,7 @@ class Budget:
         self._limit = limit or float("inf")
         self._isRelieving = False
         self._shares: dict[Holder, int] = {}
-        # Those whose share has so many bits, the oldest first.
+        # Holders by the number of bits of their share, the oldest first.
         self._sizes: list[dict[Holder, None]] = [{} for _ in range(64)]
         self.held = 0
 

@@ -142,9 +142,11 @@ class Delivery:
         """
         Call the application for the last time, whatever waits for it.
         """
+        self.drop()
         self.isTelling = True
         self._tell(iter((_Call(method, args),)))
         self.isTelling = False
+        del self._protocol
 
     def drop(self) -> None:
         """
@@ -226,15 +228,18 @@ class Delivery:
         if running is None:
             return
         self._running = running
-        running.addErrback(self._callbackFailed, running)
+        # The bound method keeps the owner until the callback has finished.
+        running.addErrback(self._callbackFailed, running, self._owner.applicationFailed)
         running.addCallback(self._callbackDone, running)
         if self._running is running:
             self._owner.callbackRuns()
 
-    def _callbackFailed(self, failure: Failure, running: Deferred[Any]) -> None:
+    def _callbackFailed(
+        self, failure: Failure, running: Deferred[Any], failed: Callable[[Failure], object]
+    ) -> None:
         # If nobody waits for it any longer, we cancelled it ourselves.
         if self._running is running or not failure.check(CancelledError, asyncio.CancelledError):
-            self._owner.applicationFailed(failure)
+            failed(failure)
 
     def _callbackDone(self, _: object, running: Deferred[Any]) -> None:
         if self._running is running:

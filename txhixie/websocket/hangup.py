@@ -5,9 +5,20 @@ The end of TCP in good order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from txhixie.websocket.shared import Shared
+
+
+class Named(Protocol):
+    """
+    What has a name for the log.
+    """
+
+    def peerName(self) -> str:
+        """
+        Return the peer's address.
+        """
 
 
 class Hangup:
@@ -25,7 +36,7 @@ class Hangup:
         "_isHopeless",
         "_isLate",
         "_isWaiting",
-        "_name",
+        "_peer",
         "_shared",
         "_transport",
     )
@@ -35,13 +46,13 @@ class Hangup:
         shared: Shared,
         transport: Any,
         endWriting: Callable[[], bool],
-        name: Callable[[], str],
+        peer: Named,
         isHopeless: bool = False,
         isLate: bool = False,
     ) -> None:
         """
         @param endWriting: ends our direction, and returns whether the other one goes on.
-        @param name: names the connection in the log.
+        @param peer: names the connection in the log.
         @param isHopeless: whether the peer broke the protocol and reads nothing. It gets no time
             to read the rest.
         @param isLate: whether it was counted already that the peer did not do its part.
@@ -49,7 +60,7 @@ class Hangup:
         self._shared = shared
         self._transport = transport
         self._endWriting = endWriting
-        self._name = name
+        self._peer = peer
         self._isHopeless = isHopeless
         self._isLate = isLate
         self._isWaiting = False
@@ -96,7 +107,7 @@ class Hangup:
         The peer did not read the rest.
         """
         if not self._isLate:
-            self._shared.countLateClose(self._name())
+            self._shared.countLateClose(self._peer.peerName())
         self._transport.abortConnection()
 
     def cancel(self) -> None:

@@ -266,6 +266,14 @@ class Outgoing:
         self._waitsFor |= _OVER
         self.backlog = self._given = 0
 
+    def lost(self) -> None:
+        """
+        Let go of the transport: the connection is gone.
+        """
+        self.stopProducing()
+        # Some transports keep what they know for longer than they are needed.
+        self._stopBeingProducer()
+
     def _stopBeingProducer(self) -> None:
         if self._isProducer:
             self._isProducer = False

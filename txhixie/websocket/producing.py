@@ -5,6 +5,7 @@ The producer that an application attaches.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -14,18 +15,26 @@ from txhixie.application import PushProducer
 _METHODS = ("pauseProducing", "resumeProducing", "stopProducing")
 
 
+class Owner(Protocol):
+    """
+    Whose producer it is.
+    """
+
+    def applicationFailed(self, failure: Failure) -> None:
+        """
+        Handle an error of the producer.
+        """
+
+
 class Attachment:
     """
     Holds one producer at most. Its errors are reported, and never get further.
     """
 
-    __slots__ = ("_failed", "_isPaused", "_producer")
+    __slots__ = ("_isPaused", "_owner", "_producer")
 
-    def __init__(self, failed: Callable[[Failure], object]) -> None:
-        """
-        @param failed: called with each error of a producer.
-        """
-        self._failed = failed
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self._producer: IPushProducer | PushProducer | None = None
         self._isPaused = False
 
@@ -76,7 +85,7 @@ class Attachment:
         try:
             method()
         except BaseException:
-            self._failed(Failure())
+            self._owner.applicationFailed(Failure())
 
 
 def checkProducer(producer: object) -> None:

@@ -13,11 +13,10 @@ from twisted.python.failure import Failure
 
 class LimitedLogger:
     """
-    Passes so many events of a kind on to a logger each second, counts the rest, and tells when
-    the second is over how many there were. Events of one kind have the same format.
+    Logs at most so many events of each kind per second, and counts the rest. When the second is
+    over, it logs how many were suppressed. Events of one kind have the same format.
 
-    A second begins with the first event after the last one: nothing runs between events, but for
-    one timer after some were suppressed.
+    A second begins with an event. So no timer runs, except after events were suppressed.
     """
 
     def __init__(

@@ -73,7 +73,8 @@ class Reading:
         """
         Drop a reason. The transport goes on with L{restart}, once everything parked is handled.
         """
-        self._reasons -= {reason}
+        # An empty set of its own would take more memory than most parts of an idle connection.
+        self._reasons = (self._reasons - {reason}) or _NONE
         self.isSuspended = not _SUSPENDING.isdisjoint(self._reasons)
 
     def resumeAll(self) -> None:

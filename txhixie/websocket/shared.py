@@ -41,7 +41,7 @@ class Shared:
     @ivar unfinished: connections whose peer has L{Settings.messageTimeout} to complete a message.
     @ivar closing: connections whose peer has L{Settings.closeTimeout} to do its part.
     @ivar lingering: connections whose peer has L{Settings.lingerTimeout} to read the rest.
-    @ivar isStopping: whether clients of plain HTTP are to ask elsewhere from now on.
+    @ivar isStopping: whether each answer of plain HTTP ends its connection.
     @ivar isDraining: whether all clients have to go now.
     """
 

@@ -100,7 +100,7 @@ class Turn:
             try:
                 call()
             except BaseException:
-                # Nor may this: an application may raise CancelledError or SystemExit.
+                # An application may raise CancelledError or SystemExit. The others go on.
                 self._log.failure("in a call after receiving")
 
     def whenSettled(self, call: Callable[[], object]) -> None:

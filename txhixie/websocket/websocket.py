@@ -129,8 +129,10 @@ class WebSocket:
         self._connection = connection
         self._protocol = protocol
         self._opener = opener
-        self._outgoing = Outgoing(transport, connection, shared.turn, self, isBehind)
-        self._delivery = Delivery(protocol, connection, reading, shared.turn, self)
+        # The parts refer to this object weakly, so that it is freed as soon as it has ended.
+        me = weakref.proxy(self)
+        self._outgoing = Outgoing(transport, connection, shared.turn, me, isBehind)
+        self._delivery = Delivery(protocol, connection, reading, shared.turn, me)
         self._attached: Attachment | None = None
         self._stage = Stage.OPENING
         # What arrives has to wait, or is dropped.
@@ -328,7 +330,7 @@ class WebSocket:
         if self._stage not in _BEFORE_CLOSING:
             return True
         if self._slowness is None:
-            self._slowness = Slowness(self._shared, self._outgoing, self)
+            self._slowness = Slowness(self._shared, self._outgoing, weakref.proxy(self))
         if self._slowness.isSlow:
             if not isinstance(message, kind):
                 raise TypeError(f"{message!r} is not of type {kind.__name__}")
@@ -382,7 +384,7 @@ class WebSocket:
         Pause C{producer} while the peer does not read.
         """
         if self._attached is None:
-            self._attached = Attachment(self.applicationFailed)
+            self._attached = Attachment(weakref.proxy(self))
         self._attached.attach(producer)
         if self._lostBy is not None:
             self._attached.stop()
@@ -688,7 +690,7 @@ class WebSocket:
                 self._shared,
                 self._transport,
                 outgoing.end,
-                self._opener.peerName,
+                weakref.proxy(self._opener),
                 isHopeless=outgoing.isBlocked and isinstance(self._farewell, Failed),
                 isLate=isLate,
             )
@@ -738,7 +740,7 @@ class WebSocket:
         self._shared.closing.cancel(self)
         if self._hangup is not None:
             self._hangup.cancel()
-        self._outgoing.stopProducing()
+        self._outgoing.lost()
         self._connection.stopSending()
         if self._attached is not None:
             self._attached.stop()
@@ -778,6 +780,8 @@ class WebSocket:
     def _gone(self) -> None:
         self._shared.closing.cancel(self)
         self._opener.webSocketGone()
+        # Both refer to this object.
+        del self._opener, self._protocol
 
     # What Liveness calls
 
