@@ -494,6 +494,21 @@ class HookTests(SynchronousTestCase):
         listener.wire.lose()
         assert left == ["open"]
 
+    def test_avatar(self) -> None:
+        """A hook is told who has logged in, and nothing that nobody has checked."""
+        avatars: list[object] = []
+
+        def onJoin(visitor: Visitor) -> None:
+            request: Any = visitor.request
+            avatars.append(request.avatar)
+
+        for fromAnywhere in (True, False):
+            site = Site(Rooms("/chat", onJoin=onJoin), fromAnywhere=fromAnywhere)
+            site.guest()
+            site.listen("/chat", "Authorization: Basic Ym9iOng=")
+            site.post(b"x", "Authorization: Basic Ym9iOng=")
+        assert avatars == [None, b"bob", b"bob", None, None, None]
+
     def test_message(self) -> None:
         """What is posted is changed and refused as other messages are."""
 

@@ -38,6 +38,7 @@ class Room:
         "_catchingUp",
         "_censuses",
         "_empty",
+        "_failure",
         "_isClosed",
         "_isDelivering",
         "_isDue",
@@ -65,6 +66,8 @@ class Room:
         self._backplane = backplane
         self._empty = empty
         self._isClosed = False
+        # Why the room does not work.
+        self._failure: str | None = None
         # Members whose entry has not come yet, by their id, and from when on they are told.
         self._joining: dict[str, tuple[Attendee, Start | Deferred[str] | None]] = {}
         self._live: dict[Wording, dict[Attendee, None]] = {}
@@ -89,17 +92,28 @@ class Room:
             call()
 
     def _failed(self, failure: Failure) -> None:
-        if self._isClosed:
-            return
-        everybody = [*self._catchingUp, *(attendee for attendee, _ in self._joining.values())]
-        for attendee in everybody:
-            attendee.failed(_reason(failure))
+        self._failure = str(failure.value)
+        for call in self._waiting or ():
+            call()
 
-    def _whenSubscribed(self, call: Callable[..., object], *args: object) -> None:
-        if self._waiting is None:
-            call(*args)
+    def _whenSubscribed(
+        self, attendee: Attendee, call: Callable[..., object], *args: object
+    ) -> None:
+        """
+        Call C{call} with the attendee and more once the room works; if it never will, end the
+        attendee.
+        """
+
+        def subscribed() -> None:
+            if self._failure is None:
+                call(attendee, *args)
+            elif not self._isClosed:
+                attendee.failed(self._failure)
+
+        if self._waiting is None or self._failure is not None:
+            subscribed()
         else:
-            self._waiting.append(lambda: call(*args))
+            self._waiting.append(subscribed)
 
     # What attendees do
 
@@ -111,7 +125,7 @@ class Room:
         @param text: what goes with the entry.
         """
         self._joining[member.id] = member, None
-        self._whenSubscribed(self._announce, member, start, text)
+        self._whenSubscribed(member, self._announce, start, text)
 
     def _announce(self, member: Attendee, start: Start, text: str) -> None:
         if member.id in self._joining:
@@ -139,7 +153,7 @@ class Room:
         Add somebody who is told what happens, and of whom nobody is told.
         """
         self._catchingUp[attendee] = None
-        self._whenSubscribed(self._listen, attendee, start)
+        self._whenSubscribed(attendee, self._listen, start)
 
     def _listen(self, attendee: Attendee, start: Start) -> None:
         if attendee not in self._catchingUp:

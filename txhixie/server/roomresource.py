@@ -225,6 +225,8 @@ class RoomsResource(Resource):
                 # As for WebSockets, pages of other origins may listen unless --origin says no.
                 request.setHeader(b"Access-Control-Allow-Origin", origin)
                 request.setHeader(b"Vary", b"Origin")
+            # Hooks find it there in opening handshakes, too.
+            cast(Any, request).avatar = request.getUser() if self._fromAnywhere else None
             answer: bytes | int = super().render(request)
         except HandshakeError as error:
             return refuse(request, error)
