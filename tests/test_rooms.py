@@ -21,7 +21,8 @@ from tests.test_backplane import result
 from txhixie import Broadcast, HandshakeError, HixieFactory, Settings
 from txhixie.applications.rooms import Rooms
 from txhixie.applications.visiting import Visitor
-from txhixie.backplane.contract import BackplaneError, parseId
+from txhixie.applications.wording import PLAIN, Wording
+from txhixie.backplane.contract import BackplaneError, Entry, parseId
 from txhixie.backplane.local import LocalBackplane
 from txhixie.dialects.errors import HandshakeRefused
 
@@ -761,6 +762,45 @@ def test_failing(method: str) -> None:
     assert (guest.recording.ending.code, guest.recording.ending.reason) == (1013, "it is over")
     house.clock.advance(60)
     assert len(house.rooms) == 0
+
+
+def test_crowd() -> None:
+    """A room with many members of all dialects and both formats: all hear one order."""
+    house = House()
+    guests = [house.guest(f"/chat?format={('text', 'json')[n % 2]}") for n in range(200)]
+    for guest in guests:
+        guest.heard()
+    for number, guest in enumerate(guests[:20]):
+        guest.outcome.sendTextMessage(str(number))
+    for guest in guests:
+        guest.exchange()
+    expected = [str(number) for number in range(20)]
+    for number, guest in enumerate(guests):
+        if number % 2:
+            heard = [each["text"] for each in guest.objects()]
+        else:
+            heard = [text.split(": ")[1] for text in guest.heard()]
+        assert heard == expected
+
+
+def test_framedOnce() -> None:
+    """An entry is put into words once for each format, however many members there are."""
+    house = House()
+    guests = [house.guest(dialect="rfc6455") for _ in range(20)]
+    calls: list[str] = []
+
+    def word(entry: Entry) -> str:
+        calls.append(entry.text)
+        return entry.text
+
+    wording = Wording(word, PLAIN.presence)
+    room = house.rooms.enter("")
+    assert room is not None
+    room._live = {wording: room._live[PLAIN]}
+    guests[0].say("1", "2")
+    assert calls == ["1", "2"]
+    for guest in guests:
+        assert guest.heard()[-2:] == ["1", "2"]
 
 
 def test_broadcast() -> None:

@@ -12,12 +12,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txhixie.applications.attending import Attendee
+from txhixie.applications.presence import Presence
+from txhixie.applications.replay import replay
 from txhixie.applications.wishes import Start
 from txhixie.applications.wording import Wording
 from txhixie.backplane.contract import Backplane, BackplaneError, Entry, Event, parseId
-
-# Entries that are read at once for somebody who catches up, and characters that are sent at once.
-_PAGE, _MUCH = 100, 64 * 1024
 
 
 class Room:
@@ -36,7 +35,6 @@ class Room:
         "_ahead",
         "_backplane",
         "_catchingUp",
-        "_censuses",
         "_empty",
         "_failure",
         "_isClosed",
@@ -47,6 +45,7 @@ class Room:
         "_live",
         "_pending",
         "_position",
+        "_presence",
         "_waiting",
         "key",
         "name",
@@ -74,8 +73,7 @@ class Room:
         self._catchingUp: dict[Attendee, None] = {}
         # Those that have read further in the log than was delivered, and up to where.
         self._ahead: dict[Attendee, tuple[int, int]] = {}
-        # Who came and left since somebody asked who is here.
-        self._censuses: list[dict[str, Event]] = []
+        self._presence = Presence(backplane, key)
         self._pending: list[Entry] = []
         # Whether the delivery of what is pending is due at the end of a read, or of a turn.
         self._isDue = self._isDueLater = self._isDelivering = False
@@ -256,10 +254,7 @@ class Room:
         # The first entry for each of those who do not get all of them.
         first = self._skipped(entries) if self._ahead else {}
         starting = self._joined(entries, first) if self._joining else []
-        for census in self._censuses:
-            census.update(
-                {each.sender: each.event for each in entries if each.event in ("open", "close")}
-            )
+        self._presence.note(entries)
         isSingle = len(entries) == 1
         for wording, live in list(self._live.items()):
             texts = tuple(map(wording.entry, entries))
@@ -277,7 +272,7 @@ class Room:
         self._position = entries[-1].id
         for attendee, start in starting:
             if start is None:
-                self._count(attendee)
+                self._tellPresence(attendee)
             else:
                 self._catchUp(attendee, start)
 
@@ -320,25 +315,19 @@ class Room:
 
     async def _readOn(self, attendee: Attendee, start: Start | Deferred[str]) -> None:
         """
-        Send what an attendee has missed, until there is no more of it.
+        Send what an attendee has missed, and have it live then.
         """
-        position = str(start.since) if isinstance(start, Start) else await start
+        since = str(start.since) if isinstance(start, Start) else await start
         attendee.catchUp()
-        while True:
-            entries = await self._backplane.read(self.key, position, _PAGE)
-            if attendee not in self._catchingUp:
-                return
-            if entries:
-                entries = _beginning(entries)
-                attendee.sendAll(tuple(map(attendee.wording.entry, entries)))
-                position = entries[-1].id
-            if not entries or parseId(position) >= parseId(self._position):
-                break
-            await attendee.ready()
+        reached = await replay(
+            *(self._backplane, self.key, attendee, since),
+            lambda: self._position,
+            lambda: attendee in self._catchingUp,
+        )
         # It may be gone by what it was sent.
         if attendee in self._catchingUp:
             attendee.caughtUp()
-            self._goLive(attendee, position)
+            self._goLive(attendee, reached)
 
     def _goLive(self, attendee: Attendee, position: str) -> None:
         """
@@ -348,54 +337,25 @@ class Room:
         self._live.setdefault(attendee.wording, {})[attendee] = None
         if parseId(position) > parseId(self._position):
             self._ahead[attendee] = parseId(position)
-        self._count(attendee)
+        self._tellPresence(attendee)
+
+    def _tellPresence(self, attendee: Attendee) -> None:
+        """
+        Tell an attendee who is here, if it wants to know.
+        """
+        if attendee.wantsPresence:
+            counted = self._presence.count()
+            counted.addCallback(self._counted, attendee)
+            counted.addErrback(self._readingFailed, attendee)
+
+    def _counted(self, members: list[str], attendee: Attendee) -> None:
+        if attendee in self._live.get(attendee.wording, ()):
+            attendee.sendAll((attendee.wording.presence(self._position, members),))
 
     def _readingFailed(self, failure: Failure, attendee: Attendee) -> None:
         if not failure.check(BackplaneError):
             self._log.failure("sending the past to {id}", failure, id=attendee.id)
         attendee.failed(_reason(failure) if failure.check(BackplaneError) else "")
-
-    # Presence
-
-    def _count(self, attendee: Attendee) -> None:
-        """
-        Tell an attendee who is here, if it wants to know.
-        """
-        if attendee.wantsPresence:
-            census: dict[str, Event] = {}
-            self._censuses.append(census)
-            counted = self._backplane.members(self.key)
-            counted.addBoth(self._counted, attendee, census)
-
-    def _counted(
-        self, found: tuple[str, ...] | Failure, attendee: Attendee, census: dict[str, Event]
-    ) -> None:
-        # Compared by identity: several may be equal.
-        self._censuses = [each for each in self._censuses if each is not census]
-        if isinstance(found, Failure):
-            self._readingFailed(found, attendee)
-            return
-        if attendee not in self._live.get(attendee.wording, ()):
-            return
-        members = set(found)
-        for sender, event in census.items():
-            if event == "close":
-                members.discard(sender)
-            elif event == "open":
-                members.add(sender)
-        attendee.sendAll((attendee.wording.presence(self._position, sorted(members)),))
-
-
-def _beginning(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """
-    Return as many of the first entries as are sent at once, at least one.
-    """
-    size = 0
-    for number, entry in enumerate(entries, 1):
-        size += len(entry.text)
-        if size >= _MUCH:
-            return entries[:number]
-    return entries
 
 
 def _reason(failure: Failure) -> str:

@@ -133,10 +133,9 @@ class Member:
         """
         if not self.id:
             raise RuntimeError("a visitor is refused by what the hook returns")
-        if hasattr(self.transport, "id"):
+        if self._hasAll:
             self.transport.loseConnection(code, reason)
         else:
-            # Twisted's own transports send no reason.
             self.transport.loseConnection(code)
 
     # The protocol
@@ -204,6 +203,14 @@ class Member:
     # What the room asks of it. Transports of twisted.web.websocket can do some of it only.
 
     @property
+    def _hasAll(self) -> bool:
+        """
+        Whether the transport is one of txhixie's. Those of Twisted send no reasons, and cannot
+        pause a producer.
+        """
+        return hasattr(self.transport, "whenSettled")
+
+    @property
     def wording(self) -> Wording:
         """
         How it is told what happens.
@@ -245,7 +252,8 @@ class Member:
         Prepare for much to be sent.
         """
         self._past = Past(self.whenSettled)
-        self.transport.attachProducer(self._past)
+        if self._hasAll:
+            self.transport.attachProducer(self._past)
 
     def ready(self) -> Deferred[None]:
         """
@@ -259,7 +267,8 @@ class Member:
         The past has been sent.
         """
         self._past = None
-        self.transport.detachProducer()
+        if self._hasAll:
+            self.transport.detachProducer()
 
     def failed(self, reason: str) -> None:
         """

@@ -5,9 +5,6 @@ Rooms for those without a WebSocket: event streams to listen, and POST to say so
 from __future__ import annotations
 
 import json
-import random
-import secrets
-from collections.abc import Callable
 from inspect import isawaitable
 from ipaddress import ip_address
 from typing import Any, cast
@@ -20,157 +17,20 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from txhixie.applications.attending import Past
-from txhixie.applications.room import Room
 from txhixie.applications.rooms import Rooms
 from txhixie.applications.wishes import nameOf, readQuery
-from txhixie.applications.wording import EVENTS, Wording
-from txhixie.backplane.contract import BackplaneError, Entry
+from txhixie.applications.wording import EVENTS
+from txhixie.backplane.contract import BackplaneError
 from txhixie.dialects.head import HandshakeError, comeAgain
 from txhixie.dialects.opening import checkOrigin
-from txhixie.server.eventstream import EventStream
 from txhixie.server.factory import HixieFactory
+from txhixie.server.guests import Listener, Poster
 from txhixie.server.resource import refuse
-from txhixie.websocket.shared import Shared
 
 # What a proxy leaves in a request, whoever it is.
 _FORWARDED = (b"forwarded", b"via", b"x-forwarded-for")
 _LONGEST_KEY = 200
 _STREAM = b"text/event-stream; charset=utf-8"
-
-
-class _Listener:
-    """
-    A client that listens by an event stream: a visitor that nobody is told of.
-    """
-
-    def __init__(
-        self,
-        request: Request,
-        shared: Shared,
-        room: str,
-        wording: Wording,
-        wantsPresence: bool,
-    ) -> None:
-        self.id = secrets.token_urlsafe(8)
-        self.request: Request | None = request
-        self.room = room
-        self.wording = wording
-        self.wantsPresence = wantsPresence
-        self.stream = EventStream(request, shared, self.id)
-        self.entered: Room | None = None
-        self.isLost = False
-        self._shared = shared
-        self._early: list[str] = []
-        self._past: Past | None = None
-
-    # What a hook is given
-
-    def send(self, text: str) -> None:
-        """
-        Send a message to this visitor alone.
-        """
-        message = self.wording.entry(Entry("", "message", "", text))
-        if self.entered is None:
-            self._early.append(message)
-        else:
-            self.stream.send((message,))
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """
-        Send the visitor away.
-        """
-        self.stream.end()
-
-    # What the room asks of it
-
-    def begin(self) -> None:
-        """
-        Begin the answer.
-        """
-        self.stream.begin(random.random())
-        self.stream.send(tuple(self._early))
-
-    @property
-    def transport(self) -> _Listener:
-        """
-        What sends a single message.
-        """
-        return self
-
-    def sendTextMessage(self, text: str) -> None:
-        """
-        Send a message.
-        """
-        self.stream.send((text,))
-
-    def sendAll(self, messages: tuple[str, ...]) -> None:
-        """
-        Send any number of messages.
-        """
-        self.stream.send(messages)
-
-    def whenReceived(self, call: Callable[[], object]) -> None:
-        """
-        Call C{call} once everything that is being received has been handled.
-        """
-        self._shared.turn.whenReceived(call)
-
-    def whenSettled(self, call: Callable[[], object]) -> None:
-        """
-        Call C{call} once everything that came together has been handled.
-        """
-        self._shared.turn.whenSettled(call)
-
-    def catchUp(self) -> None:
-        """
-        Prepare for much to be sent.
-        """
-        self._past = self.stream.past = Past(self.whenSettled)
-
-    def ready(self) -> Deferred[None]:
-        """
-        Return a Deferred that fires once more can be sent of the past.
-        """
-        assert self._past is not None
-        return self._past.ready()
-
-    def caughtUp(self) -> None:
-        """
-        The past has been sent.
-        """
-        self._past = self.stream.past = None
-
-    def failed(self, reason: str) -> None:
-        """
-        End: the room does not work.
-        """
-        self.stream.end()
-
-
-class _Poster:
-    """
-    A client that says something, and is gone: a visitor that nobody is told of.
-
-    @ivar answers: what a hook has sent to it.
-    """
-
-    def __init__(self, request: Request, room: str) -> None:
-        self.id = request.getUser().decode("utf-8", "replace")
-        self.request: Request | None = request
-        self.room = room
-        self.answers: list[str] = []
-
-    def send(self, text: str) -> None:
-        """
-        Send a message to this visitor alone.
-        """
-        self.answers.append(text)
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """
-        There is nothing to close.
-        """
 
 
 class RoomsResource(Resource):
@@ -209,7 +69,7 @@ class RoomsResource(Resource):
         self._publish = publish
         self._fromAnywhere = fromAnywhere
         self._otherwise = otherwise
-        self._listeners: dict[_Listener, None] = {}
+        self._listeners: dict[Listener, None] = {}
         self._keepingAlive = LoopingCall(self._keepAlive)
         self._keepingAlive.clock = self._shared.clock
         factory.notifyClosing(self._close)
@@ -255,13 +115,13 @@ class RoomsResource(Resource):
         if not isStream:
             return self._answer(request, self._tellPresence(request, name))
         events = EVENTS[wording]
-        listener = _Listener(request, self._shared, name, events, wantsPresence)
+        listener = Listener(request, self._shared, name, events, wantsPresence)
         request.notifyFinish().addBoth(self._gone, listener)
         return self._answer(request, self._listen(listener, start))
 
     render_HEAD = render_GET
 
-    async def _listen(self, listener: _Listener, start: Any) -> None:
+    async def _listen(self, listener: Listener, start: Any) -> None:
         await self._rooms.asked(listener)
         if listener.isLost:
             return
@@ -275,7 +135,7 @@ class RoomsResource(Resource):
         listener.begin()
         room.listen(listener, start)
 
-    def _gone(self, _: object, listener: _Listener) -> None:
+    def _gone(self, _: object, listener: Listener) -> None:
         listener.isLost = True
         listener.stream.lost()
         self._listeners.pop(listener, None)
@@ -286,7 +146,7 @@ class RoomsResource(Resource):
             leaving = Deferred.fromCoroutine(self._leave(listener))
             leaving.addErrback(lambda failure: self._log.failure("in a hook", failure))
 
-    async def _leave(self, listener: _Listener) -> None:
+    async def _leave(self, listener: Listener) -> None:
         gone = self._rooms.gone(listener)
         if isawaitable(gone):
             await gone
@@ -335,9 +195,9 @@ class RoomsResource(Resource):
             raise comeAgain(backplane.problem)
         if backplane.isFull:
             raise comeAgain("too much waits to be published")
-        return self._answer(request, self._say(request, _Poster(request, name), text, key))
+        return self._answer(request, self._say(request, Poster(request, name), text, key))
 
-    async def _say(self, request: Request, poster: _Poster, text: str, key: str) -> None:
+    async def _say(self, request: Request, poster: Poster, text: str, key: str) -> None:
         await self._rooms.asked(poster)
         heard = self._rooms.heard(poster, text)
         if isawaitable(heard):
