@@ -9,13 +9,23 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.loads import loads, subjects
+from benchmarks.loads import Load, loads
 from benchmarks.measure import Measurement, say
+from benchmarks.plot import draw
 from benchmarks.process import LOAD_CORE, SERVER_CORE, installNodePackages, raiseFileLimit
 from benchmarks.report import Report
+from benchmarks.subjects import subjects
 
 # Files a process has open besides its connections.
 _OTHER_FILES = 200
+
+
+def _fitting(load: Load, room: int) -> Load:
+    """
+    @param room: connections that there may be.
+    """
+    connections = min(load.connections, room)
+    return replace(load, connections=connections, storm=min(load.storm, room - connections))
 
 
 def main() -> None:
@@ -50,10 +60,9 @@ def main() -> None:
     room = raiseFileLimit() - _OTHER_FILES
     chosen = [known[name] for name in known if name in wantedLoads]
     for load in chosen:
-        if load.connections > room:
+        if load.connections + load.storm > room:
             results.note(f"{load.title}: {room:,} in fact, as no more files may be open")
-    chosen = [replace(load, connections=min(load.connections, room)) for load in chosen]
-    measurement.run(chosen)
+    measurement.run([_fitting(load, room) for load in chosen])
     took = f"{seconds:g} s a run, {rounds} of each; {time.monotonic() - started:.0f} s in all"
     report = Report(results, chosen, servers, took)
     if arguments.write is None:
@@ -62,7 +71,7 @@ def main() -> None:
     plot = arguments.write.with_suffix(".svg")
     name: str | None = plot.name
     try:
-        report.plot(plot)
+        draw(results, chosen, servers, plot)
     except ImportError:
         say("matplotlib is not installed: there is no plot")
         name = None

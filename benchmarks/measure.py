@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from benchmarks.loads import Load, Subject
+from benchmarks.loads import Load
 from benchmarks.process import BenchmarkError, Generator, Sample, Server, settle
+from benchmarks.subjects import Subject
 
 # A server's first messages are unlike all others: compilers warm up, caches fill.
 _FIRST_WARM_UP = 0.4
@@ -28,17 +29,44 @@ def say(text: str) -> None:
 
 
 @dataclass
+class Weight:
+    """
+    What a server's connections take.
+
+    @ivar idle: resident KiB by number of connections, none of which sent a message.
+    @ivar used: resident KiB with all of them, after an echo of a message on each.
+    """
+
+    idle: dict[int, int]
+    used: int = 0
+
+    @property
+    def connections(self) -> int:
+        """
+        How many there were at most.
+        """
+        return max(self.idle)
+
+    def each(self, size: int) -> float:
+        """
+        @param size: resident KiB with all connections.
+        @return: KiB for each of them.
+        """
+        return (size - self.idle[0]) / self.connections
+
+
+@dataclass
 class Results:
     """
     All that was measured.
 
     @ivar samples: one of each round, by load and server.
-    @ivar memory: resident KiB by server and number of connections.
+    @ivar memory: by load and server.
     @ivar notes: what could not be measured, and why.
     """
 
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
-    memory: dict[str, dict[int, int]] = field(default_factory=dict)
+    memory: dict[str, dict[str, Weight]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -63,8 +91,25 @@ def _likeness(load: Load) -> Load:
     """
     @return: what loads have in common that run together.
     """
-    connections = 0 if load.mode == "growth" else load.connections
-    return replace(load, name="", depth=0, connections=connections)
+    if load.mode in ("growth", "rooms"):
+        return replace(load, name="", depth=0, connections=0, rooms=0)
+    return replace(load, name="", depth=0)
+
+
+def _sharesServers(load: Load) -> bool:
+    """
+    @return: whether servers that were under such a load are as good as new. After a broadcast
+        they are not: the clients' parting would be announced to all.
+    """
+    hasOwn = load.tls or load.deflate or load.storm
+    return load.serverMode == "echo" and not hasOwn
+
+
+def _kind(load: Load, subject: Subject) -> tuple[str, bool, bool]:
+    """
+    @return: what a server is, as far as starting it is concerned.
+    """
+    return subject.name, load.deflate, load.tls
 
 
 class Measurement:
@@ -81,7 +126,8 @@ class Measurement:
         self._subjects = subjects
         self._rounds = rounds
         self._seconds = seconds
-        self._failed: set[str] = set()
+        # Those that do not start.
+        self._failed: set[tuple[str, bool, bool]] = set()
         # Servers that stay for the next load.
         self._echoing: dict[str, Server] = {}
 
@@ -92,12 +138,15 @@ class Measurement:
         try:
             for _, group in groupby(loads, _likeness):
                 together = list(group)
-                if together[0].mode == "memory":
-                    self._weigh(together[0])
-                elif together[0].mode == "growth":
-                    self._grow(together)
-                else:
-                    self._runTogether(together)
+                match together[0].mode:
+                    case "memory":
+                        self._weigh(together[0])
+                    case "growth" | "rooms":
+                        self._grow(together)
+                    case "tail":
+                        self._runAtHalf(together[0])
+                    case _:
+                        self._runTogether(together)
         finally:
             self._stop(self._echoing)
 
@@ -105,39 +154,51 @@ class Measurement:
         for server in servers.values():
             server.stop()
 
-    def _start(self, load: Load, mode: str, servers: dict[str, Server]) -> list[Subject]:
+    def _start(self, load: Load, servers: dict[str, Server]) -> list[Subject]:
         """
         Have the servers of a load up.
 
         @param servers: those that are up already; gets the others.
         @return: what can be measured.
         """
-        wanted = [
-            self._subjects[name]
-            for name in load.servers.split()
-            if name in self._subjects.keys() - self._failed
-        ]
+        found = [self._subjects[name] for name in load.servers.split() if name in self._subjects]
+        wanted = [subject for subject in found if _kind(load, subject) not in self._failed]
         new = [subject for subject in wanted if subject.name not in servers]
         for subject in new:
-            servers[subject.name] = Server(subject.name, subject.command, mode)
+            servers[subject.name] = self._server(load, subject)
         for subject in new:
             with self.results.noting(f"{subject.name} is left out"):
                 servers[subject.name].wait()
                 continue
-            self._failed.add(subject.name)
+            self._failed.add(_kind(load, subject))
             del servers[subject.name]
-        return [subject for subject in wanted if subject.name not in self._failed]
+        return [subject for subject in wanted if subject.name in servers]
 
-    def _open(self, load: Load, subject: Subject, server: Server, connections: int) -> Generator:
-        isBroadcast = load.mode == "broadcast"
+    def _server(self, load: Load, subject: Subject) -> Server:
+        return Server(
+            f"{subject.name}-{load.name}",
+            lambda port: subject.command(load.serverMode, port, load.deflate, load.tls),
+        )
+
+    def _open(
+        self, load: Load, subject: Subject, server: Server, connections: int, mode: str = ""
+    ) -> Generator:
+        """
+        @param mode: that of the generator, if it is another than that of the load.
+        """
+        modes = {"memory": "echo", "growth": "echo", "rooms": "broadcast", "storm": "rate"}
         return Generator(
             server,
-            "echo" if load.mode in ("memory", "growth") else load.mode,
-            path="/broadcast" if isBroadcast else "/echo",
+            mode or modes.get(load.mode, load.mode),
+            path=f"/{load.serverMode}",
             dialect=subject.dialect,
             connections=connections,
             size=load.size,
             rate=load.rate,
+            rooms=load.rooms,
+            storm=load.storm,
+            deflate=load.deflate and not subject.isPlain,
+            tls=load.tls,
         )
 
     def _runTogether(self, loads: list[Load]) -> None:
@@ -145,38 +206,69 @@ class Measurement:
         Run loads on the same connections.
         """
         load = loads[0]
-        # Broadcasts leave with their servers: the clients' parting would be announced to all.
-        isBroadcast = load.mode == "broadcast"
-        servers: dict[str, Server] = {} if isBroadcast else self._echoing
+        servers = self._echoing if _sharesServers(load) else {}
         generators: dict[str, Generator] = {}
         try:
-            for subject in self._start(load, "broadcast" if isBroadcast else "echo", servers):
+            for subject in self._start(load, servers):
                 say(f"{load.title}: {subject.name} gets its connections")
                 with self.results.noting(f"{load.title}: {subject.name}"):
                     server = servers[subject.name]
                     generators[subject.name] = self._open(load, subject, server, load.connections)
             settle(servers.values())
             for each in loads:
-                for number in range(self._rounds):
-                    self._runRound(each, number, generators)
+                self._runRounds(each, generators)
         finally:
-            if isBroadcast:
+            if servers is not self._echoing:
                 self._stop(servers)
             for generator in generators.values():
                 generator.close()
-        if not isBroadcast:
+        if servers is self._echoing:
             settle(servers.values())
+
+    def _runAtHalf(self, load: Load) -> None:
+        """
+        See what each server can do with the connections of a load, and run it at half of that.
+        """
+        servers = self._echoing
+        generators: dict[str, Generator] = {}
+        try:
+            for subject in self._start(load, servers):
+                say(f"{load.title}: {subject.name} is driven to its capacity")
+                with self.results.noting(f"{load.title}: {subject.name}"):
+                    server = servers[subject.name]
+                    full = self._open(load, subject, server, load.connections, "echo")
+                    try:
+                        capacity = full.run(_FIRST_WARM_UP, 2 * self._seconds, load.depth)
+                    finally:
+                        full.close()
+                    rated = replace(load, rate=capacity.perSecond / 2 / load.connections)
+                    generators[subject.name] = self._open(
+                        rated, subject, server, load.connections, "rate"
+                    )
+            settle(servers.values())
+            self._runRounds(load, generators)
+        finally:
+            for generator in generators.values():
+                generator.close()
+        settle(servers.values())
+
+    def _runRounds(self, load: Load, generators: dict[str, Generator]) -> None:
+        for number in range(self._rounds):
+            self._runRound(load, number, generators)
 
     def _runRound(self, load: Load, number: int, generators: dict[str, Generator]) -> None:
         samples = self.results.samples.setdefault(load.name, {})
         warmUp = self._seconds / 4 if number else min(self._seconds, _FIRST_WARM_UP)
-        seconds = self._seconds * (2 if load.mode == "rate" else 1)
+        seconds = self._seconds * (2 if load.mode in ("rate", "tail") else 1)
         for name, generator in list(generators.items()):
             del generators[name]
             with self.results.noting(f"{load.title}: {name}"):
                 sample = generator.run(warmUp, seconds, load.depth)
                 generators[name] = generator
                 samples.setdefault(name, []).append(sample)
+                if load.storm:
+                    # All those clients are gone again.
+                    settle([generator.server])
                 say(
                     f"{load.title}, round {number + 1} of {self._rounds}: {name} "
                     f"{sample.perCpuSecond:,.0f} per CPU second, {sample.perSecond:,.0f}/s"
@@ -192,7 +284,7 @@ class Measurement:
             for load in loads:
                 started = servers[load.name] = {}
                 opened = generators[load.name] = {}
-                for subject in self._start(load, "echo", started):
+                for subject in self._start(load, started):
                     say(f"{load.title}: {subject.name} gets its connections")
                     with self.results.noting(f"{load.title}: {subject.name}"):
                         server = started[subject.name]
@@ -208,27 +300,42 @@ class Measurement:
                 for generator in opened.values():
                     generator.close()
 
+    def _sendOne(self, generators: list[Generator]) -> None:
+        """
+        Have a message echoed on each connection, at least.
+        """
+        for generator in generators:
+            generator.run(0, 0.001, 1)
+
     def _weigh(self, load: Load) -> None:
         """
-        See how much servers grow with their connections. Each has had some before, and lost
-        them, so that what they need once is there.
+        See how much servers grow with their connections, and with a message on each. Each server
+        has had some connections before, and lost them, so that what it needs once is there.
         """
+        weights = self.results.memory.setdefault(load.name, {})
         for name in load.servers.split():
             servers: dict[str, Server] = {}
             generators: list[Generator] = []
             try:
-                for subject in self._start(replace(load, servers=name), "echo", servers):
+                for subject in self._start(replace(load, servers=name), servers):
                     server = servers[name]
-                    self._open(load, subject, server, 50).close()
+                    generators.append(self._open(load, subject, server, 50))
+                    self._sendOne(generators)
+                    generators.pop().close()
                     settle([server])
-                    sizes = self.results.memory[name] = {0: server.residentKiB()}
+                    weight = Weight({0: server.residentKiB()})
                     for step in range(1, _STEPS + 1):
                         count = load.connections // _STEPS
                         generators.append(self._open(load, subject, server, count))
                         settle([server])
-                        sizes[step * count] = server.residentKiB()
-                    each = (sizes[step * count] - sizes[0]) / (step * count)
-                    say(f"{load.title}: {name} {each:.1f} KiB each")
+                        weight.idle[step * count] = server.residentKiB()
+                    self._sendOne(generators)
+                    settle([server])
+                    weight.used = server.residentKiB()
+                    weights[name] = weight
+                    each = weight.each(weight.idle[weight.connections])
+                    used = weight.each(weight.used)
+                    say(f"{load.title}: {name} {each:.1f} KiB each, {used:.1f} KiB once used")
             except BenchmarkError as error:
                 self.results.note(f"{load.title}: {name}: {error}")
             finally:

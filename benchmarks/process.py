@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,14 +44,38 @@ def raiseFileLimit() -> int:
 
 def compiled(source: str) -> str:
     """
-    @return: the program made from a C file of this package.
+    @param source: a C file of this package, or a folder with such files.
+    @return: the program made from it.
     """
-    file = HERE / source
-    program = CACHE / file.stem
-    if not program.exists() or program.stat().st_mtime < file.stat().st_mtime:
+    place = HERE / source
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    program = CACHE / place.stem
+    newest = max(file.stat().st_mtime for file in files)
+    if not program.exists() or program.stat().st_mtime < newest:
         CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-O2", "-o", program, file], check=True)
+        units = [file for file in files if file.suffix == ".c"]
+        libraries = ("-Wl,--as-needed", "-lssl", "-lcrypto", "-lz")
+        subprocess.run(["cc", "-O2", "-o", program, *units, *libraries], check=True)
     return str(program)
+
+
+def certificate() -> str:
+    """
+    @return: a file with a private key and its certificate, for the servers that use TLS.
+    """
+    file = CACHE / "server.pem"
+    if not file.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        names = ("-subj", "/CN=localhost", "-days", "3650")
+        parts = [CACHE / "server.key", CACHE / "server.crt"]
+        subprocess.run(
+            ["openssl", "req", "-x509", *key, *names, "-keyout", parts[0], "-out", parts[1]],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+        file.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return str(file)
 
 
 def installNodePackages() -> None:
@@ -75,16 +99,15 @@ class Server:
     A server on its core; it comes up in the background until L{wait} is called.
     """
 
-    def __init__(self, name: str, command: tuple[str, ...], mode: str) -> None:
+    def __init__(self, name: str, command: Callable[[int], Sequence[str]]) -> None:
         """
-        @param command: where C{{mode}} and C{{port}} stand for the two.
-        @param mode: C{echo} or C{broadcast}.
+        @param command: makes the command that starts it, for a port.
         """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self._log = CACHE / f"{name}-{mode}.log"
-        words = [word.format(mode=mode, port=self.port) for word in command]
+        self._log = CACHE / f"{name}.log"
+        words = command(self.port)
         paths = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         extra = {"PYTHONPATH": os.pathsep.join(paths), "NODE_PATH": str(CACHE / "node_modules")}
         with self._log.open("wb") as log:
@@ -184,18 +207,25 @@ class Sample:
 class Generator:
     """
     The load generator with its connections to one server, all open.
+
+    @ivar server: the server.
     """
 
     def __init__(self, server: Server, mode: str, **options: object) -> None:
         """
         @param mode: C{echo}, C{broadcast}, C{rate} or C{handshakes}.
-        @param options: those of C{load.c}.
+        @param options: those of C{load/load.c}; what is C{False} or C{True} there is 0 or 1.
         @raise BenchmarkError: if the connections cannot be opened.
         """
+        self.server = server
         everything = {"port": server.port, "pid": server.pid, **options}
-        words = [word for name, value in everything.items() for word in (f"--{name}", str(value))]
+        words = [
+            word
+            for name, value in everything.items()
+            for word in (f"--{name}", str(int(value) if isinstance(value, bool) else value))
+        ]
         self._process = subprocess.Popen(
-            ["taskset", "-c", str(LOAD_CORE), compiled("load.c"), mode, *words],
+            ["taskset", "-c", str(LOAD_CORE), compiled("load"), mode, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,5 +1,5 @@
 """
-What was measured, as Markdown and as a plot.
+What was measured, as Markdown.
 """
 
 from __future__ import annotations
@@ -11,44 +11,18 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from operator import attrgetter
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from benchmarks.loads import GROWTH_PROMISE, MEMORY_PROMISES, PROMISES, Load, Subject
+from benchmarks import promises, prose
+from benchmarks.loads import Load
 from benchmarks.measure import Results
 from benchmarks.process import CACHE, NODE_PACKAGES
+from benchmarks.subjects import Subject
 
 _PACKAGES = ("txhixie", "twisted", "autobahn", "wsproto", "websockets", "picows", "uvloop")
-_INTRODUCTION = """\
-The server has one core to itself, the load generator another. The servers of a load are measured
-in turn, round after round; figures are medians of the rounds, with the lowest and the highest.
-Messages are counted per CPU second of the server, which is steadier than wall time.
-"""
-_RATIOS = """\
-How many times as many messages per CPU second as the peer, compared round by round, and in square
-brackets per second of wall time. Bold is what txhixie sets out to reach, with the least that does.
-"""
-_GROWTH = f"""\
-The CPU time of an echo of 16 B at depth 1, and how many times that with the fewest connections,
-compared round by round. txhixie's is to stay within {GROWTH_PROMISE:g} times.
-"""
-_MEMORY = """\
-Resident memory with that many connections, less that without, for each of them.
-"""
-_LATENCY = """\
-Milliseconds from when a message was due to its echo, by percentile. Messages are due at a fixed
-rate, whether or not those before are answered. The last line is how late the generator sent them.
-"""
-_FIGURES = """\
-Per CPU second of the server, and in square brackets per second of wall time.
-"""
-_GENERATOR = """\
-What the load generator drives a bare TCP server in C to, how much it can do itself in a second
-without waits, what the fastest WebSocket server makes of it, and the part of the time that the
-generator did not wait for that one. It never sleeps while it waits, so waking it costs nobody.
-"""
+# Modes whose figures have a section of their own.
+_APART = ("rate", "tail", "storm", "growth", "rooms", "memory")
 
 
 def _short(value: float) -> str:
@@ -61,6 +35,19 @@ def _short(value: float) -> str:
 def _spread(values: list[float], show: Callable[[float], str] = _short) -> str:
     spread = f" ({show(min(values))} to {show(max(values))})" if len(values) > 1 else ""
     return show(median(values)) + spread
+
+
+def _kibibytes(size: float, most: float | None) -> str:
+    if most is None:
+        return f"{size:.1f} KiB"
+    return f"**{size:.1f} KiB** {'' if size <= most else '**missed** '}≤ {most:g}"
+
+
+def _percentiles(line: list[dict[str, float]]) -> list[str]:
+    """
+    @return: in milliseconds.
+    """
+    return [_spread([1e3 * values[point] for values in line]) for point in line[0]]
 
 
 def _section(title: str, text: str, header: Iterable[str], rows: list[list[str]]) -> Iterator[str]:
@@ -118,11 +105,12 @@ class Report:
         parts = [
             f"# Performance\n\nMeasured by `python -m benchmarks`: {self._how}.\n",
             f"{_machine()}; {', '.join(_versions())}.\n",
-            _INTRODUCTION,
+            prose.INTRODUCTION,
             *([f"![the measurements as plots]({plot})\n"] if plot else []),
             *(f"Note: {note}.\n" for note in self._results.notes),
             *self._ratios(),
-            *self._growth(),
+            *self._growth("growth", "As connections grow", prose.GROWTH),
+            *self._growth("rooms", "As rooms grow", prose.ROOMS),
             *self._memory(),
             *self._latency(),
             *self._figures(),
@@ -134,30 +122,31 @@ class Report:
         return self._subjects[name].label
 
     def _ratios(self) -> Iterator[str]:
-        peers = [name for name in self._peers if name != "bare-c"]
+        compared = [self._samples[load] for load in self._samples if load.mode not in _APART]
+        peers = [name for name in self._peers if any(name in samples for samples in compared)]
         rows = [
             [load.title, self._subjects[name].dialect]
             + [self._ratio(load, name, peer) if peer in samples else "" for peer in peers]
             for load, samples in self._samples.items()
             for name in self._ours
-            if name in samples and load.mode not in ("rate", "growth")
+            if name in samples and load.mode not in _APART
         ]
         header = ("load", "txhixie speaks", *map(self._label, peers))
-        return _section("Compared with others", _RATIOS, header, rows)
+        return _section("Compared with others", prose.RATIOS, header, rows)
 
     def _ratio(self, load: Load, name: str, peer: str) -> str:
         pairs = list(zip(*(self._samples[load][each] for each in (name, peer)), strict=False))
         ratios = [ours.perCpuSecond / theirs.perCpuSecond for ours, theirs in pairs]
         wall = median(ours.perSecond / theirs.perSecond for ours, theirs in pairs)
         cell = _spread(ratios, lambda ratio: f"{ratio:.2f}")
-        least = PROMISES.get((load.name, name), {}).get(peer)
+        least = promises.RATIOS.get((load.name, name), {}).get(peer)
         if least is not None:
             missed = "" if median(ratios) >= least else "**missed** "
             cell = f"**{cell}** {missed}≥ {least:g}"
         return f"{cell} [{wall:.2f}]"
 
-    def _growth(self) -> Iterator[str]:
-        scaled = [load for load in self._samples if load.mode == "growth"]
+    def _growth(self, mode: str, title: str, text: str) -> Iterator[str]:
+        scaled = [load for load in self._samples if load.mode == mode]
         rows = []
         for name in [*self._ours, *self._peers]:
             measured = [self._samples[load].get(name, []) for load in scaled]
@@ -165,58 +154,74 @@ class Report:
                 costs = [[1e6 / sample.perCpuSecond for sample in line] for line in measured]
                 cells = [self._grown(name, costs[0], cost) for cost in costs]
                 rows.append([self._label(name), *cells])
-        header = ("", *(f"{load.connections:,} connections" for load in scaled))
-        return _section("As connections grow", _GROWTH, header, rows)
+        header = ("", *(load.title.removeprefix("growth, ") for load in scaled))
+        return _section(title, text, header, rows)
 
     def _grown(self, name: str, few: list[float], many: list[float]) -> str:
         growth = median(more / less for less, more in zip(few, many, strict=False))
-        missed = " **missed**" if name in self._ours and growth > GROWTH_PROMISE else ""
+        missed = " **missed**" if name in self._ours and growth > promises.GROWTH else ""
         return f"{_spread(many, lambda cost: f'{cost:.1f}')} µs, {growth:.2f} times{missed}"
 
     def _memory(self) -> Iterator[str]:
         rows = []
-        for name, sizes in self._results.memory.items():
-            each = (sizes[max(sizes)] - sizes[0]) / max(sizes)
-            most = MEMORY_PROMISES.get(name)
-            verdict = "" if most is None else f"{'' if each <= most else '**missed** '}≤ {most:g}"
-            cells = [f"{max(sizes):,}", f"{sizes[0] / 1024:.0f} MiB", f"{each:.1f} KiB", verdict]
-            rows.append([self._label(name), *cells])
-        header = ("", "connections", "without", "each", "at most")
-        return _section("Memory of an idle connection", _MEMORY, header, rows)
+        for load in self._samples:
+            for name, weight in self._results.memory.get(load.name, {}).items():
+                fresh = weight.each(weight.idle[weight.connections])
+                used = weight.each(weight.used)
+                most = promises.FRESH_MEMORY.get((load.name, name))
+                mostUsed = promises.USED_MEMORY.get((load.name, name))
+                what = f"{self._label(name)}{', deflate' if load.deflate else ''}"
+                without = f"{weight.idle[0] / 1024:.0f} MiB"
+                cells = [_kibibytes(fresh, most), _kibibytes(used, mostUsed)]
+                rows.append([what, f"{weight.connections:,}", without, *cells])
+        header = ("", "connections", "without", "each, before a message", "each, after one")
+        return _section("Memory of an idle connection", prose.MEMORY, header, rows)
 
     def _latency(self) -> Iterator[str]:
         for load, measured in self._samples.items():
-            if load.mode != "rate" or not measured:
+            if load.mode not in ("rate", "tail", "storm") or not measured:
                 continue
-            everything = [sample for samples in measured.values() for sample in samples]
-            lines = {self._label(name): [s.latency for s in measured[name]] for name in measured}
-            lines["sent late"] = [sample.late for sample in everything]
-            points = list(everything[0].late)
             rows = [
-                [label, *(_spread([1e3 * values[point] for values in line]) for point in points)]
-                for label, line in lines.items()
+                [
+                    self._label(name),
+                    _short(median(sample.perSecond for sample in samples)),
+                    *_percentiles([sample.latency for sample in samples]),
+                ]
+                for name, samples in measured.items()
             ]
-            header = (load.title, *(f"{point} %" for point in points))
-            yield from _section("Latency", _LATENCY, header, rows)
+            most = promises.LATENCY.get(load.name)
+            for name, row in zip(measured, rows, strict=True):
+                if most is not None and name in self._ours:
+                    tail = median(sample.latency["99"] for sample in measured[name])
+                    missed = "" if 1e3 * tail <= most else "**missed** "
+                    row[4] = f"**{row[4]}** {missed}≤ {most:g}"
+            everything = [sample for samples in measured.values() for sample in samples]
+            rows.append(["sent late", "", *_percentiles([sample.late for sample in everything])])
+            counted = "handshakes/s" if load.storm else "messages/s"
+            header = (load.title, counted, *(f"{point} %" for point in everything[0].late))
+            yield from _section(*prose.LATENCY[load.mode], header, rows)
 
     def _figures(self) -> Iterator[str]:
-        names = [*self._ours, *self._peers]
+        shown = {load: self._samples[load] for load in self._samples if load.mode not in _APART}
+        seen = {name for measured in shown.values() for name in measured}
+        names = [name for name in (*self._ours, *self._peers) if name in seen]
         rows = []
-        for load, measured in self._samples.items():
+        for load, measured in shown.items():
             row = [load.title]
             for name in names:
                 samples = measured.get(name, [])
                 cell = _spread([sample.perCpuSecond for sample in samples]) if samples else ""
                 wall = [sample.perSecond for sample in samples]
                 row.append(f"{cell} [{_short(median(wall))}]" if samples else "")
-            if load.mode not in ("rate", "growth", "memory"):
-                rows.append(row)
+            rows.append(row)
         header = ("load", *map(self._label, names))
-        return _section("Messages, deliveries, handshakes", _FIGURES, header, rows)
+        return _section("Messages, deliveries, handshakes", prose.FIGURES, header, rows)
 
     def _headroom(self) -> Iterator[str]:
         rows = []
         for load, measured in self._samples.items():
+            if load.mode in _APART:
+                continue
             rates = {name: median(s.perSecond for s in measured[name]) for name in measured}
             others = [name for name in rates if not name.startswith("bare")]
             if "bare-c" in rates and others:
@@ -227,83 +232,4 @@ class Report:
                 bare = [_short(rates["bare-c"]) + "/s", _short(able) + "/s"]
                 rows.append([load.title, *bare, *cells])
         header = ("load", "bare TCP in C", "by itself", "fastest", "busy")
-        return _section("The load generator", _GENERATOR, header, rows)
-
-    # The plot
-
-    def plot(self, file: Path) -> None:
-        """
-        Draw it.
-
-        @raise ImportError: without matplotlib.
-        """
-        import matplotlib
-
-        matplotlib.use("svg")
-        matplotlib.rcParams["svg.hashsalt"] = "txhixie"
-        from matplotlib import pyplot
-
-        figure, ((scaled, sized, clients), (memory, latency, legend)) = pyplot.subplots(
-            2, 3, figsize=(16, 9)
-        )
-        curves = self._curves(
-            lambda load: (load.size, load.depth) == (16, 1), "connections", "echo", "growth"
-        )
-        self._draw(scaled, "messages per CPU second, by connections", curves)
-        curves = self._curves(
-            lambda load: load.connections <= 64 and load.depth <= 4, "size", "echo"
-        )
-        self._draw(sized, "messages per CPU second, by bytes", curves)
-        curves = self._curves(lambda load: load.depth == 1, "connections", "broadcast")
-        self._draw(clients, "deliveries per CPU second, by clients", curves)
-        for axis in (scaled, sized, clients):
-            axis.set_xscale("log")
-        mebibytes = {
-            name: {count: size / 1024 for count, size in sizes.items()}
-            for name, sizes in self._results.memory.items()
-        }
-        self._draw(memory, "resident MiB, by idle connections", mebibytes)
-        memory.set_yscale("linear")
-        milliseconds = {
-            name: {
-                point: 1e3 * median(sample.latency[point] for sample in samples)
-                for point in samples[0].latency
-            }
-            for load, measured in self._samples.items()
-            for name, samples in measured.items()
-            if load.mode == "rate"
-        }
-        self._draw(latency, "latency in ms, by percentile", milliseconds)
-        shown = {
-            label: handle
-            for axis in (scaled, sized, clients, memory, latency)
-            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
-        legend.legend(shown.values(), shown.keys(), loc="center", ncols=2)
-        legend.axis("off")
-        figure.tight_layout()
-        figure.savefig(file, metadata={"Date": None})
-
-    def _curves(
-        self, isShown: Callable[[Load], bool], by: str, *modes: str
-    ) -> dict[str, dict[Any, float]]:
-        curves: dict[str, dict[Any, float]] = {}
-        loads = [load for load in self._samples if load.mode in modes and isShown(load)]
-        for load in sorted(loads, key=attrgetter(by)):
-            for name, samples in self._samples[load].items():
-                figure = median(sample.perCpuSecond for sample in samples)
-                curves.setdefault(name, {})[getattr(load, by)] = figure
-        return curves
-
-    def _draw(self, axis: Any, title: str, curves: dict[str, dict[Any, float]]) -> None:
-        numbers = {name: number for number, name in enumerate(self._subjects)}
-        for name, curve in curves.items():
-            axis.plot(
-                curve.keys(),
-                curve.values(),
-                "o-" if self._subjects[name].isOurs else "o--",
-                color=f"C{numbers[name] % 10}",
-                label=self._label(name),
-            )
-        axis.set_yscale("log")
-        axis.set_title(title)
+        return _section("The load generator", prose.GENERATOR, header, rows)

@@ -1,39 +1,39 @@
-"""
-Prints what a server sends, and connects again when that fails or the connection is lost:
-C{python examples/reconnecting.py ws://127.0.0.1:3400/broadcast}.
-"""
+"""Prints what a server sends, and connects again: C{twistd -noy examples/reconnecting.py}."""
 
-import sys
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.service import Application
+from twisted.internet import defer, protocol, reactor
 
-from twisted.application.internet import backoffPolicy
-from twisted.internet import defer, error, task
-
-from txhixie import OpeningError, WebSocketProtocol, connect
+from txhixie import WebSocketProtocol, connect
 
 
 class Feed(WebSocketProtocol):
-    def __init__(self):
-        self.lost = defer.Deferred()
+    def makeConnection(self, transport):
+        print("connected")
 
     def textMessageReceived(self, message):
         print(message)
 
-    def connectionLost(self, reason):
-        self.lost.callback(reason.value)
 
+class Endpoint:
+    def __init__(self, reactor, url):
+        self.reactor, self.url = reactor, url
 
-async def stayConnected(reactor, url, delay=backoffPolicy(maxDelay=60)):
-    attempts = 0
-    while True:
+    @defer.inlineCallbacks
+    def connect(self, factory):
+        feed = factory.buildProtocol(None)
         try:
-            await connect(url, feed := Feed(), reactor=reactor)
-            attempts = 0
-            print("lost:", await feed.lost)
-        except (error.ConnectError, OSError, OpeningError) as why:
+            feed.makeConnection((yield connect(self.url, feed, reactor=self.reactor)))
+        except Exception as why:
             print("not connected:", why)
-        attempts += 1
-        await task.deferLater(reactor, delay(attempts))
+            raise
+        return feed
 
 
-if __name__ == "__main__":
-    task.react(stayConnected, sys.argv[1:])
+def feedService(reactor, url, delay=backoffPolicy(maxDelay=60)):
+    feeds = protocol.Factory.forProtocol(Feed)
+    return ClientService(Endpoint(reactor, url), feeds, delay, reactor)
+
+
+application = Application("feed")
+feedService(reactor, "ws://127.0.0.1:3400/broadcast").setServiceParent(application)

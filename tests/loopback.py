@@ -26,7 +26,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer, providedBy
 
 from tests.support import IDIOMS, buildHead
-from txhixie import HixieFactory, HixieProtocol, Settings
+from txhixie import HixieFactory, HixieProtocol, HixieService, Settings
+from txhixie.tap import Options, makeService
+from txhixie.web.pace import Pace
 from txhixie.websocket.counters import EVENTS
 from txhixie.websocket.websocket import WebSocket
 
@@ -444,6 +446,21 @@ class LoopbackCase(SynchronousTestCase):
         self.factory = HixieFactory(
             application or self.recorder, site, Settings(**settings), self.clock
         )
+
+    def serveCommand(self, *arguments: str) -> HixieService:
+        """
+        Make the server anew, from a command line.
+
+        @return: its service.
+        """
+        options = Options()
+        options.parseOptions(list(arguments))
+        service = makeService(options)
+        assert isinstance(service, HixieService)
+        self.factory = service.factory
+        # The rest is in the reactor's time. A turn of that may be over here before the answer.
+        self.factory.plain.pace = Pace(self.clock)
+        return service
 
     def record(
         self, decide: Callable[..., Any] = lambda made: made, **hooks: Callable[..., object]

@@ -374,7 +374,7 @@ class PortsTests(AcceptingCase):
 
         factory = ServerFactory()
         endpoint: Any = Endpoint()
-        listening = ControlledEndpoint(endpoint, self.accepting).listen(factory)
+        listening = ControlledEndpoint(endpoint, self.accepting, Settings()).listen(factory)
         assert self.successResultOf(listening) is made
         assert asked == [factory]
         for _ in range(3):

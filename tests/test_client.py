@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionLost
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock
@@ -17,12 +17,18 @@ from tests.loopback import (
     FINISHED,
     LOST,
     STARTED,
+    Descriptor,
+    Poller,
     Recorder,
     Recording,
     TCPWire,
+    echo,
     ownLines,
 )
+from tests.support import frame, heldBytes
 from txhixie import (
+    CloseCode,
+    Echo,
     HandshakeRefused,
     HixieFactory,
     NoAnswer,
@@ -39,6 +45,7 @@ from txhixie import (
 )
 from txhixie.client.connect import Client
 from txhixie.settings import DIALECT_NAMES
+from txhixie.testing import CollectingProtocol, connectedPair
 
 HYBI = ("hybi-07", "hybi-08", "rfc6455")
 dialects = pytest.mark.parametrize("dialect", DIALECT_NAMES)
@@ -118,6 +125,53 @@ def test_masked() -> None:
     sent = pair.wire.writes[-2:]
     assert [frame[:2] for frame in sent] == [b"\x81\x85"] * 2
     assert sent[0][2:6] != sent[1][2:6]
+
+
+@dialects
+@pytest.mark.parametrize("url", ["/", "wss://h/"])
+def test_muchAtOnce(dialect: str, url: str) -> None:
+    """A client may send as much as it likes to a server that answers: it reads meanwhile."""
+    client = CollectingProtocol()
+    settings = Settings(sendLimit=1 << 30)
+    pair = connectedPair(Echo(), client, url=url, dialect=dialect, settings=settings)
+    texts = [letter * 200_000 for letter in "abcdefgh"]
+    for text in texts:
+        pair.client.sendTextMessage(text)
+    pair.advance()
+    assert client.messages == texts
+
+
+@dialects
+def test_slowServer(dialect: str) -> None:
+    """A client that answers a server that does not read closes when it has too much to send."""
+    recording = Recording(None, {"textMessageReceived": echo})  # type: ignore[arg-type]
+    server = Recorder()
+    pair = connectedPair(server, recording, dialect=dialect)
+    pair.server.pauseProducing()
+    for _ in range(100):
+        pair.server.sendTextMessage("x" * 50_000)
+        pair.advance()
+    pair.advance(60)
+    assert recording.ending.code == CloseCode.POLICY
+    assert pair.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("dialect", HYBI)
+@pytest.mark.parametrize("isCompressed", [False, True])
+def test_floodOfPings(dialect: str, isCompressed: bool) -> None:
+    """A server that sends pings and does not read is read no more, before much is held."""
+    pair = Pair(dialect, settings=Settings(compression=isCompressed))
+    pair.wire.fill()
+    for _ in range(100):
+        pair.wire.send(frame(0x89, b"x" * 125) * 100)
+    assert pair.wire.producerState == "paused"
+    assert heldBytes(pair.outcome._connection) < 100_000
+    pair.wire.drain()
+    pair.exchange()
+    assert pair.wire.producerState == "producing"
+    pair.outcome.sendTextMessage("still here")
+    pair.exchange()
+    assert pair.recording.calls[-1] == "text: still here"
 
 
 @dialects
@@ -272,6 +326,64 @@ def test_early(dialect: str, isCut: bool) -> None:
     else:
         attempt.wire.send(answer)
     assert attempt.recording.calls == [STARTED, FINISHED, "fired", "text: a", "text: b"]
+
+
+class Socket:
+    """An endpoint whose socket takes as many bytes as the test says."""
+
+    descriptor: Descriptor
+
+    def __init__(self, reactor: Poller) -> None:
+        self._reactor = reactor
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
+        protocol: Any = factory.buildProtocol(None)  # type: ignore[arg-type]
+        self.descriptor = Descriptor(self._reactor, protocol)
+        return succeed(protocol)
+
+
+@pytest.mark.parametrize("room", [0, 10, 1000])
+@pytest.mark.parametrize("says", [(), ("a", "b")])
+def test_answeredEarly(room: int, says: tuple[str, ...]) -> None:
+    """What is sent after an early answer does not overtake the rest of the request."""
+    reactor = Poller()
+    endpoint = Socket(reactor)
+    attempt = Attempt("hixie-75", endpoint=endpoint, clock=reactor)
+    socket = endpoint.descriptor
+    socket.room = room
+    reactor.turn()
+    assert len(socket.taken) == min(room, len(REQUEST75))
+    # There is room again, which the transport has not seen yet.
+    socket.room = 1000
+    socket.protocol.dataReceived(REPLY75)
+    attempt.outcome.sendTextMessages(says)
+    attempt.outcome.loseConnection()
+    for _ in range(3):
+        reactor.turn()
+    assert socket.take() == REQUEST75 + b"".join(b"\0%b\xff" % text.encode() for text in says)
+    assert socket.halfClosed
+    assert socket.producer is None
+
+
+def test_lostWhileAsking() -> None:
+    """A connection may be lost before the request is written."""
+    reactor = Poller()
+    endpoint = Socket(reactor)
+    attempt = Attempt("hixie-75", endpoint=endpoint, clock=reactor)
+    endpoint.descriptor.broken = True
+    reactor.turn()
+    assert isinstance(attempt.outcome, NoAnswer)
+    assert reactor.getDelayedCalls() == []
+
+
+REQUEST75 = (
+    b"GET /demo?x=1 HTTP/1.1\r\n"
+    b"Upgrade: WebSocket\r\n"
+    b"Connection: Upgrade\r\n"
+    b"Host: example.com\r\n"
+    b"Origin: http://example.com\r\n"
+    b"\r\n"
+)
 
 
 WRONG: list[tuple[str, bytes, type[OpeningError]]] = [

@@ -6,25 +6,37 @@ import json
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from tests.loopback import HEAD75, LoopbackCase, TCPWire, frame
+from tests.loopback import HEAD75, HEAD76, KEY3, LoopbackCase, TCPWire, frame
 from txhixie.console import Console
+from txhixie.dialects.head import HandshakeError
 from txhixie.settings import DIALECT_NAMES
 from txhixie.websocket.counters import EVENTS
 
 TOKEN = "0123456789abcdef"
+STYLES = ("console.css", "dark.css")
+UNKNOWN = {"dialect": None, "closed": None, "refused": None}
+# In the order in which the page loads them.
+SCRIPTS = (
+    *("basics.js", "log.js", "address.js", "rooms.js", "connection.js", "paths.js"),
+    *("composer.js", "charts.js", "statistics.js", "start.js"),
+)
 TYPES = {
     "/console": "text/html; charset=utf-8",
     "/console/": "text/html; charset=utf-8",
     "/console/console.css": "text/css; charset=utf-8",
-    "/console/console.js": "text/javascript; charset=utf-8",
+    "/console/dark.css": "text/css; charset=utf-8",
+    **{f"/console/{name}": "text/javascript; charset=utf-8" for name in SCRIPTS},
+    "/console/favicon.png": "image/png",
+    "/console/server": "application/json",
     "/console/statistics": "application/json",
-    f"/console/dialect?token={TOKEN}": "application/json",
+    f"/console/connection?token={TOKEN}": "application/json",
 }
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
@@ -35,6 +47,11 @@ POLICY = (
 def packaged(name: str) -> str:
     """@return: a file of the package."""
     return files("txhixie.console").joinpath(name).read_text("utf-8")
+
+
+def scripts() -> str:
+    """@return: all scripts of the page."""
+    return "".join(map(packaged, SCRIPTS))
 
 
 class Answer:
@@ -59,7 +76,7 @@ class ConsoleCase(LoopbackCase):
         super().setUp()
         root = Resource()
         self.serve(None, root)
-        root.putChild(b"console", Console(self.factory))
+        root.putChild(b"console", Console(self.factory, ["/echo", "/chat"]))
 
     def request(self, target: str, method: str = "GET") -> Answer:
         """@return: the answer to a request."""
@@ -83,7 +100,7 @@ class ResourceTests(ConsoleCase):
             assert answer.fields["X-Content-Type-Options"] == "nosniff"
             assert answer.fields["Referrer-Policy"] == "no-referrer"
             assert answer.fields["Content-Security-Policy"] == POLICY
-            fixed = contentType.startswith("text/")
+            fixed = contentType != "application/json"
             assert answer.fields["Cache-Control"] == ("no-cache" if fixed else "no-store")
 
     def test_files(self) -> None:
@@ -91,8 +108,16 @@ class ResourceTests(ConsoleCase):
         page = packaged("index.html").encode()
         assert self.request("/console").body == page
         assert self.request("/console/").body == page
-        for name in ("console.css", "console.js"):
+        for name in (*STYLES, *SCRIPTS):
             assert self.request(f"/console/{name}").body == packaged(name).encode()
+        assert self.request("/console/favicon.png").body.startswith(b"\x89PNG\r\n")
+
+    def test_server(self) -> None:
+        """The page is told the paths of the applications, and what the events mean."""
+        assert self.request("/console/server").json == {
+            "paths": ["/echo", "/chat"],
+            "events": EVENTS,
+        }
 
     def test_head(self) -> None:
         """HEAD gets the fields that GET gets, and no body."""
@@ -112,7 +137,7 @@ class ResourceTests(ConsoleCase):
 
     def test_unknown(self) -> None:
         """There is nothing else, in the package or out of it."""
-        for name in ("x", "__init__.py", "index.html", "/", "..%2f__init__.py", "console.js/x"):
+        for name in ("x", "__init__.py", "index.html", "/", "..%2f__init__.py", "log.js/x"):
             assert self.request(f"/console/{name}").status == 404, name
 
 
@@ -131,11 +156,12 @@ class StatisticsTests(ConsoleCase):
         }
 
     def test_log(self) -> None:
-        """An open console does not fill the access log."""
+        """A console that is opened is one line of the access log, and none while it is open."""
         self.factory.doStart()
         self.addCleanup(self.factory.doStop)
         with capturedLogs() as events:
-            self.request("/console/statistics")
+            for name in ("statistics", "server", *STYLES, *SCRIPTS, "favicon.png"):
+                self.request(f"/console/{name}")
             assert not events
             self.request("/console")
         assert len(events) == 1
@@ -167,12 +193,12 @@ class StatisticsTests(ConsoleCase):
             assert secret not in body
 
 
-class DialectTests(ConsoleCase):
-    """The dialect of the connection that a page opened."""
+class ConnectionTests(ConsoleCase):
+    """What became of the connection that a page opened."""
 
     def ask(self, token: str = TOKEN) -> Any:
         """@return: what a page is told that has this token."""
-        return self.request(f"/console/dialect?token={token}").json
+        return self.request(f"/console/connection?token={token}").json
 
     def join(self, query: str) -> None:
         """Open a connection by Hixie-75."""
@@ -183,35 +209,134 @@ class DialectTests(ConsoleCase):
         self.join("")
         self.join(f"a=1&console={TOKEN}")
         self.join("console=0123456789abcdeF")
-        assert self.ask() == {"dialect": "hixie-75"}
+        assert self.ask() == {**UNKNOWN, "dialect": "hixie-75"}
 
     def test_unknown(self) -> None:
         """There is no answer for a token that nobody has, or that has company."""
-        assert self.ask() == {"dialect": None}
+        assert self.ask() == UNKNOWN
         self.join(f"console={TOKEN}&console=x")
         self.join(f"other={TOKEN}")
-        assert self.ask() == {"dialect": None}
+        assert self.ask() == UNKNOWN
 
     def test_gone(self) -> None:
         """A connection that ended has no dialect any more."""
         wire: TCPWire = self.connect(HEAD75.replace(b"x=1", f"console={TOKEN}".encode()))
         wire.lose()
-        assert self.ask() == {"dialect": None}
+        assert self.ask() == {
+            **UNKNOWN,
+            "closed": {"code": 1005, "reason": "", "byServer": False},
+        }
+
+    def test_sameToken(self) -> None:
+        """Of several connections with one token the newest counts, in whatever order they go."""
+        head = HEAD75.replace(b"x=1", f"console={TOKEN}".encode())
+        older, newer = self.connect(head), self.connect(head)
+        older.lose()
+        assert self.ask() == {**UNKNOWN, "dialect": "hixie-75"}
+        newer.lose()
+        older, newer = self.connect(head), self.connect(head)
+        newer.lose()
+        older.lose()
+        assert self.ask()["closed"] is not None
+
+    def test_lost(self) -> None:
+        """The page is told that the connection did not end in good order."""
+        target = f"/demo?console={TOKEN}".encode()
+        wire: TCPWire = self.connect(HEAD76.replace(b"/demo", target) + KEY3)
+        wire.lose()
+        closed = self.ask()["closed"]
+        assert closed["code"] == 1006
+        assert not closed["byServer"]
+
+    def test_closedByServer(self) -> None:
+        """The page is told that the server closed the connection, whatever the client answered."""
+        target = f"/demo?console={TOKEN}".encode()
+        wire: TCPWire = self.connect(HEAD76.replace(b"/demo", target) + KEY3)
+        (webSocket,) = self.factory.connections.values()
+        webSocket.loseConnection()
+        wire.lose()
+        assert self.ask()["closed"]["byServer"]
 
     def test_many(self) -> None:
         """It is found among any number of connections."""
         self.join(f"console={TOKEN}")
         for _ in range(1000):
             self.join("")
-        assert self.ask() == {"dialect": "hixie-75"}
+        assert self.ask() == {**UNKNOWN, "dialect": "hixie-75"}
 
     def test_badTokens(self) -> None:
         """A token is long and there is one of it: it is to be random."""
         self.join("console=short&console=")
-        for query in ("", "?token=", "?token=0123456789abcde", f"?token={TOKEN}&token={TOKEN}"):
-            answer = self.request(f"/console/dialect{query}")
+        for query in (
+            "",
+            "?token=",
+            "?token=0123456789abcde",
+            f"?token={TOKEN}&token={TOKEN}",
+            f"?token={'x' * 65}",
+        ):
+            answer = self.request(f"/console/connection{query}")
             assert answer.status == 400, query
-            assert answer.json == {"error": "token: 16 characters or more"}
+            assert answer.json == {"error": "token: 16 to 64 characters"}
+
+
+class RefusalTests(ConsoleCase):
+    """Why the connection that a page wanted was refused."""
+
+    def ask(self, token: str = TOKEN) -> Any:
+        """@return: why the handshake with this token was refused."""
+        return self.request(f"/console/connection?token={token}").json["refused"]
+
+    def refuse(self, token: str = TOKEN) -> None:
+        """Have a handshake refused."""
+        self.connect(HEAD75.replace(b"x=1", f"console={token}".encode()))
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.error = HandshakeError(403, "you are\nnot welcome")
+
+        def buildProtocol(request: Any) -> Any:
+            raise self.error
+
+        self.factory.application = SimpleNamespace(buildProtocol=buildProtocol)
+
+    def test_application(self) -> None:
+        """The page is told the status and the text of the answer that a browser keeps to itself."""
+        self.refuse()
+        assert self.ask() == {"status": 403, "text": "you are\\x0anot welcome"}
+        self.error = HandshakeError(404)
+        self.refuse()
+        assert self.ask() == {"status": 404, "text": "Not Found"}
+        assert self.ask("another-unknown-token") is None
+
+    def test_origin(self) -> None:
+        """A refusal before the application is asked counts as well."""
+        self.factory.changeOrigins(["http://other.example"])
+        self.refuse()
+        assert self.ask()["status"] == 403
+        assert "rigin" in self.ask()["text"]
+
+    def test_admission(self) -> None:
+        """So does one because the server has enough connections."""
+        self.factory.admission.close()
+        self.refuse()
+        self.factory.admission.open()
+        assert self.ask()["status"] == 503
+
+    def test_bounded(self) -> None:
+        """The newest hundred refusals are remembered, and no long tokens."""
+        for number in range(101):
+            self.refuse(f"{TOKEN}{number}")
+        assert self.ask(f"{TOKEN}0") is None
+        assert self.ask(f"{TOKEN}1")["status"] == 403
+        assert self.ask(f"{TOKEN}100")["status"] == 403
+        self.refuse("x" * 65)
+        self.refuse("x" * 64)
+        assert self.ask("x" * 64)["status"] == 403
+
+    def test_plainHTTP(self) -> None:
+        """Only handshakes are remembered."""
+        self.request(f"/?console={TOKEN}", "CONNECT")
+        assert self.ask() is None
 
 
 class Document(HTMLParser):
@@ -266,14 +391,15 @@ class PageTests(SynchronousTestCase):
             for name in ("href", "src", "action", "data", "srcset")
             if name in attributes
         ]
-        assert addresses == ["/console/console.css", "/console/console.js"]
-        for name in ("console.css", "console.js", "index.html"):
+        names = ("favicon.png", *STYLES, *SCRIPTS)
+        assert addresses == [f"/console/{name}" for name in names]
+        for name in (*STYLES, *SCRIPTS, "index.html"):
             assert re.findall(r"https?://|url\(|@import|[\"'(]//", packaged(name)) == []
 
     def test_labels(self) -> None:
         """Every control has a name for those who do not see it, and every ID is unique."""
         labelled = {attributes["for"] for attributes in self.document.named("label")}
-        for attributes in self.document.named("input"):
+        for attributes in self.document.named("input", "textarea", "select"):
             assert attributes["id"] in labelled
         buttons = [text for tag, text in self.document.texts if tag == "button"]
         assert len(buttons) >= len(self.document.named("button"))
@@ -296,14 +422,14 @@ class PageTests(SynchronousTestCase):
 
     def test_textStaysText(self) -> None:
         """The script has no way to make text into markup or code."""
-        script = packaged("console.js")
+        script = scripts()
         for name in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
             assert name not in script
         assert "new Function" not in script
 
     def test_oldScript(self) -> None:
         """The script keeps to what a WebKit of 2011 knows."""
-        script = re.sub(r"//.*|'(\\.|[^'\\])*'", "", packaged("console.js"))
+        script = re.sub(r"//.*|'(\\.|[^'\\])*'", "", scripts())
         for later in (
             r"\blet\b",
             r"\bconst\b",

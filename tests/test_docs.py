@@ -179,7 +179,7 @@ def test_proxies() -> None:
 
 def test_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The code of the tutorial runs as it is printed, and its test passes.
+    The code of the tutorial runs as it is printed, and its tests pass.
     """
     monkeypatch.syspath_prepend(str(DOCS.parent / "examples"))
     text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
@@ -191,7 +191,19 @@ def test_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
         # The others are lines about a server that runs.
         if "class " in block or "import " in block:
             exec(code, names)
-    names["test_everybodyHears"]()
+    tests = [value for name, value in names.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+
+
+def test_reconnecting() -> None:
+    """
+    The how-to prints the example that is tested.
+    """
+    text = (DOCS / "howto.md").read_text(encoding="utf-8")
+    example = (DOCS.parent / "examples" / "reconnecting.py").read_text(encoding="utf-8")
+    assert f"```python\n{example}```\n" in text
 
 
 def test_rooms(monkeypatch: pytest.MonkeyPatch) -> None:

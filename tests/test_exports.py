@@ -34,6 +34,8 @@ def test_face() -> None:
         "Routes",
         "Settings",
         "State",
+        "StreamApplication",
+        "StreamClientEndpoint",
         "UnsupportedMessage",
         "Visitor",
         "WebSocketDone",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -108,8 +108,8 @@ def test_linear(piece: bytes) -> None:
     short, long = (b"for=a," + piece * (size // len(piece)) for size in (10_000, 100_000))
 
     def seconds(line: bytes) -> float:
-        began = perf_counter()
+        began = process_time()
         read(line)
-        return perf_counter() - began
+        return process_time() - began
 
     assert min(seconds(long) for _ in range(3)) < 40 * min(seconds(short) for _ in range(5)) + 0.01

@@ -30,20 +30,25 @@ ALLOWED: dict[str, set[str]] = {
         *("addresses", "application", "applications", "backplane", "dialects", "settings"),
         *("web", "websocket"),
     },
+    "endpoints": {"applications", "client", "dialects", "server", "settings"},
+    "helptext": set(),
     "console": {"dialects", "server", "web", "websocket"},
+    "testing": {
+        *("application", "client", "dialects", "server", "settings", "web", "websocket"),
+    },
     "tap": {
-        *("application", "applications", "backplane", "console", "dialects", "server"),
+        *("application", "applications", "backplane", "console", "dialects", "helptext", "server"),
         *("settings", "web"),
     },
     "__init__": {
-        *("application", "applications", "backplane", "client", "console", "dialects", "server"),
-        *("settings", "web", "websocket"),
+        *("application", "applications", "backplane", "client", "console", "dialects"),
+        *("endpoints", "server", "settings", "web", "websocket"),
     },
 }
 # What knows nothing of Twisted.
 PURE = (
-    *("addresses.py", "client/body.py", "dialects", "settings.py"),
-    *("web/forwarded.py", "web/proxies.py"),
+    *("addresses.py", "applications/streamcodecs.py", "client/body.py", "dialects"),
+    *("settings.py", "web/forwarded.py", "web/proxies.py"),
 )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import closing
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT
+from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet import reactor, tcp
+from twisted.internet import tcp, unix
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -20,7 +23,8 @@ from zope.interface import alsoProvides
 
 from txhixie.addresses import unmapped
 from txhixie.server import listening
-from txhixie.server.listening import EveryAddressEndpoint, showIPv4
+from txhixie.server.listening import EveryAddressEndpoint, prepare
+from txhixie.settings import Settings
 
 
 class Reactor:
@@ -136,7 +140,8 @@ class Unread:
 )
 def test_showIPv4(host: str, kind: Any, shown: str) -> None:
     """An IPv4 client of an IPv6 socket is shown as what it is, and so is our side."""
-    port: Any = showIPv4(tcp.Port(0, ServerFactory(), interface="::"))
+    with listeningPort("::1") as port:
+        prepare(port, Settings())
     made = port.transport(Accepted(host), Protocol(), (host, 54321, 0, 0), port, 0, Unread())
     assert made.getPeer() == kind("TCP", shown, 54321)
     assert "::ffff:" not in made.logstr
@@ -144,12 +149,101 @@ def test_showIPv4(host: str, kind: Any, shown: str) -> None:
         assert made.getHost() == IPv4Address("TCP", shown, 3400)
 
 
-def test_showIPv4Elsewhere() -> None:
-    """Other ports stay as they are."""
-    port = tcp.Port(0, ServerFactory(), interface="127.0.0.1", reactor=reactor)
-    assert showIPv4(port).transport is tcp.Server
+def test_prepareOthers() -> None:
+    """What is no port of TCP stays as it is."""
     something = object()
-    assert showIPv4(something) is something
+    assert prepare(something, Settings()) is something
+
+
+@contextmanager
+def listeningPort(host: str) -> Iterator[Any]:
+    """Listen on a port of a reactor that does nothing."""
+    idle: Any = Unread()
+    port = tcp.Port(0, ServerFactory(), interface=host, reactor=idle)
+    port.startListening()
+    with closing(port.socket):
+        yield port
+
+
+def isWatched(port: Any) -> bool:
+    """@return: whether connections are taken to have their options from the socket of a port."""
+    host = port.socket.getsockname()[0]
+    made = port.transport(Accepted(host), Protocol(), (host, 5, 0, 0), port, 0, Unread())
+    return getattr(made, "isWatched", False)
+
+
+onLinux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets them be inherited")
+
+
+@onLinux
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_prepareOptions(host: str) -> None:
+    """Connections inherit their options, and are known to."""
+    settings = Settings(pingInterval=20, pingTimeout=9)
+    with listeningPort(host) as port:
+        assert not isWatched(port)
+        assert prepare(port, settings) is port
+        assert isWatched(port)
+        with socket.create_connection(port.socket.getsockname()[:2]):
+            accepted = port.socket.accept()[0]
+            with closing(accepted):
+                assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                timers = ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+                values = [
+                    accepted.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+                    for name in timers
+                ]
+                assert values == [29_000, 20, 3, 3]
+
+
+@onLinux
+def test_prepareWithoutPings() -> None:
+    """Without pings the system's timers stay as they are."""
+    with listeningPort("127.0.0.1") as port, closing(socket.socket()) as other:
+        prepare(port, Settings(pingInterval=0))
+        assert isWatched(port)
+        name = socket.TCP_KEEPIDLE
+        untouched = other.getsockopt(socket.IPPROTO_TCP, name)
+        assert port.socket.getsockopt(socket.IPPROTO_TCP, name) == untouched
+
+
+def test_prepareLate() -> None:
+    """A client who waits already has none of it, so each connection sets its own."""
+    with (
+        listeningPort("127.0.0.1") as port,
+        socket.create_connection(port.socket.getsockname()),
+    ):
+        prepare(port, Settings())
+        assert not isWatched(port)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_prepareElsewhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """On other systems each connection sets its own options."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with listeningPort(host) as port:
+        prepare(port, Settings())
+        assert not isWatched(port)
+
+
+@onLinux
+def test_prepareFails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So they do if the system refuses an option."""
+    monkeypatch.setattr(socket, "TCP_KEEPCNT", 12345)
+    with listeningPort("127.0.0.1") as port:
+        prepare(port, Settings())
+        assert not isWatched(port)
+
+
+@onLinux
+def test_prepareUnix(tmp_path: Path) -> None:
+    """Unix sockets have no such options."""
+    idle: Any = Unread()
+    port = unix.Port(bytes(tmp_path / "socket"), ServerFactory(), reactor=idle)
+    port.startListening()
+    with closing(port.socket):
+        assert prepare(port, Settings()).transport is unix.Server
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.loopback import Descriptor, LoopbackCase, Poller, Recording, frame
-from tests.support import buildHead
+from tests.support import buildHead, clientFrame
 from txhixie import HixieProtocol
-from txhixie.websocket.pacing import FIRST, adaptRead
+from txhixie.websocket.pacing import FIRST, adaptRead, readFrame
 
 
 class AdaptTests(SynchronousTestCase):
@@ -56,6 +56,49 @@ class AdaptTests(SynchronousTestCase):
         adaptRead(wrapper, 65536, 0.02)
         assert wrapper.transport.bufferSize == 16384
         adaptRead(object(), 65536, 0.02)
+
+
+class FrameTests(SynchronousTestCase):
+    """What is read of a large frame."""
+
+    def after(self, bufferSize: int, *missing: int) -> int:
+        """@return: how much is read while so many bytes of a frame are missing, in turn."""
+        transport = SimpleNamespace(bufferSize=bufferSize)
+        for count in missing:
+            readFrame(transport, count)
+        size = transport.bufferSize
+        assert isinstance(size, int)
+        return size
+
+    def test_rest(self) -> None:
+        """Its rest is read at once, and nothing after it."""
+        assert self.after(16384, 65537) == 65537
+        assert self.after(16384, 100_000, 70_000) == 70_000
+
+    def test_most(self) -> None:
+        """There is an end to that: a read takes memory."""
+        assert self.after(16384, 2**20) == 2**20
+        assert self.after(16384, 2**20 + 1) == 2**20
+        assert self.after(16384, 2**62) == 2**20
+
+    def test_small(self) -> None:
+        """What fits into an ordinary read changes nothing."""
+        for size in (4096, 16384, 65536):
+            assert self.after(size, 0) == size
+            assert self.after(size, 65536) == size
+
+    def test_end(self) -> None:
+        """After it, little is read at first: nobody knows how long the next messages take."""
+        assert self.after(65536, 2**20, 0) == 4096
+        assert self.after(65536, 100_000, 65536) == 4096
+
+    def test_wrapped(self) -> None:
+        """Where bytes pass through something else, that decides; and not all transports care."""
+        wrapper: Any = ProtocolWrapper(WrappingFactory(ServerFactory()), Protocol())
+        wrapper.transport = SimpleNamespace(bufferSize=65536)
+        readFrame(wrapper, 2**20)
+        assert wrapper.transport.bufferSize == 65536
+        readFrame(object(), 2**20)
 
 
 class ConnectionTests(LoopbackCase):
@@ -105,3 +148,38 @@ class ConnectionTests(LoopbackCase):
         assert descriptor.bufferSize == before
         protocol.dataReceived(frame("x" * 4094))
         assert descriptor.bufferSize == 4096
+
+    def largeFrame(self, dialect: str, pieces: list[bytes]) -> list[int]:
+        """@return: how much is read after each piece of a stream."""
+        self.record()
+        protocol = self.factory.buildProtocol(None)
+        assert isinstance(protocol, HixieProtocol)
+        descriptor = Descriptor(self.clock, protocol)
+        protocol.dataReceived(buildHead(dialect))
+        sizes = []
+        for piece in pieces:
+            protocol.dataReceived(piece)
+            sizes.append(descriptor.bufferSize)
+        return sizes
+
+    def test_largeFrame(self) -> None:
+        """The rest of a large frame is read at once; a peer of Hixie does not say how large."""
+        data = clientFrame(0x82, b"x" * 200_000)
+        pieces = [data[:1000], data[1000:50_000], data[50_000:199_000], data[199_000:]]
+        missing = [len(data) - 1000, len(data) - 50_000]
+        assert self.largeFrame("rfc6455", pieces) == [*missing, 8192, 8192]
+        assert (
+            max(self.largeFrame("hixie-76", [b"12345678", *[b"\0" + b"x" * 60_000] * 4])) == 65536
+        )
+
+    def test_largeFragment(self) -> None:
+        """So is that of a fragment."""
+        data = clientFrame(0x02, b"x" * 200_000)
+        sizes = self.largeFrame("rfc6455", [data[:1000], data[1000:], clientFrame(0x80, b"")])
+        assert sizes == [len(data) - 1000, 8192, 8192]
+
+    def test_claimed(self) -> None:
+        """A frame that is too large, by what its header says, is not waited for."""
+        data = clientFrame(0x82, b"x")[:1] + b"\xff" + (2**40).to_bytes(8, "big") + b"mask"
+        before, after = self.largeFrame("rfc6455", [b"", data])
+        assert before == after

@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -33,7 +35,7 @@ from tests.loopback import (
     TCPWire,
     frame,
 )
-from txhixie import Broadcast, Echo, Rooms
+from txhixie import Broadcast, Echo, Rooms, StreamApplication
 
 if TYPE_CHECKING:
     from txhixie.application import Application
@@ -238,6 +240,38 @@ class PortabilityTests(LoopbackCase):
             ("message", "X"),
         ]
         assert events[1]["from"] == name
+
+    def test_stream(self) -> None:
+        """A protocol of bytes is served by both, and may pause its transport."""
+        made: list[Any] = []
+
+        class Lines(LineReceiver):
+            delimiter = b"\n"
+
+            def connectionMade(self) -> None:
+                made.append(self)
+
+            def lineReceived(self, line: bytes) -> None:
+                assert self.transport is not None
+                if line == b"quit":
+                    self.transport.loseConnection()
+                else:
+                    self.sendLine(line.upper())
+
+        application = StreamApplication(Factory.forProtocol(Lines))
+        for connect in (self.modern, self.hixie):
+            client: Any = connect(application)
+            client.say("h\u00e9l")
+            client.say("lo\nyou\n")
+            assert client.heard() == ["H\u00e9LLO\n", "YOU\n"]
+            transport = made[-1].transport
+            transport.pauseProducing()
+            transport.resumeProducing()
+            assert transport.getPeer().host == "192.168.1.1"
+            client.say("quit\n")
+            self.clock.advance(0)
+            assert client.heard() == []
+            assert client.ended
 
     def test_broadcastToTheClosed(self) -> None:
         """A member whose own server raises on a late send is no trouble of the others'."""

@@ -28,7 +28,7 @@ from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import Reloading
 from txhixie.server.renewing import RenewableEndpoint, hasCertificates
 from txhixie.server.service import HixieService
-from txhixie.tap import Options, makeService
+from txhixie.tap import Options
 
 
 def fail() -> None:
@@ -249,12 +249,9 @@ class OriginFileTests(LoopbackCase):
         self.addCleanup(folder.cleanup)
         self.path = Path(folder.name) / "origins"
         self.path.write_text("http://example.com\n")
-        options = Options()
-        options.parseOptions(["--origin", "http://named", "--origin-file", str(self.path)])
-        service = makeService(options)
-        assert isinstance(service, HixieService)
-        self.service = service
-        self.factory = self.service.factory
+        self.service = self.serveCommand(
+            "--origin", "http://named", "--origin-file", str(self.path)
+        )
 
     def status(self, origin: bytes) -> bytes:
         """@return: the status that a page of an origin gets."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from txhixie.applications.routes import Routes
+from txhixie.testing import fakeRequest
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -26,7 +26,7 @@ class Named:
 
 def routed(path: bytes, routes: Routes) -> Any:
     """@return: the name of the application that answers a path."""
-    request: Any = SimpleNamespace(path=path)
+    request = fakeRequest(path.decode())
     built: Any = routes.buildProtocol(request)
     if built is None:
         return None
@@ -98,3 +98,11 @@ def test_sameRoute() -> None:
     for other in ("/chat/", "/ch%61t"):
         with pytest.raises(ValueError, match="is routed already"):
             Routes({"/chat": Named("one"), other: Named("two")})
+
+
+def test_paths() -> None:
+    """Each path is known, and the root, too, if something else answers there."""
+    one, two = Named("one"), Named("two")
+    assert Routes({"/one": one, "/a/two": two}).paths == ("/one", "/a/two")
+    assert Routes({"/one": one, "/two": two}, one).paths == ("/one", "/two")
+    assert Routes({"/one": one}, two).paths == ("/one", "/")

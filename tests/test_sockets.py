@@ -139,7 +139,7 @@ class Running:
     async def listen(self) -> None:
         """Start to listen."""
         endpoint = serverFromString(reactor, self._address)
-        controlled = ControlledEndpoint(endpoint, self.factory.accepting)
+        controlled = ControlledEndpoint(endpoint, self.factory.accepting, self.factory.settings)
         self._port = await controlled.listen(self.factory)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -11,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -35,6 +35,7 @@ from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES
 from txhixie.tap import Options, makeService
+from txhixie.testing import fakeRequest
 from txhixie.web.site import Okay
 
 
@@ -74,9 +75,9 @@ def parse(*arguments: str) -> Options:
     return options
 
 
-def answering(options: Options, path: bytes) -> type | None:
+def answering(options: Options, path: str) -> type | None:
     """@return: the kind of application that answers a path, of those that are known here."""
-    request: Any = SimpleNamespace(path=path)
+    request = fakeRequest(path)
     made = options["application"].buildProtocol(request)
     known = (
         kind for kind in (Echo, Broadcast) if type(kind().buildProtocol(request)) is type(made)
@@ -105,7 +106,7 @@ class OptionsTests(SynchronousTestCase):
         """Without options it is echo on port 3400, to everybody, in every dialect."""
         options = parse()
         assert options["ports"] == [3400]
-        assert answering(options, b"/any") is Echo
+        assert answering(options, "/any") is Echo
         assert options["settings"] == Settings(dialects=DIALECT_NAMES)
 
     def test_settings(self) -> None:
@@ -184,7 +185,7 @@ class OptionsTests(SynchronousTestCase):
             assert f"--{option}" in text
         for option in ("max-message=", "handshake-timeout=", "log-messages", "compression"):
             assert f"--{option}" in text
-        assert "[default: 3400]" in text
+        assert "[3400]" in text
         for name in (*SERVICES, *DIALECT_NAMES):
             assert name in text
 
@@ -317,12 +318,6 @@ class Avatars:
 class WiringTests(LoopbackCase):
     """Options that change who is let in, from the command line to the answer."""
 
-    def make(self, *arguments: str) -> None:
-        """Have the server of a command line; its clients have to go before the test is over."""
-        service = makeService(parse(*arguments))
-        assert isinstance(service, HixieService)
-        self.factory = service.factory
-
     def ask(self, target: bytes, *fields: bytes, upgrade: bool = True) -> bytes:
         """@return: the answer to a request, whose client is gone then."""
         head = HEAD76 if upgrade else b"GET /demo HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -335,7 +330,9 @@ class WiringTests(LoopbackCase):
     def test_auth(self) -> None:
         """Every WebSocket and the console want a password, the other pages do not."""
         routes = ("--route", "/echo=echo", "--route", "/broadcast=broadcast")
-        self.make("--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars", *routes)
+        self.serveCommand(
+            "--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars", *routes
+        )
         right, wrong = (
             b"Authorization: Basic " + b64encode(b"alice:" + word) for word in (b"secret", b"x")
         )
@@ -356,9 +353,23 @@ class WiringTests(LoopbackCase):
         assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 302 "))
         assert self.ask(b"/any", upgrade=False).endswith(b"\r\n\r\nokay")
 
+    def test_offeredPaths(self) -> None:
+        """The console offers the paths that are routed, and the root if something answers there."""
+        own = f"{__name__}.Avatars"
+        for arguments, paths in (
+            ((), ["/echo", "/broadcast"]),
+            (("--service", "broadcast"), ["/echo", "/broadcast"]),
+            (("--service", own), ["/"]),
+            (("--route", "/chat=broadcast"), ["/chat"]),
+            (("--route", "/chat=broadcast", "--service", own), ["/chat", "/"]),
+        ):
+            self.serveCommand(*arguments)
+            answer = self.ask(b"/console/server", upgrade=False)
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["paths"] == paths
+
     def test_noAuth(self) -> None:
         """Without it nobody has to log in."""
-        self.make()
+        self.serveCommand()
         assert self.ask(b"/echo").startswith(b"HTTP/1.1 101 ")
         assert not self.ask(b"/console", upgrade=False).startswith(b"HTTP/1.1 401 ")
 
@@ -370,7 +381,9 @@ class WiringTests(LoopbackCase):
             b"X-Forwarded-Host: chat.example.org",
         )
         # That is where the clients of a Wire are.
-        self.make("--trust-proxy", "192.168.1.1", "--log-connections", "--max-per-address", "1")
+        self.serveCommand(
+            "--trust-proxy", "192.168.1.1", "--log-connections", "--max-per-address", "1"
+        )
         with capturedLogs() as events:
             wire = self.connect(HEAD76[:-2] + b"\r\n".join(forwarded) + b"\r\n\r\n" + KEY3)
         assert b"\r\nSec-WebSocket-Location: wss://chat.example.org/demo\r\n" in wire.take()
@@ -390,7 +403,7 @@ class WiringTests(LoopbackCase):
 
     def test_prefix(self) -> None:
         """A proxy that changes the path and the port says so, and Hixie clients are told theirs."""
-        self.make("--trust-proxy", "192.168.1.1")
+        self.serveCommand("--trust-proxy", "192.168.1.1")
         prefix = b"X-Forwarded-Prefix: /chat/"
         assert self.location(prefix) == b"ws://example.com/chat/demo?x=1"
         port = b"X-Forwarded-Port: 8443"
@@ -403,19 +416,21 @@ class WiringTests(LoopbackCase):
 
     def test_locationWithPath(self) -> None:
         """--location may have a path, and counts before what proxies say."""
-        self.make("--location", "wss://chat.example.org/ws/", "--trust-proxy", "192.168.1.1")
+        self.serveCommand(
+            "--location", "wss://chat.example.org/ws/", "--trust-proxy", "192.168.1.1"
+        )
         for field in (b"X: y", b"X-Forwarded-Prefix: /other", b"Forwarded: host=other"):
             assert self.location(field) == b"wss://chat.example.org/ws/demo?x=1"
 
     def test_untrusted(self) -> None:
         """Nobody else does."""
-        self.make("--trust-proxy", "192.168.1.2", "--trust-proxy", "unix")
+        self.serveCommand("--trust-proxy", "192.168.1.2", "--trust-proxy", "unix")
         answer = self.ask(b"/demo", b"X-Forwarded-Proto: https", b"Forwarded: host=evil")
         assert b"\r\nSec-WebSocket-Location: ws://example.com/demo\r\n" in answer
 
     def test_limits(self) -> None:
         """Limits are those of the command line."""
-        self.make("--max-connections", "1", "--max-handshakes", "1")
+        self.serveCommand("--max-connections", "1", "--max-handshakes", "1")
         wire = self.connect(HEAD76)
         assert self.ask(b"/").startswith(b"HTTP/1.1 503 ")
         silent = self.connect()
@@ -514,13 +529,13 @@ class ServiceOptionTests(SynchronousTestCase):
         """The built-in services have names, and the option a short form."""
         for option, name, kind in (("--service", "echo", Echo), ("-s", "broadcast", Broadcast)):
             options = parse(option, name)
-            found = [answering(options, path) for path in (b"/any", b"/echo", b"/broadcast/x")]
+            found = [answering(options, path) for path in ("/any", "/echo", "/broadcast/x")]
             assert found == [kind, Echo, Broadcast]
 
     def test_sameAsItsPath(self) -> None:
         """A built-in service is the same on its path and everywhere else."""
         application = parse("--service", "broadcast")["application"]
-        requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/broadcast", b"/any")]
+        requests = [fakeRequest(path) for path in ("/broadcast", "/any")]
         one, other = (application.buildProtocol(request) for request in requests)
         assert one._host is other._host
 
@@ -535,31 +550,31 @@ class ServiceOptionTests(SynchronousTestCase):
         """With a service of one's own nothing answers that was not asked for."""
         own = ("--service", f"{__name__}.APPLICATION")
         options = parse(*own)
-        for path in (b"/", b"/echo", b"/broadcast"):
+        for path in ("/", "/echo", "/broadcast"):
             assert answering(options, path) is None
         options = parse(*own, "--route", "/echo=echo", "--route", "/a=b/c=broadcast")
-        assert answering(options, b"/echo/x") is Echo
-        assert answering(options, b"/a=b/c") is Broadcast
-        for path in (b"/", b"/broadcast", b"/a=b"):
+        assert answering(options, "/echo/x") is Echo
+        assert answering(options, "/a=b/c") is Broadcast
+        for path in ("/", "/broadcast", "/a=b"):
             assert answering(options, path) is None
 
     def test_routesOnly(self) -> None:
         """With routes and no service nothing answers where no route leads."""
         options = parse("--route", "/chat=txhixie.Broadcast")
-        assert answering(options, b"/chat") is Broadcast
-        for path in (b"/", b"/echo", b"/broadcast"):
+        assert answering(options, "/chat") is Broadcast
+        for path in ("/", "/echo", "/broadcast"):
             assert answering(options, path) is None
 
     def test_routesAndBuiltIn(self) -> None:
         """With a built-in service the others are there too, unless a route is in their place."""
         options = parse("--service", "echo", "--route", "/echo=broadcast")
-        paths = (b"/", b"/broadcast", b"/echo", b"/echo/x")
+        paths = ("/", "/broadcast", "/echo", "/echo/x")
         assert [answering(options, path) for path in paths] == [Echo, Broadcast] + [Broadcast] * 2
 
     def test_ownRooms(self) -> None:
         """Two routes to one service are two applications."""
         options = parse("--route", "/red=broadcast", "--route", "/blue=broadcast")
-        requests: list[Any] = [SimpleNamespace(path=path) for path in (b"/red", b"/blue")]
+        requests = [fakeRequest(path) for path in ("/red", "/blue")]
         red, blue = (options["application"].buildProtocol(request) for request in requests)
         assert red._host is not blue._host
 
@@ -614,7 +629,7 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_tree(self) -> None:
         """There is a listening service for each port, all with one factory."""
-        service = self.make("--port", "3400", "--port", "unix:/run/h.sock")
+        service = self.make("--no-console", "--port", "3400", "--port", "unix:/run/h.sock")
         assert isinstance(service, MultiService)
         children = list(service)
         assert [type(child) for child in children] == [StreamServerEndpointService] * 2
@@ -624,7 +639,8 @@ class MakeServiceTests(SynchronousTestCase):
         """A port number is a port on all addresses."""
         asked: list[Any] = []
         self.patch(EveryAddressEndpoint, "listen", asked.append)
-        for service in (self.make("--port", "3400"), HixieService(self.make().factory, 3400)):
+        made = self.make("--no-console", "--port", "3400")
+        for service in (made, HixieService(self.make().factory, 3400)):
             (child,) = service
             child.endpoint._endpoint.listen("factory")
         assert asked == ["factory", "factory"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from typing import Any
 
 import pytest
 from twisted.internet.ssl import CertificateOptions, PrivateCertificate
@@ -11,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from tests.certificates import selfSigned
-from tests.loopback import Recorder, echo
+from tests.loopback import Descriptor, Poller, Recorder, echo, frame
 from tests.support import IDIOMS, buildHead
 from txhixie import HixieFactory
 from txhixie.server.factory import NEGOTIATES
@@ -72,8 +73,7 @@ class TLSClient:
         wrapped.doStart()
         self.server = wrapped.buildProtocol(None)
         assert self.server is not None
-        self.wire = _Wire()
-        self.server.makeConnection(self.wire)
+        self.wire = self._connect()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -83,6 +83,13 @@ class TLSClient:
         self.tls = context.wrap_bio(self._in, self._out)
         self._clock = clock
         self._shakeHands()
+
+    def _connect(self) -> Any:
+        """@return: the TCP below the server's TLS, which is connected to it."""
+        wire = _Wire()
+        assert self.server is not None
+        self.server.makeConnection(wire)
+        return wire
 
     def _shakeHands(self) -> None:
         for _ in range(10):
@@ -178,3 +185,119 @@ def test_recordsAfterRefusal(certificate: CertificateOptions) -> None:
     answer = client.receive()
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+class _Socket(Descriptor):
+    """That TCP on a socket."""
+
+    def value(self) -> bytes:
+        """@return: what the socket took."""
+        return bytes(self.taken)
+
+    def clear(self) -> None:
+        """Forget that."""
+        self.taken.clear()
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """As above."""
+
+
+class DirectClient(TLSClient):
+    """
+    A client of a server whose TCP has a socket.
+
+    @ivar poller: the server's reactor.
+    """
+
+    def __init__(
+        self, certificate: CertificateOptions, recorder: Recorder, before: bytes = b""
+    ) -> None:
+        """
+        @param before: what it asks for before it opens a WebSocket.
+        """
+        self.poller = Poller()
+        super().__init__(certificate, HixieFactory(recorder, reactor=self.poller), self.poller)
+        self.send(before + buildHead("hixie-76") + IDIOMS["hixie-76"].preamble)
+        self.exchange()
+        assert b"HTTP/1.1 101 " in self.receive()
+        self.webSocket: Any = recorder.made[0].transport
+
+    def _connect(self) -> Any:
+        server: Any = self.server
+        return _Socket(self.poller, server)
+
+    def exchange(self) -> None:
+        self.poller.turn()
+        super().exchange()
+        self.poller.turn()
+
+
+def test_direct(certificate: CertificateOptions) -> None:
+    """What the socket takes is encrypted and written at once, without a turn of the reactor."""
+    client = DirectClient(certificate, Recorder())
+    for text in ("hello", "x" * 200_000):
+        client.wire.clear()
+        client.webSocket.sendTextMessage(text)
+        assert not client.poller.writers
+        assert len(client.wire.value()) > len(text)
+        assert client.receive() == frame(text)
+
+
+@pytest.mark.parametrize("room", [0, 1, 10, 5000, 40_000, 100_000])
+def test_directRest(certificate: CertificateOptions, room: int) -> None:
+    """What it does not take follows in order, and only then what was sent meanwhile."""
+    client = DirectClient(certificate, Recorder())
+    texts = ["a" * 5, "b" * 100_000, "", "c" * 5000, "d" * 40_000]
+    client.wire.room = room
+    for text in texts:
+        client.webSocket.sendTextMessage(text)
+    received = b""
+    while client.poller.writers:
+        client.wire.room = max(room, 1000)
+        received += client.receive()
+    client.wire.room = float("inf")
+    client.webSocket.sendTextMessage("end")
+    assert not client.poller.writers
+    received += client.receive()
+    assert received == b"".join(map(frame, [*texts, "end"]))
+
+
+def test_directAfterOthers(certificate: CertificateOptions) -> None:
+    """What TLS itself has to say first is not overtaken."""
+    client = DirectClient(certificate, Recorder())
+    client.wire.protocol._tlsConnection.send(frame("first"))
+    client.wire.protocol._flushSendBIO()
+    assert client.poller.writers
+    client.webSocket.sendTextMessage("second")
+    assert client.receive() == frame("first") + frame("second")
+
+
+def test_directBroken(certificate: CertificateOptions) -> None:
+    """The transport notices if the socket is broken."""
+    recorder = Recorder()
+    client = DirectClient(certificate, recorder)
+    client.wire.broken = True
+    client.webSocket.sendTextMessage("hello")
+    client.poller.turn()
+    assert recorder.made[0].calls[-1] == "connectionLost"
+
+
+def test_directAfterEnd(certificate: CertificateOptions) -> None:
+    """Nothing is written once TLS is over."""
+    client = DirectClient(certificate, Recorder())
+    client.wire.protocol._tlsConnection.shutdown()
+    client.webSocket.sendTextMessage("hello")
+    assert client.receive() == b""
+
+
+def test_directLater(certificate: CertificateOptions) -> None:
+    """
+    After an earlier answer of the same connection, which the transport may still hold, everything
+    takes the ordinary way.
+    """
+    request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    client = DirectClient(certificate, Recorder(), request)
+    client.webSocket.sendTextMessage("hello")
+    assert not client.wire.value()
+    client.exchange()
+    assert client.receive() == frame("hello")

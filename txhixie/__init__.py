@@ -7,6 +7,7 @@ from txhixie.applications.broadcast import Broadcast
 from txhixie.applications.echo import Echo
 from txhixie.applications.rooms import Rooms
 from txhixie.applications.routes import Routes
+from txhixie.applications.stream import StreamApplication
 from txhixie.applications.visiting import Visitor
 from txhixie.backplane import makeBackplane
 from txhixie.backplane.contract import BackplaneError
@@ -24,6 +25,7 @@ from txhixie.dialects.errors import (
 )
 from txhixie.dialects.events import CloseCode
 from txhixie.dialects.head import HandshakeError
+from txhixie.endpoints.client import StreamClientEndpoint
 from txhixie.server.factory import HixieFactory
 from txhixie.server.protocol import HixieProtocol
 from txhixie.server.resource import HixieResource
@@ -58,6 +60,8 @@ __all__ = [
     "Routes",
     "Settings",
     "State",
+    "StreamApplication",
+    "StreamClientEndpoint",
     "UnsupportedMessage",
     "Visitor",
     "WebSocketDone",

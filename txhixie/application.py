@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IPushProducer
+    from twisted.internet.interfaces import IPushProducer, ITransport
     from twisted.python.failure import Failure
     from twisted.web.server import Request
 
@@ -83,6 +83,13 @@ class WebSocketTransport(Protocol):
         The C{readyState} of the connection.
         """
 
+    @property
+    def transport(self) -> ITransport:
+        """
+        What is below: TCP, TLS or such. It is for questions only, such as for addresses, the
+        peer's certificate and options of TCP.
+        """
+
     def sendTextMessage(self, text: str) -> None:
         """
         Send a text message. Before the opening handshake is complete it waits. Once the
@@ -128,9 +135,34 @@ class WebSocketTransport(Protocol):
         @raise ValueError: if C{code} may not be sent (RFC 6455 section 7.4).
         """
 
+    def loseWriteConnection(self) -> None:
+        """
+        Send everything sent so far, then begin the closing handshake, but go on receiving messages
+        until the peer answers it. It may take any time. Hixie-75 has no closing handshake: there,
+        and before the opening handshake is complete, this is L{loseConnection}.
+        """
+
+    def fail(self, code: int, reason: str) -> None:
+        """
+        Close because what the peer sent makes no sense, or for another reason not to go on. This
+        is counted and logged, and the connection ends with L{txhixie.WebSocketLost}.
+
+        @param code: the close code, as for L{loseConnection}.
+        @param reason: the reason, likewise.
+        @raise ValueError: as L{loseConnection}.
+        """
+
     def abort(self) -> None:
         """
         End the connection now: nothing more is sent, and no message is delivered.
+        """
+
+    def behaveAsStream(self) -> None:
+        """
+        Leave backpressure to the application, as TCP does. Nothing is dropped, however much waits
+        for the peer: L{Settings.sendLimit} and L{Settings.slowPolicy} do not apply to this
+        connection any longer, only L{Settings.memoryLimit} does. And messages are received while
+        the peer does not read; otherwise two sides that send much would wait for each other.
         """
 
     def attachProducer(self, producer: IPushProducer | PushProducer) -> None:
@@ -184,8 +216,14 @@ class WebSocketProtocol(Protocol):
     Future. The next call of the same connection waits for it, and nothing more is read meanwhile.
     An error closes the connection with the code 1011.
 
+    The methods here do nothing, for those who inherit them.
+
     A method C{messagesDropped(count)} is called too, if there is one, when the peer was too slow
     and missed messages.
+
+    A method C{closeReceived(code, reason)} is called too, if there is one, when the peer begins the
+    closing handshake. Then the answer waits until the application calls C{loseConnection}, and
+    what it sends before that still goes out. Hixie-75 has no closing handshake.
     """
 
     def negotiationStarted(self, transport: Any, /) -> object:
@@ -195,26 +233,31 @@ class WebSocketProtocol(Protocol):
         @param transport: a L{WebSocketTransport}. The parameter may be annotated with it or with
             Twisted's C{WebSocketTransport}.
         """
+        return None
 
     def negotiationFinished(self) -> object:
         """
         The opening handshake is complete.
         """
+        return None
 
     def textMessageReceived(self, message: str, /) -> object:
         """
         The peer sent a text message.
         """
+        return None
 
     def bytesMessageReceived(self, data: bytes, /) -> object:
         """
         The peer sent a bytes message.
         """
+        return None
 
     def pongReceived(self, payload: bytes, /) -> object:
         """
         The peer answered a ping.
         """
+        return None
 
     def connectionLost(self, reason: Failure, /) -> object:
         """
@@ -222,12 +265,16 @@ class WebSocketProtocol(Protocol):
 
         @param reason: a L{txhixie.WebSocketDone} or L{txhixie.WebSocketLost}.
         """
+        return None
 
 
 class Application(Protocol):
     """
     Answers WebSocket requests: Twisted's C{WebSocketServerFactory}, which may also refuse and
     may take its time.
+
+    Methods C{startFactory()} and C{stopFactory()} are called too, if they are there, when the first
+    port of a L{txhixie.HixieFactory} begins to listen, and when the last one has stopped.
     """
 
     def buildProtocol(
@@ -243,3 +290,24 @@ class Application(Protocol):
 
         @raise txhixie.HandshakeError: to refuse the connection with another status.
         """
+
+
+def startFactories(*applications: Application | None) -> None:
+    """
+    Tell applications that a port listens.
+    """
+    _tell("startFactory", applications)
+
+
+def stopFactories(*applications: Application | None) -> None:
+    """
+    Tell applications that no port listens any longer.
+    """
+    _tell("stopFactory", applications)
+
+
+def _tell(name: str, applications: Iterable[Application | None]) -> None:
+    for application in applications:
+        call = getattr(application, name, None)
+        if call is not None:
+            call()

@@ -14,14 +14,17 @@ from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
-from twisted.python.reflect import namedAny
+from twisted.python.reflect import ModuleNotFound, ObjectNotFound, namedAny
 
 from txhixie.applications import SERVICES
 from txhixie.applications.rooms import Rooms
 from txhixie.applications.routes import Routes
 from txhixie.backplane import makeBackplane
 from txhixie.console import Console
+from txhixie.console.announcing import Announcing
+from txhixie.helptext import escapeOutput, helpText
 from txhixie.server.factory import HixieFactory
+from txhixie.server.garbage import collectLessOften
 from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import oneLine
 from txhixie.server.roomresource import RoomsResource
@@ -74,13 +77,9 @@ class Options(usage.Options, AuthOptionMixin):
     """
 
     synopsis = "[options]"
+    _isWrong = False
     # Of Twisted's checkers, those that HTTP Basic or nothing at all will do for.
     supportedInterfaces = (IUsernamePassword, IAnonymous)
-    longdesc = (
-        "Serve WebSockets and plain HTTP on one port. With a built-in service, all of these are "
-        "found under their names, as /echo and /broadcast; with one of your own, only that is."
-    )
-
     optParameters: ClassVar[list[list[Any]]] = [
         [
             "dialects",
@@ -124,6 +123,29 @@ class Options(usage.Options, AuthOptionMixin):
         self["origin"] = []
         self["subprotocol"] = []
         self["trust-proxy"] = []
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        """
+        Parse a command line.
+
+        @raise usage.UsageError: if it is wrong.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError:
+            self._isWrong = True
+            raise
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        Return the help; after an error, which is printed below this, only how to get it.
+        """
+        if self._isWrong:
+            return "twistd hixie --help lists the options.\n"
+        names = {option.rstrip("=") for option in self.longOpt}
+        shorts = {long: name for name, long in self.synonyms.items() if len(name) == 1}
+        meanings = {name: self.docs.get(name) or "" for name in sorted(names)}
+        return helpText(meanings, self.defaults, shorts)
 
     def opt_service(self, name: str) -> None:
         """
@@ -193,8 +215,11 @@ class Options(usage.Options, AuthOptionMixin):
             try:
                 serverFromString(reactor, description)
             except Exception as error:
+                reason = oneLine(error)
+                if description.startswith("systemd:") and isinstance(error, LookupError):
+                    reason = "systemd passed no such socket (LISTEN_FDS)"
                 raise usage.UsageError(
-                    f"--port: {description!r} is no endpoint: {oneLine(error)}"
+                    f"--port: {description!r} is no endpoint: {reason}"
                 ) from error
         self["application"] = _routed(self["route"], _served(self["service"], self["route"]))
         settings = Settings(
@@ -308,6 +333,11 @@ def _application(option: str, name: str) -> Application:
         application: Any = namedAny(name)
         if isinstance(application, type) or not hasattr(application, "buildProtocol"):
             application = application()
+    except (ModuleNotFound, ObjectNotFound) as error:
+        raise usage.UsageError(
+            f"{option}: there is no {name}; the folder of {name.partition('.')[0]} has to be in "
+            "PYTHONPATH"
+        ) from error
     except Exception as error:
         raise usage.UsageError(f"{option}: {name}: {oneLine(error)}") from error
     if not callable(getattr(application, "buildProtocol", None)):
@@ -329,21 +359,26 @@ def makeService(options: Options) -> IService:
     """
     @return: the service that C{options} ask for.
     """
+    collectLessOften()
+    escapeOutput()
     served: Application = options["application"]
     application = served
+    paths = served.paths if isinstance(served, Routes) else ("/",)
     checkers = options.get("credCheckers")
     if checkers:
         application = Authenticated(application, portalFor(checkers))
     root = Okay()
     factory = HixieFactory(application, root, options["settings"])
     if not options["no-console"]:
-        console = Console(factory)
+        console = Console(factory, paths)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
     for rooms in _roomsOf(served):
         page = RoomsResource(rooms, factory, options["publish"], bool(checkers), root)
         root.place(rooms.path, guarded(page, checkers) if checkers else page)
     service = HixieService(factory, *options["ports"])
     service.outlive(options["backplane"])
+    if not options["no-console"]:
+        Announcing().setServiceParent(service)
     if options["origin-file"] is not None:
         service.reloading.add(
             f"the origins in {options['origin-file']}",

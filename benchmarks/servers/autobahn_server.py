@@ -3,13 +3,16 @@ Autobahn on Twisted, with its compiled parts; its broadcast prepares each messag
 """
 
 import os
-import sys
 from typing import Any
 
 os.environ.setdefault("AUTOBAHN_USE_NVX", "1")
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
+
+from benchmarks.servers.options import ENDPOINT, options
 
 loop: Any = reactor
 clients: set["Echo"] = set()
@@ -33,10 +36,16 @@ class Broadcast(Echo):
             client.sendPreparedMessage(message)
 
 
-mode, port = sys.argv[1:]
+def agree(offers: list[Any]) -> Any:
+    for offer in offers:
+        if options.deflate and isinstance(offer, PerMessageDeflateOffer):
+            return PerMessageDeflateOfferAccept(offer)
+    return None
+
+
 factory = WebSocketServerFactory()
 factory.noisy = False
-factory.protocol = Echo if mode == "echo" else Broadcast
-factory.setProtocolOptions(perMessageCompressionAccept=lambda offers: None)
-loop.listenTCP(int(port), factory, interface="127.0.0.1")
+factory.protocol = Echo if options.mode == "echo" else Broadcast
+factory.setProtocolOptions(perMessageCompressionAccept=agree)
+serverFromString(loop, ENDPOINT).listen(factory)
 loop.run()

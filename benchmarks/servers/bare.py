@@ -2,12 +2,14 @@
 A Twisted TCP server that sends back, or to everybody, what it receives: the reactor's own limit.
 """
 
-import sys
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+
+from benchmarks.servers.options import ENDPOINT, options
 
 loop: Any = reactor
 clients: set["Echo"] = set()
@@ -33,8 +35,7 @@ class Broadcast(Echo):
             client.transport.write(data)
 
 
-mode, port = sys.argv[1:]
-factory = Factory.forProtocol(Echo if mode == "echo" else Broadcast)
+factory = Factory.forProtocol(Echo if options.mode == "echo" else Broadcast)
 factory.noisy = False
-loop.listenTCP(int(port), factory, interface="127.0.0.1")
+serverFromString(loop, ENDPOINT).listen(factory)
 loop.run()

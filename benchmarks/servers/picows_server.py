@@ -2,8 +2,6 @@
 picows on asyncio with uvloop.
 """
 
-import sys
-
 import uvloop
 from picows import (
     WSFrame,
@@ -14,7 +12,8 @@ from picows import (
     ws_create_server,
 )
 
-mode, port = sys.argv[1:]
+from benchmarks.servers.options import BACKLOG, options
+
 clients: set[WSTransport] = set()
 
 
@@ -44,11 +43,11 @@ class Broadcast(Echo):
 
 
 def listener(request: WSUpgradeRequest) -> WSListener:
-    return Echo() if mode == "echo" else Broadcast()
+    return Echo() if options.mode == "echo" else Broadcast()
 
 
 async def main() -> None:
-    server = await ws_create_server(listener, "127.0.0.1", int(port))
+    server = await ws_create_server(listener, "127.0.0.1", options.port, backlog=BACKLOG)
     await server.serve_forever()
 
 

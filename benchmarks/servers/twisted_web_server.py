@@ -2,14 +2,16 @@
 Twisted's own WebSockets, twisted.web.websocket.
 """
 
-import sys
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from twisted.web.websocket import WebSocketResource, WebSocketTransport
+
+from benchmarks.servers.options import ENDPOINT, options
 
 loop: Any = reactor
 clients: set["Echo"] = set()
@@ -45,10 +47,11 @@ class Broadcast(Echo):
             client.transport.sendTextMessage(message)
 
 
-mode, port = sys.argv[1:]
 root = Resource()
-root.putChild(mode.encode(), WebSocketResource(Echo if mode == "echo" else Broadcast))
+root.putChild(
+    options.mode.encode(), WebSocketResource(Echo if options.mode == "echo" else Broadcast)
+)
 site = Site(root)
 site.noisy = False
-loop.listenTCP(int(port), site, interface="127.0.0.1")
+serverFromString(loop, ENDPOINT).listen(site)
 loop.run()

@@ -29,4 +29,4 @@ server.on("upgrade", (request, socket, head) => {
   driver.io.write(head);
 });
 
-server.listen(Number(port), "127.0.0.1");
+server.listen({ port: Number(port), host: "127.0.0.1", backlog: 1024 });

@@ -1,16 +1,16 @@
 """
-websockets on asyncio, or with uvloop where the mode ends in C{+uvloop}; its broadcast is its own.
+websockets on asyncio, or with uvloop; its broadcast is its own.
 """
 
 import asyncio
-import sys
+import ssl
 from contextlib import suppress
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
-mode, port = sys.argv[1:]
-mode, _, uvloopWanted = mode.partition("+")
+from benchmarks.servers.options import BACKLOG, options
+
 clients: set[ServerConnection] = set()
 
 
@@ -29,12 +29,23 @@ async def toAll(connection: ServerConnection) -> None:
 
 
 async def main() -> None:
-    handler = echo if mode == "echo" else toAll
-    async with serve(handler, "127.0.0.1", int(port), compression=None, ping_interval=None):
+    tls = None
+    if options.tls:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(options.tls)
+    async with serve(
+        echo if options.mode == "echo" else toAll,
+        "127.0.0.1",
+        options.port,
+        compression="deflate" if options.deflate else None,
+        ping_interval=None,
+        ssl=tls,
+        backlog=BACKLOG,
+    ):
         await asyncio.Event().wait()
 
 
-if uvloopWanted:
+if options.uvloop:
     import uvloop
 
     uvloop.run(main())

@@ -1,21 +1,29 @@
-// Node's ws: node ws_server.js echo|broadcast PORT
+// Node's ws: node ws_server.js echo|broadcast PORT [--deflate] [--tls FILE]
 "use strict";
+const fs = require("fs");
+const http = require("http");
+const https = require("https");
+const { parseArgs } = require("util");
 const { WebSocketServer } = require("ws");
 
-const [mode, port] = process.argv.slice(2);
-const server = new WebSocketServer({
-  host: "127.0.0.1",
-  port: Number(port),
-  perMessageDeflate: false,
+const { values, positionals } = parseArgs({
+  options: { deflate: { type: "boolean", default: false }, tls: { type: "string" } },
+  allowPositionals: true,
 });
+const [mode, port] = positionals;
+const pem = values.tls && fs.readFileSync(values.tls);
+const server = pem ? https.createServer({ key: pem, cert: pem }) : http.createServer();
+const sockets = new WebSocketServer({ server, perMessageDeflate: values.deflate });
 
-server.on("connection", (socket) => {
+sockets.on("connection", (socket) => {
   socket.on("error", () => {});
   socket.on("message", (data, binary) => {
     if (mode === "echo") {
       socket.send(data, { binary });
     } else {
-      for (const client of server.clients) client.send(data, { binary });
+      for (const client of sockets.clients) client.send(data, { binary });
     }
   });
 });
+
+server.listen({ port: Number(port), host: "127.0.0.1", backlog: 1024 });

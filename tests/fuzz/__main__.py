@@ -37,7 +37,9 @@ def main() -> int:
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     directory = arguments.corpus or Path(tempfile.gettempdir()) / "txhixie-fuzz"
     with Log() as log:
-        fuzzer = Fuzzer(arguments.seed, log, directory / "corpus")
+        isForClient = arguments.side == "client"
+        corpus = "corpus-of-client" if isForClient else "corpus"
+        fuzzer = Fuzzer(arguments.seed, log, directory / corpus, isForClient)
         if arguments.reproduce is not None:
             return _reproduce(fuzzer, arguments.reproduce)
         return _run(fuzzer, directory, arguments.seconds, arguments.bytes)
@@ -45,6 +47,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument(
+        "--side", choices=("server", "client"), default="server", help="what is tested"
+    )
     parser.add_argument("--seconds", type=float, help="how long to run (default: 60)")
     parser.add_argument("--bytes", type=int, help="how much to send instead")
     parser.add_argument("--seed", type=int, default=1, help="what chance begins with")

@@ -93,6 +93,9 @@ KINDS: dict[str, Callable[[Clock], Recorder]] = {
     "refusing": _refusing,
 }
 
+# Those of a client.
+CLIENTS = ("echo", "eager", "closing", "failing")
+
 # What lets a client in where it has to log in.
 AUTHORIZATION = b"Basic dXNlcjpwYXNzd29yZA=="
 

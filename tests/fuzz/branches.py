@@ -16,8 +16,13 @@ from itertools import pairwise
 from types import CodeType, ModuleType
 from typing import Any
 
-# The server, and what it parses with.
+# The server and the client, and what they parse with.
 WATCHED = (
+    "txhixie.client.body",
+    "txhixie.client.connect",
+    "txhixie.client.protocol",
+    "txhixie.dialects.hixie_opening",
+    "txhixie.dialects.rfc6455_opening",
     "txhixie.server.admission",
     "txhixie.web.auth",
     "txhixie.dialects.connection",

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.fuzz import branches
-from tests.fuzz.generator import Generator, seeds
+from tests.fuzz.generator import Generator
 from tests.fuzz.judge import Finding, Judge
 from tests.fuzz.runner import Log, cutter
 from tests.fuzz.scenario import Scenario, Step
+from tests.fuzz.seeds import clientSeeds, seeds
 
 # How many conversations there are for each that is looked at more closely.
 _LEAKS, _FLOODS, _WEIGHS = 1000, 1500, 6
@@ -32,12 +33,15 @@ class Fuzzer:
     @ivar findings: what was found, one of each kind.
     """
 
-    def __init__(self, seed: int, log: Log, directory: Path | None = None) -> None:
+    def __init__(
+        self, seed: int, log: Log, directory: Path | None = None, isForClient: bool = False
+    ) -> None:
         """
+        @param isForClient: whether a client is tested, and not a server.
         @param directory: where the corpus is kept; read from there first.
         """
         self._random = random.Random(seed)
-        self._generator = Generator(self._random)
+        self._generator = Generator(self._random, isForClient)
         self._directory = directory
         self.judge = Judge(log)
         self.inputs = 0
@@ -45,7 +49,7 @@ class Fuzzer:
         self.arcs: set[tuple[int, int]] = set()
         self.corpus: list[Scenario] = []
         self.findings: dict[str, Finding] = {}
-        self._started = seeds()
+        self._started = clientSeeds() if isForClient else seeds()
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             files = sorted(directory.glob("*.json"))

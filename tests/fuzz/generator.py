@@ -1,5 +1,5 @@
 """
-Conversations at random: made of the pieces that clients send, and changed where it hurts.
+Conversations at random: made of the pieces that peers send, and changed where it hurts.
 """
 
 from __future__ import annotations
@@ -7,16 +7,29 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from tests.fuzz import applications, wires
+from tests.fuzz.answers import good
+from tests.fuzz.pieces import CLIENTS_MASKS, INTERESTING, SERVERS_MASKS, TEXTS, Pieces
 from tests.fuzz.scenario import Action, Scenario, Step
-from tests.support import IDIOMS, Deflater, buildHead, frame
-from tests.vectors import hixie, rfc6455
+from tests.fuzz.seeds import MOST_BYTES
+from tests.fuzz.subjects import openingOf
+from tests.fuzz.words import (
+    AGREEMENTS,
+    ANSWERS,
+    FIELDS,
+    LINES,
+    OFFERS,
+    SERVERS_FIELDS,
+    SERVERS_VALUES,
+    STATUS_LINES,
+    VALUES,
+)
+from tests.support import IDIOMS, buildHead
 
 # Most conversations are short, so that there are many of them.
-_MOST_BYTES = (500, 2000, 2000, 5000, 30_000)
+_MOST_BYTES = (500, 2000, 2000, 5000, MOST_BYTES)
 _MOST_STEPS = 60
 
 # What settings are tried; the first is the default one.
@@ -43,93 +56,19 @@ _SETTINGS: dict[str, tuple[Any, ...]] = {
 }
 _WAITS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 61.0)
 
-_OFFERS = (
-    b"permessage-deflate",
-    b"permessage-deflate; client_max_window_bits",
-    b"permessage-deflate; client_no_context_takeover",
-    b"permessage-deflate; server_no_context_takeover; client_max_window_bits=9",
-    b"permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10",
-    b"x-webkit-deflate-frame",
-    b"permessage-deflate; client_max_window_bits=x",
-)
-_FIELDS = (
-    *sorted({name for idiom in IDIOMS.values() for name, _ in idiom.fields}),
-    *(b"Sec-WebSocket-Protocol", b"WebSocket-Protocol", b"Sec-WebSocket-Draft", b"Cookie"),
-    *(b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Authorization"),
-    *(b"Sec-WebSocket-Extensions", b"Content-Length", b"Transfer-Encoding", b"Expect", b"X"),
-)
-_VALUES = (
-    *sorted({value for idiom in IDIOMS.values() for _, value in idiom.fields}),
-    *(key.key for key in hixie.KEYS if len(key.key) < 100),
-    *_OFFERS,
-    *(b"192.0.2.1, 192.168.0.9", b"[2001:db8::1]:80", b"::ffff:1.2.3.4", b"unknown", b"https"),
-    *(applications.AUTHORIZATION, b"Basic \xff", b"Basic eA==", b"Bearer x"),
-    *(b"", b"0", b"8", b"13", b"7", b"sample", b"chat, superchat", b"a=b; c=d", b"chunked"),
-    *(b"[::1]:80", b"example.com:99999", b"EXAMPLE.com:443", b"http://x.example.com", b"null"),
-    *(b"keep-alive, Upgrade", b"100-continue", b"\xff\xfe", b"a\tb", b"100000", b"close"),
-)
-_LINES = (
-    *(b"GET /demo?x=1 HTTP/1.1", b"POST / HTTP/1.1", b"HEAD / HTTP/1.1", b"GET / HTTP/1.0"),
-    *(b"GET  / HTTP/1.1", b"GET http://example.com/ HTTP/1.1", b"GET /%zz?%ff=%00 HTTP/1.1"),
-    *(b"OPTIONS * HTTP/1.1", b"get / http/1.1", b"GET /\xc3\xa9 HTTP/1.1", b"\x16\x03\x01"),
-)
-
-# Bytes that mean something to somebody, and text that is hard to get right.
-_INTERESTING = (b"\0", b"\xff", b"\x80", b"\x7f", b"\x81", b"\x82", b"\x88", b"\xfe", b"\r", b"\n")
-_TEXTS = (
-    *(b"", b"A", b"Hello", b"x" * 19, b"x" * 20, b"x" * 21, b"x" * 125, b"x" * 126, b"x" * 300),
-    *("\u00e9\u20ac\U0001f600".encode(), b"\xef\xbb\xbf", "\ufffe\uffff\U0010ffff".encode()),
-    *rfc6455.ILL_FORMED,
-    *rfc6455.UNFINISHED,
-    *(payload for payload, _ in hixie.REPLACEMENTS),
-)
-
-# "Hello" in a final block (RFC 7692 section 7.2.3.4).
-_ENDED = bytes.fromhex("f3 48 cd c9 c9 07 00")
-
-_DEFLATERS: tuple[Callable[[], Deflater], ...] = (
-    Deflater,
-    partial(Deflater, clientBits=9),
-    partial(Deflater, clientBits=12),
-    partial(Deflater, clientTakeover=False),
-    partial(Deflater, level=0),
-)
-
-
-def seeds() -> list[Scenario]:
-    """
-    @return: what the vectors of the tests make.
-    """
-    heads = {dialect: buildHead(dialect) + IDIOMS[dialect].preamble for dialect in IDIOMS}
-    deflating = buildHead("rfc6455", extra=[(b"Sec-WebSocket-Extensions", _OFFERS[0])])
-    streams: list[tuple[dict[str, Any], tuple[Step, ...]]] = [
-        ({}, (buildHead(dialect), idiom.preamble, idiom.clientText("Hello"), idiom.clientClose))
-        for dialect, idiom in IDIOMS.items()
-    ]
-    for handshake in (*hixie.HANDSHAKES, *rfc6455.HANDSHAKES):
-        streams.append(({"subprotocols": handshake.subprotocols}, (handshake.request,)))
-    for strict, vectors in ((False, hixie.FRAMES), (True, hixie.STRICT)):
-        for vector in vectors:
-            for dialect in ("hixie-75", "hixie-76"):
-                streams.append(({"strict": strict}, (heads[dialect], vector.data)))
-    for good in (*rfc6455.GOOD, *rfc6455.BAD):
-        streams.append(({}, (heads["rfc6455"], good.data)))
-    for deflated in (*rfc6455.DEFLATED, *rfc6455.BAD_DEFLATED):
-        streams.append(({"compression": True}, (deflating, deflated.data)))
-    return [
-        Scenario(settings, "socket", "echo", tuple(step for step in steps if step))
-        for settings, steps in streams
-        if sum(map(len, steps)) <= _MOST_BYTES[-1]
-    ]
-
 
 class Generator:
     """
     Makes conversations.
     """
 
-    def __init__(self, generator: random.Random) -> None:
+    def __init__(self, generator: random.Random, isForClient: bool = False) -> None:
+        """
+        @param isForClient: whether they are with a client.
+        """
         self._random = generator
+        self._isForClient = isForClient
+        self._pieces = Pieces(generator, SERVERS_MASKS if isForClient else CLIENTS_MASKS)
         self._choice = generator.choice
         self._below = generator.randrange
 
@@ -137,17 +76,19 @@ class Generator:
         """
         @return: a conversation in some dialect, most of it proper.
         """
+        if self._isForClient:
+            return self._newWithClient()
         dialect = self._choice(list(IDIOMS))
         extra: list[tuple[bytes, bytes]] = []
         settings: dict[str, Any] = {}
-        make = self._hixiePiece
+        make = self._pieces.hixiePiece
         if dialect not in ("hixie-75", "hixie-76"):
-            make = self._hybiPieces
+            make = self._pieces.hybiPieces
             if self._below(2):
                 settings["compression"] = True
-                extra.append((b"Sec-WebSocket-Extensions", self._choice(_OFFERS)))
+                extra.append((b"Sec-WebSocket-Extensions", self._choice(OFFERS)))
                 if self._below(4):
-                    make = self._deflated()
+                    make = self._pieces.deflated()
         settings |= self._someSettings(self._below(4))
         if self._below(2):
             settings["maxMessage"] = self._choice(_SETTINGS["maxMessage"])
@@ -155,6 +96,40 @@ class Generator:
         if application == "guarded" and self._below(4):
             extra.append((b"Authorization", applications.AUTHORIZATION))
         steps: list[Step] = [buildHead(dialect, extra=extra), IDIOMS[dialect].preamble]
+        steps += self._talk(make)
+        return self._fit(Scenario(settings, wire, application, tuple(steps), self._below(1 << 30)))
+
+    def _newWithClient(self) -> Scenario:
+        dialect = self._choice(list(IDIOMS))
+        isHixie = dialect.startswith("hixie")
+        settings = self._someSettings(self._below(4))
+        names = ("chat",) if isHixie else ("chat", "superchat")
+        subprotocols = self._choice(((), (), names))
+        make, extension = self._pieces.hixiePiece, b""
+        if not isHixie:
+            make = self._pieces.hybiPieces
+            if self._below(2):
+                settings["compression"] = True
+                extension = self._choice((b"", *AGREEMENTS))
+                if extension and self._below(4):
+                    make = self._pieces.deflated()
+        if self._below(2):
+            settings["maxMessage"] = self._choice(_SETTINGS["maxMessage"])
+        wire = self._choice(list(wires.KINDS))
+        scenario = Scenario(
+            *(settings, wire, self._application(), (), self._below(1 << 30)), dialect, subprotocols
+        )
+        chosen = self._choice(subprotocols) if subprotocols else ""
+        answer = good(dialect, openingOf(scenario).request(), chosen, extension)
+        steps: list[Step] = [answer, *self._talk(make)]
+        if not self._below(6):
+            steps.insert(0, self._choice(ANSWERS))
+        if not self._below(6):
+            steps.insert(self._below(len(steps)), self._action())
+        return self._fit(replace(scenario, steps=tuple(steps)))
+
+    def _talk(self, make: Callable[[], list[bytes]]) -> list[Step]:
+        steps: list[Step] = []
         for _ in range(self._below(12)):
             steps += make()
             if not self._below(12):
@@ -162,10 +137,11 @@ class Generator:
             if not self._below(8):
                 # A peer that talks on, and reads only then.
                 steps += [Action("stall"), *make(), *make(), Action("read"), *make()]
-        return self._fit(Scenario(settings, wire, application, tuple(steps), self._below(1 << 30)))
+        return steps
 
     def _application(self) -> str:
-        return "echo" if self._below(3) else self._choice(list(applications.KINDS))
+        kinds = applications.CLIENTS if self._isForClient else [*applications.KINDS]
+        return "echo" if self._below(3) else self._choice(kinds)
 
     def _someSettings(self, count: int) -> dict[str, Any]:
         return {
@@ -195,77 +171,6 @@ class Generator:
         if kind == "wait":
             return Action(kind, self._choice(_WAITS))
         return Action(kind, self._choice((0, 1, 30, 200)) if kind == "read" else 0)
-
-    def _text(self) -> bytes:
-        text = self._choice(_TEXTS)
-        many = self._choice((0, 0, 0, 1, 2))
-        for _ in range(many):
-            text += self._choice(_TEXTS)
-        if not self._below(20):
-            text *= self._choice((2, 10, 100))
-        return text
-
-    def _hixiePiece(self) -> list[bytes]:
-        kind = self._below(10)
-        if kind < 5:
-            return [b"\0" + self._text().replace(b"\xff", b"") + b"\xff"]
-        if kind < 6:
-            return [bytes([self._below(1, 128)]) + self._text().replace(b"\xff", b"") + b"\xff"]
-        if kind < 9:
-            length, encoded = self._choice(hixie.LENGTHS)
-            return [bytes([self._below(128, 256)]) + encoded + bytes(min(length, 5000))]
-        return [self._choice((b"\xff\x00", b"\xff\x80\x00", b"\x80" * self._below(1, 10)))]
-
-    def _mask(self) -> bytes:
-        return self._choice((b"\0\0\0\0", b"\x37\xfa\x21\x3d", b"\xff\xff\xff\xff", b"\0\xff\x80A"))
-
-    def _hybiPieces(self) -> list[bytes]:
-        kind = self._below(10)
-        if kind < 4:
-            return [frame(self._choice((0x81, 0x82)), self._text(), self._mask())]
-        if kind < 7:
-            return self._fragments(self._choice((1, 2)), self._text())
-        if kind < 8:
-            return [frame(self._choice((0x89, 0x8A)), self._text()[:125], self._mask())]
-        if kind < 9:
-            code = self._choice((*rfc6455.CLOSE_CODES,)).to_bytes(2, "big")
-            return [frame(0x88, self._choice((b"", code, code + self._text()[:123])), self._mask())]
-        first = self._below(256)
-        return [frame(first, self._text(), self._choice((b"", self._mask())))]
-
-    def _fragments(self, first: int, payload: bytes) -> list[bytes]:
-        places = sorted(self._below(len(payload) + 1) for _ in range(self._below(1, 6)))
-        pieces: list[bytes] = []
-        for start, end in zip([0, *places], [*places, len(payload)], strict=True):
-            last = 0x80 if len(pieces) == len(places) else 0
-            pieces.append(frame(first | last, payload[start:end], self._mask()))
-            first = 0
-            if not self._below(8):
-                pieces.append(frame(self._choice((0x89, 0x8A)), b"!", self._mask()))
-        return pieces
-
-    def _deflated(self) -> Callable[[], list[bytes]]:
-        """
-        @return: what makes messages of one compressor.
-        """
-        deflater = self._choice(_DEFLATERS)()
-
-        def make() -> list[bytes]:
-            if not self._below(4):
-                return self._hybiPieces()
-            if not self._below(8):
-                # A compressor that ended its stream, and more of the message nevertheless.
-                rest = frame(0, bytes(self._below(1200)), self._mask())
-                return [frame(0x42, _ENDED, self._mask()), *[rest] * self._below(1, 25)]
-            payload = deflater.compress(self._text() * self._choice((1, 1, 5, 50)))
-            if not self._below(8):
-                payload = _ENDED + self._choice((b"", b"\0", payload))
-            first = self._choice((0x41, 0x42))
-            if self._below(2):
-                return self._fragments(first, payload)
-            return [frame(0x80 | first, payload, self._mask())]
-
-        return make
 
     # Changes
 
@@ -303,7 +208,9 @@ class Generator:
             case 4 if others:
                 steps.insert(at, self._choice(others))
             case 5:
-                steps[at + 1 : at + 1] = self._choice((self._hixiePiece, self._hybiPieces))()
+                steps[at + 1 : at + 1] = self._choice(
+                    (self._pieces.hixiePiece, self._pieces.hybiPieces)
+                )()
             case 6 if isinstance(step, bytes):
                 steps[at] = step * self._choice((2, 10, 60))
             case _ if isinstance(step, bytes) and step:
@@ -317,21 +224,24 @@ class Generator:
         return steps
 
     def _changeHead(self, head: bytes) -> bytes:
+        names, values = FIELDS, VALUES
+        if self._isForClient:
+            names, values = SERVERS_FIELDS, SERVERS_VALUES
         lines = head.split(b"\r\n")
         at = self._below(len(lines))
         match self._below(7):
             case 0:
-                lines[0] = self._choice(_LINES)
+                lines[0] = self._choice(STATUS_LINES if self._isForClient else LINES)
             case 1:
-                lines.insert(1, self._choice(_FIELDS) + b": " + self._choice(_VALUES))
+                lines.insert(1, self._choice(names) + b": " + self._choice(values))
             case 2:
                 del lines[at]
             case 3:
                 lines.insert(at, lines[at])
             case 4 if b":" in lines[at]:
-                lines[at] = lines[at].partition(b":")[0] + b": " + self._choice(_VALUES)
+                lines[at] = lines[at].partition(b":")[0] + b": " + self._choice(values)
             case 5 if b":" in lines[at]:
-                lines[at] = self._choice(_FIELDS) + b":" + lines[at].partition(b":")[2]
+                lines[at] = self._choice(names) + b":" + lines[at].partition(b":")[2]
             case _:
                 lines[at] = self._changeBytes(lines[at])
         return b"\r\n".join(lines)
@@ -344,9 +254,9 @@ class Generator:
             case 0:
                 part = bytes(byte ^ 1 << self._below(8) for byte in part)
             case 1:
-                part = self._choice(_INTERESTING) * len(part)
+                part = self._choice(INTERESTING) * len(part)
             case 2:
-                part += self._choice(_INTERESTING)
+                part += self._choice(INTERESTING)
             case 3:
                 part = b""
             case 4:
@@ -354,7 +264,7 @@ class Generator:
             case 5:
                 part *= self._choice((2, 3, 130))
             case 6:
-                part += self._choice(_TEXTS)
+                part += self._choice(TEXTS)
             case _:
                 part = self._random.randbytes(len(part))
         return data[:start] + part + data[end:]

@@ -8,8 +8,9 @@ import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tests.fuzz import runner, wires
+from tests.fuzz import clients, subjects, wires
 from tests.fuzz.oracle import HybiReader, Reading, readHixie
+from tests.fuzz.problems import Wrong
 from tests.fuzz.replies import Malformed, Reply, readReply
 from tests.fuzz.runner import Conversation, Cutter, Log, Outcome, cutter
 from tests.fuzz.scenario import Scenario
@@ -80,7 +81,7 @@ class Judge:
                 return Finding(kind, details, scenario)
             if _isCutOff(scenario):
                 return None
-            reply = readReply(first.output, scenario.data)
+            reply = _readOutput(scenario, first)
             _checkAccepted(scenario, first, reply)
             stream = _stream(scenario, reply)
             if stream is not None:
@@ -101,7 +102,7 @@ class Judge:
         Hold it again with its data cut in another way.
         """
         second = self.hold(scenario, cutter(scenario.cut + 1))
-        other = readReply(second.output, scenario.data)
+        other = _readOutput(scenario, second)
         pairs: list[tuple[object, object]] = [
             (first.problems, second.problems),
             (first.calls, second.calls),
@@ -160,8 +161,8 @@ class Judge:
         See that no connection that is over is still there.
         """
         gc.collect()
-        left = len(runner.alive)
-        runner.alive.clear()
+        left = len(subjects.alive)
+        subjects.alive.clear()
         return Finding("leak", f"{left} connections stay in memory", scenario) if left else None
 
 
@@ -178,21 +179,19 @@ def _isCutOff(scenario: Scenario) -> bool:
     )
 
 
-class Wrong(Exception):
-    """
-    What makes a L{Finding}.
-    """
-
-    def __init__(self, kind: str, details: str) -> None:
-        super().__init__(kind, details)
-        self.kind = kind
-        self.details = details
+def _readOutput(scenario: Scenario, outcome: Outcome) -> Reply:
+    if scenario.dialect:
+        return clients.readOutput(scenario, outcome)
+    return readReply(outcome.output, scenario.data)
 
 
 def _checkAccepted(scenario: Scenario, outcome: Outcome, reply: Reply) -> None:
     """
     A good request from a client of any dialect is answered by that dialect.
     """
+    if scenario.dialect:
+        clients.checkAccepted(scenario, outcome)
+        return
     head, end, _ = scenario.data.partition(b"\r\n\r\n")
     dialect = _GOOD_HEADS.get(head + end)
     settings = scenario.makeSettings()
@@ -212,10 +211,12 @@ def _checkAccepted(scenario: Scenario, outcome: Outcome, reply: Reply) -> None:
 
 def _stream(scenario: Scenario, reply: Reply) -> bytes | None:
     """
-    @return: the frames that a client sent to a server that accepted it.
+    @return: the frames that a client sent to a server that accepted it, or a server to a client.
     """
     if not reply.dialect:
         return None
+    if scenario.dialect:
+        return clients.answerOf(scenario).stream
     rest = scenario.data.lstrip(b"\r\n").partition(b"\r\n\r\n")[2]
     return rest[8:] if reply.dialect == "hixie-76" else rest
 
@@ -225,6 +226,15 @@ def _read(scenario: Scenario, reply: Reply, stream: bytes) -> Reading:
     if reply.dialect.startswith("hixie"):
         closes = reply.dialect == "hixie-76"
         return readHixie(stream, closes, settings.strict, settings.maxMessage)
+    if scenario.dialect:
+        answer = clients.answerOf(scenario)
+        return HybiReader(
+            settings.maxMessage,
+            settings.maxFragments,
+            answer.windowBits,
+            answer.takeover,
+            isMasked=False,
+        ).read(stream)
     return HybiReader(
         settings.maxMessage, settings.maxFragments, reply.windowBits, reply.takeover
     ).read(stream)
@@ -283,15 +293,7 @@ def _checkEvents(scenario: Scenario, reading: Reading, stream: bytes) -> None:
     """
     The same frames, given to the dialect alone, make the events that they mean.
     """
-    settings = scenario.makeSettings()
-    data = scenario.data.lstrip(b"\r\n")
-    head, end, rest = data.partition(b"\r\n\r\n")
-    parsed = parseHead(head + end)
-    dialect = choose(parsed, settings.dialects)
-    assert dialect is not None
-    connection = Served(dialect(parsed, settings, scenario.wire in wires.SECURE))
-    connection.accept()
-    connection.receiveData(rest[: len(rest) - len(stream)])
+    connection = clients.connectionOf(scenario) if scenario.dialect else _served(scenario, stream)
     events: list[Event] = []
     for segment in cutter(scenario.cut)(stream):
         events += connection.receiveData(segment)
@@ -305,3 +307,19 @@ def _checkEvents(scenario: Scenario, reading: Reading, stream: bytes) -> None:
         raise Wrong("misunderstood", f"{reading.faults} was not found")
     if events != reading.events:
         raise Wrong("misunderstood", f"{events!r} instead of {reading.events!r}")
+
+
+def _served(scenario: Scenario, stream: bytes) -> Served:
+    """
+    @return: the server's connection of a scenario, right before the frames.
+    """
+    settings = scenario.makeSettings()
+    data = scenario.data.lstrip(b"\r\n")
+    head, end, rest = data.partition(b"\r\n\r\n")
+    parsed = parseHead(head + end)
+    dialect = choose(parsed, settings.dialects)
+    assert dialect is not None
+    connection = Served(dialect(parsed, settings, scenario.wire in wires.SECURE))
+    connection.accept()
+    connection.receiveData(rest[: len(rest) - len(stream)])
+    return connection

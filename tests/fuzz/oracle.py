@@ -171,11 +171,17 @@ class HybiReader:
     """
 
     def __init__(
-        self, limit: int, maxFragments: int, windowBits: int = 0, takeover: bool = True
+        self,
+        limit: int,
+        maxFragments: int,
+        windowBits: int = 0,
+        takeover: bool = True,
+        isMasked: bool = True,
     ) -> None:
         """
         @param windowBits: of what the peer compresses; 0 without compression.
         @param takeover: whether it compresses with a look back at earlier messages.
+        @param isMasked: whether the peer is a client, which masks.
         """
         self._limit = limit
         # A frame may be a little longer than what was compressed into it.
@@ -183,6 +189,7 @@ class HybiReader:
         self._maxFragments = maxFragments
         self._windowBits = windowBits
         self._takeover = takeover
+        self._isMasked = isMasked
         self._reading = Reading()
         # The message under way, if its opcode is not 0.
         self._opcode = 0
@@ -227,7 +234,12 @@ class HybiReader:
         if len(head) < 2:
             return False
         final, opcode, size = head[0] >= 0x80, head[0] & 0x0F, head[1] & 0x7F
-        if head[1] < 0x80 or opcode in range(3, 8) or opcode > 10 or head[0] & 0x30:
+        if (
+            (head[1] >= 0x80) != self._isMasked
+            or opcode in range(3, 8)
+            or opcode > 10
+            or head[0] & 0x30
+        ):
             faults.add(PROTOCOL_ERROR)
         if opcode >= 8 and (not final or size > 125):
             faults.add(PROTOCOL_ERROR)
@@ -245,9 +257,9 @@ class HybiReader:
             else size > self._frameLimit - held
         ):
             faults.add(TOO_BIG)
-        if head[1] < 0x80:
+        if (head[1] >= 0x80) != self._isMasked:
             return True
-        mask = _take(4, stream)
+        mask = _take(4, stream) if self._isMasked else bytes(4)
         payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(_take(size, stream)))
         if len(mask) < 4 or len(payload) < size:
             return False

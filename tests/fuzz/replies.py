@@ -1,5 +1,6 @@
 """
-What a server may send, read by nothing of txhixie's: HTTP answers, or a 101 and frames.
+What a server may send, read by nothing of txhixie's: HTTP answers, or a 101 and frames; and what a
+client may send after its request.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _VERSIONS = {b"7": "hybi-07", b"8": "hybi-08", b"13": "rfc6455"}
 
 class Malformed(Exception):
     """
-    A server sent what it may not.
+    A server or a client sent, or took, what it may not.
     """
 
 
@@ -36,7 +37,7 @@ def _require(condition: object, what: str) -> None:
 @dataclass
 class Reply:
     """
-    What a server sent.
+    What a server sent, or a client.
 
     @ivar status: of the first answer; 0 if there is none.
     @ivar dialect: the dialect that it agreed to, or an empty string.
@@ -71,7 +72,7 @@ def readReply(output: bytes, request: bytes) -> Reply:
     if reply.status != 101:
         _readAnswers(output)
         return reply
-    asked = _fieldsOf(request.lstrip(b"\r\n").partition(b"\r\n\r\n")[0])
+    asked = fieldsOf(request.lstrip(b"\r\n").partition(b"\r\n\r\n")[0])
     reply.dialect = _DIALECTS.get(line) or _VERSIONS.get(
         asked.get(b"sec-websocket-version", b""), ""
     )
@@ -88,6 +89,25 @@ def readReply(output: bytes, request: bytes) -> Reply:
     return reply
 
 
+def readTalk(
+    output: bytes, dialect: str, deflates: bool, bits: int = 15, takeover: bool = True
+) -> Reply:
+    """
+    @param output: what a client sent after its request, to a server that opened the connection.
+    @param deflates: whether it may compress,
+    @param bits: with this window,
+    @param takeover: with a look back.
+    @raise Malformed: for what no server could make sense of.
+    """
+    reply = Reply(101, dialect, windowBits=bits if deflates else 0, takeover=takeover)
+    if dialect.startswith("hixie"):
+        _readHixieFrames(reply, output)
+    else:
+        inflater = zlib.decompressobj(wbits=-bits) if takeover else None
+        _readHybiFrames(reply, output, inflater, isMasked=True)
+    return reply
+
+
 def _readHead(output: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
     head, end, rest = output.partition(b"\r\n\r\n")
     _require(end, f"the head of an answer does not end: {head[:100]!r}")
@@ -96,10 +116,13 @@ def _readHead(output: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
     _require(match and int(match[1]) in _STATUSES, f"{line!r} is no known status")
     for one in lines.split(b"\r\n") if lines else ():
         _require(_FIELD.fullmatch(one), f"{one!r} is no header field")
-    return line, _fieldsOf(head), rest
+    return line, fieldsOf(head), rest
 
 
-def _fieldsOf(head: bytes) -> dict[bytes, bytes]:
+def fieldsOf(head: bytes) -> dict[bytes, bytes]:
+    """
+    @return: the first value of each field of a head, by its name in lower case.
+    """
     fields: dict[bytes, bytes] = {}
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
@@ -138,7 +161,10 @@ def _checkHixieFields(dialect: str, fields: dict[bytes, bytes], asked: dict[byte
     )
 
 
-def _number(key: bytes) -> int:
+def hixieNumber(key: bytes) -> int:
+    """
+    @return: the number in a key of draft 76.
+    """
     number = spaces = 0
     for byte in key:
         if 0x30 <= byte <= 0x39:
@@ -154,10 +180,14 @@ def _readHixie(reply: Reply, rest: bytes, asked: dict[bytes, bytes], request: by
         nonce = request.lstrip(b"\r\n").partition(b"\r\n\r\n")[2][:8]
         if not rest:
             return
-        keys = [_number(asked[b"sec-websocket-key" + digit]) for digit in (b"1", b"2")]
+        keys = [hixieNumber(asked[b"sec-websocket-key" + digit]) for digit in (b"1", b"2")]
         challenge = b"".join(key.to_bytes(4, "big") for key in keys) + nonce
         _require(rest[:16] == md5(challenge).digest(), "a wrong answer to the challenge")
         rest = rest[16:]
+    _readHixieFrames(reply, rest)
+
+
+def _readHixieFrames(reply: Reply, rest: bytes) -> None:
     while rest:
         _require(reply.close is None, "there is something behind the closing frame")
         if reply.dialect == "hixie-76" and rest.startswith(b"\xff\x00"):
@@ -176,37 +206,54 @@ def _text(payload: bytes) -> str:
         raise Malformed("a text is not UTF-8") from None
 
 
-def _partition(parameter: str) -> tuple[str, str, str]:
-    return parameter.partition("=")
+def parametersOf(extension: bytes) -> tuple[str, dict[str, str]]:
+    """
+    @return: the name of an extension, and its parameters; one without a value stands for 15 bits.
+    """
+    name, *parameters = (part.strip() for part in extension.decode("ascii").split(";"))
+    pairs = [parameter.partition("=") for parameter in parameters]
+    return name, {key: value.strip('"') or "15" for key, _, value in pairs}
 
 
 def _readHybi(reply: Reply, rest: bytes, fields: dict[bytes, bytes]) -> None:
     extension = fields.get(b"sec-websocket-extensions", b"")
     inflater = None
     if extension:
-        name, *parameters = (part.strip() for part in extension.decode("ascii").split(";"))
-        values = {name: value or "15" for name, _, value in map(_partition, parameters)}
+        name, values = parametersOf(extension)
         _require(name == "permessage-deflate", f"{name} was not offered")
         reply.windowBits = int(values.get("client_max_window_bits", "15"))
         reply.takeover = "client_no_context_takeover" not in values
         inflater = zlib.decompressobj(wbits=-int(values.get("server_max_window_bits", "15")))
         if "server_no_context_takeover" in values:
             inflater = None
+    _readHybiFrames(reply, rest, inflater)
+
+
+def _readHybiFrames(
+    reply: Reply, rest: bytes, inflater: zlib._Decompress | None, isMasked: bool = False
+) -> None:
     while rest:
         _require(reply.close is None, "there is something behind the close frame")
-        rest = _readHybiFrame(reply, rest, inflater)
+        rest = _readHybiFrame(reply, rest, inflater, isMasked)
 
 
-def _readHybiFrame(reply: Reply, rest: bytes, inflater: zlib._Decompress | None) -> bytes:
+def _readHybiFrame(
+    reply: Reply, rest: bytes, inflater: zlib._Decompress | None, isMasked: bool
+) -> bytes:
     _require(len(rest) >= 2, "a frame has no length")
     first, size, start = rest[0], rest[1], 2
+    if isMasked:
+        _require(size >= 128, "a client's frame is not masked")
+        size -= 128
     if size in (126, 127):
         start = 4 if size == 126 else 10
         smallest = 126 if size == 126 else 1 << 16
         size = int.from_bytes(rest[2:start], "big")
         _require(size >= smallest, "a length is not minimal")
+    mask = rest[start : start + 4] if isMasked else bytes(4)
+    start += 4 if isMasked else 0
     _require(len(rest) >= start + size, "a frame is masked or cut short")
-    payload = rest[start : start + size]
+    payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(rest[start : start + size]))
     opcode = first & 0x0F
     _require(first & 0xB0 == 0x80, f"reserved bits, or no last fragment: {first:02x}")
     _require(first < 0xC0 or (reply.windowBits and opcode in (1, 2)), "RSV1 was not agreed on")

@@ -7,11 +7,11 @@ from __future__ import annotations
 import random
 import re
 import traceback
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from time import process_time as processTime
+from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
@@ -19,22 +19,17 @@ from zope.interface import implementer
 
 from tests.fuzz import applications, wires
 from tests.fuzz.scenario import Action, Scenario
+from tests.fuzz.subjects import FIRED, ClientSubject, subjectOf
 from tests.loopback import FINISHED, LOST, STARTED
 from tests.support import heldBytes
-from txhixie import HixieFactory, HixieProtocol
 
 # How the data is cut: given a stream, its segments.
 Cutter = Callable[[bytes], Iterator[bytes]]
 
-# What a protocol refers to that is not its own; plain HTTP is for twisted.web to limit.
-_SHARED = {
-    "_http",
-    *("factory", "transport", "_upgrade", "_kept"),
-    *("webSocket", "dataReceived", "_hangup", "_reading"),
-}
 # Strings and tables that come with any connection.
 _OVERHEAD = 9000
 _ORDER = re.compile(f"({STARTED} ({FINISHED} ((text|bytes|pong) )*)?({LOST} )?)?")
+_CLIENTS_ORDER = re.compile(f"{FIRED} |{STARTED} {FINISHED} {FIRED} ((text|bytes|pong) )*{LOST} ")
 _DATE = re.compile(rb"Date: [^\r]*\r\n")
 
 
@@ -44,7 +39,8 @@ class Outcome:
     How a conversation went.
 
     @ivar calls: what the application was told.
-    @ivar output: what the server sent.
+    @ivar output: what the server or the client sent.
+    @ivar refusal: why a client has no WebSocket.
     @ivar ending: the exception at the end, by class name, code and reason.
     @ivar problems: what must not happen, as a kind and details.
     @ivar seconds: of processor time.
@@ -53,6 +49,7 @@ class Outcome:
     calls: list[str] = field(default_factory=list)
     output: bytes = b""
     ending: tuple[str, int, str] | None = None
+    refusal: BaseException | None = None
     problems: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -116,10 +113,6 @@ def cutter(seed: int) -> Cutter:
     return cut
 
 
-# All protocols there are, to see whether they go.
-alive: weakref.WeakSet[HixieProtocol] = weakref.WeakSet()
-
-
 class Conversation:
     """
     One run of a scenario.
@@ -137,8 +130,7 @@ class Conversation:
         self._weigh = weigh
         self._settings = scenario.makeSettings()
         self._clock = wires.Reactor()
-        self._recorder, application = applications.make(scenario.application, self._clock)
-        self._factory = HixieFactory(application, None, self._settings, self._clock)
+        self._subject = subjectOf(scenario, self._clock)
 
     def hold(self) -> Outcome:
         """
@@ -153,13 +145,15 @@ class Conversation:
         outcome.seconds = processTime() - began
         for error in self._log.take():
             self._problem("logged", error)
-        for made in self._recorder.made:
+        for made in self._subject.made:
             outcome.calls += made.calls
             if made.ending is not None:
                 ending = made.ending
                 outcome.ending = (type(ending).__name__, int(ending.code), ending.reason)
+        if isinstance(self._subject, ClientSubject):
+            outcome.refusal = self._subject.refusal
         order = "".join(f"{call.partition(':')[0]} " for call in outcome.calls)
-        if not _ORDER.fullmatch(order):
+        if not (_CLIENTS_ORDER if self._scenario.dialect else _ORDER).fullmatch(order):
             self._problem("order of calls", order[:300])
         if outcome.calls[:1] == [STARTED] and outcome.calls[-1] != LOST:
             self._problem("order of calls", "the end was not told")
@@ -167,13 +161,12 @@ class Conversation:
 
     def _hold(self) -> None:
         timers = len(self._clock.getDelayedCalls())
-        protocol = self._factory.buildProtocol(None)
-        assert isinstance(protocol, HixieProtocol)
-        alive.add(protocol)
-        peer = wires.KINDS[self._scenario.wire](protocol, self._clock)
+        peer = self._subject.connect()
+        peer.settle()
+        steps: Any
         for isData, steps in groupby(self._scenario.steps, lambda step: isinstance(step, bytes)):
             if isData:
-                self._send(b"".join(steps), protocol, peer)
+                self._send(b"".join(steps), peer)
             else:
                 for step in steps:
                     self._act(step, peer)
@@ -184,7 +177,7 @@ class Conversation:
         self.outcome.output = _DATE.sub(b"", peer.output)
         self._checkNothingLeft(timers)
 
-    def _send(self, data: bytes, protocol: HixieProtocol, peer: wires.Peer) -> None:
+    def _send(self, data: bytes, peer: wires.Peer) -> None:
         segments = list(self._cut(data))
         # To weigh takes longer than all the rest.
         every = len(segments) // 16 + 1
@@ -195,7 +188,7 @@ class Conversation:
             peer.settle()
             self._largest = max(self._largest, len(segment))
             if self._weigh and at % every == 0:
-                self._checkWeight(protocol)
+                self._checkWeight()
 
     def _act(self, action: Action, peer: wires.Peer) -> None:
         match action:
@@ -223,24 +216,14 @@ class Conversation:
             self._clock.advance(max(0.0, min([*due, end]) - now))
             peer.settle()
 
-    def _checkWeight(self, protocol: HixieProtocol) -> None:
-        own = [value for name, value in vars(protocol).items() if name not in _SHARED]
-        connection = None
-        if protocol.webSocket is not None:
-            connection = protocol.webSocket._connection
-            own += [connection, protocol.webSocket._delivery._held, protocol.webSocket._slowness]
-        framing = getattr(connection, "_framing", None)
-        for extension in framing.extensions if framing is not None else ():
-            # What zlib keeps is not seen from outside.
-            own.append(getattr(getattr(extension, "decoder", None), "unused_data", b""))
-        held = heldBytes(*own)
+    def _checkWeight(self) -> None:
+        held = heldBytes(*self._subject.own())
         settings = self._settings
         data = self._scenario.data
         head = data.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else len(data)
-        # A head is kept for applications, with a copy of its lines while it is read. Of the rest
-        # there may be a message half read, its answers while the peer reads nothing, and a segment
-        # that waits while the application thinks.
-        bound = 3 * min(settings.maxHead, head) + 2 * settings.maxMessage
+        # Besides a head there may be a message half read, its answers while the peer reads nothing,
+        # and a segment that waits while the application thinks.
+        bound = self._subject.room(head) + 2 * settings.maxMessage
         bound += self._largest + _OVERHEAD
         stalled = "stall" in self._scenario.actions
         if held > bound + (3 * len(data) if stalled else 0):
@@ -252,8 +235,9 @@ class Conversation:
         left = [call for call in left if "LimitedLogger" not in call]
         if len(left) > timers:
             self._problem("timers", f"left behind: {left}")
-        if self._factory.connections or not self._factory.closeConnections().called:
-            self._problem("connections", "the factory still has the connection")
+        problem = self._subject.problem()
+        if problem:
+            self._problem("connections", problem)
 
     def _problem(self, kind: str, details: str) -> None:
         self.outcome.problems.append((kind, details))

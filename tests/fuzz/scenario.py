@@ -1,5 +1,5 @@
 """
-One conversation with a server: its settings, and what the peer and the clock do.
+One conversation with a server or a client: its settings, and what the peer and the clock do.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ Step: TypeAlias = bytes | Action
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """
-    @ivar settings: those of the server that are not the default ones.
+    @ivar settings: those that are not the default ones.
     @ivar wire: what it comes by, a key of C{wires.KINDS}.
     @ivar application: how the application behaves, a key of C{applications.KINDS}.
     @ivar steps: what happens, in order; bytes that follow bytes are one stream.
     @ivar cut: the seed of the places where the streams are cut.
+    @ivar dialect: what a client speaks that the peer is the server of; empty if the peer is a
+        client of our server.
+    @ivar subprotocols: those that such a client asks for.
     """
 
     settings: dict[str, Any]
@@ -42,10 +45,12 @@ class Scenario:
     application: str
     steps: tuple[Step, ...]
     cut: int = 0
+    dialect: str = ""
+    subprotocols: tuple[str, ...] = ()
 
     def makeSettings(self) -> Settings:
         """
-        @return: the server's settings.
+        @return: the settings of what is tested.
         """
         return Settings(**self.settings)
 
@@ -87,4 +92,5 @@ class Scenario:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in record["settings"].items()
         }
+        record["subprotocols"] = tuple(record.get("subprotocols", ()))
         return cls(**record)

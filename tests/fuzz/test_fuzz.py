@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from tests.fuzz import runner
+from tests.fuzz import subjects
 from tests.fuzz.fuzzer import Fuzzer
 from tests.fuzz.generator import Generator
 from tests.fuzz.judge import Finding, Judge
@@ -34,15 +34,6 @@ from txhixie.websocket.deadlines import Deadlines
 from txhixie.websocket.websocket import WebSocket
 
 PROJECT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    """
-    Sees what is logged.
-    """
-    with Log() as log:
-        yield log
 
 
 def scenario(dialect: str, *steps: Step, wire: str = "tcp", **settings: Any) -> Scenario:
@@ -243,7 +234,7 @@ def test_findsLeaks(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     connections that are kept,
     """
-    runner.alive.clear()
+    subjects.alive.clear()
     kept: list[WebSocket] = []
     _before(monkeypatch, lambda self, data: kept.append(self))
     judge = Judge(log)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import cycle
 from socket import SHUT_WR
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.loopback import TCPWire, TLSWire, Wire
-from txhixie import HixieProtocol
 
 _ADDRESS = IPv4Address("TCP", "192.168.1.1", 54321)
 
@@ -51,7 +50,7 @@ class Peer(Protocol):
     @property
     def output(self) -> bytes:
         """
-        All that the server wrote and the peer took.
+        All that was written and the peer took.
         """
 
     def send(self, data: bytes) -> None:
@@ -128,7 +127,7 @@ class RecordWire(TLSWire):
     isPaused = False
     _aborted = False
 
-    def __init__(self, protocol: HixieProtocol, clock: Reactor) -> None:
+    def __init__(self, protocol: Any, clock: Reactor) -> None:
         # Not the same for each read, so that frames end in the middle of records, or with them.
         self._sizes = cycle((40, 1, 7, 100, 20, 3, 16_384))
         super().__init__(protocol, clock)
@@ -184,7 +183,7 @@ class Socket(FileDescriptor):
     A transport as Twisted's own, and its socket, which takes as much as there is C{room}.
     """
 
-    def __init__(self, protocol: HixieProtocol, reactor: Reactor) -> None:
+    def __init__(self, protocol: Any, reactor: Reactor) -> None:
         super().__init__(reactor)  # type: ignore[arg-type]
         self.clock = reactor
         self.connected = 1
@@ -322,13 +321,13 @@ class SocketPeer:
             reactor.advance(0)
 
 
-def _wirePeer(kind: type[Wire]) -> Callable[[HixieProtocol, Reactor], Peer]:
+def _wirePeer(kind: type[Wire]) -> Callable[[Any, Reactor], Peer]:
     return lambda protocol, reactor: WirePeer(kind(protocol, reactor))
 
 
 # Makes a connection, and returns its peer: a socket that is written to directly, a TCP transport
 # of another kind, TLS, TLS that delivers records, and one without half-closing.
-KINDS: dict[str, Callable[[HixieProtocol, Reactor], Peer]] = {
+KINDS: dict[str, Callable[[Any, Reactor], Peer]] = {
     "socket": lambda protocol, reactor: SocketPeer(Socket(protocol, reactor)),
     "tcp": _wirePeer(TCPWire),
     "tls": _wirePeer(TLSWire),

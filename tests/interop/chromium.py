@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,7 +111,7 @@ class ChromiumTab:
 
     def press(self, *keys: str) -> None:
         """
-        Press keys, by their names.
+        Press keys, by their names, such as C{Enter} or C{Shift+Enter}.
         """
         for key in keys:
             self.page.keyboard.press(key)
@@ -120,6 +121,26 @@ class ChromiumTab:
         Type a text into what has the focus.
         """
         self.page.keyboard.type(text)
+
+    def forgetProblems(self, pattern: str) -> None:
+        """
+        Forget the complaints that match a regular expression.
+        """
+        self._problems = [text for text in self._problems if not re.search(pattern, text)]
+
+    def open(self, url: str) -> None:
+        """
+        Open another page.
+        """
+        self.page.goto("about:blank")
+        self.hosts.clear()
+        self.page.goto(url)
+
+    def reload(self) -> None:
+        """
+        Load the page again.
+        """
+        self.page.reload()
 
     def screenshot(self, path: Path) -> None:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ import pytest
 from .phantom import phantomCommand
 from .server import Child
 
-KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Space": "\ue00d"}
+KEYS = {
+    "Tab": "\ue004",
+    "Enter": "\ue007",
+    "Shift": "\ue008",
+    "Space": "\ue00d",
+    "ArrowUp": "\ue013",
+    "ArrowDown": "\ue015",
+}
 WAIT = """
 var done = arguments[0], end = new Date().getTime() + %d;
 (function look() {
@@ -48,6 +56,8 @@ class PhantomTab:
     dialect = "hixie-76"
 
     def __init__(self, url: str, width: int = 1024, height: int = 768) -> None:
+        # What is no problem.
+        self._known = ""
         port = freePort()
         self._process = Child([*phantomCommand(), f"--webdriver=127.0.0.1:{port}"])
         self._opener = build_opener(ProxyHandler({}))
@@ -88,7 +98,14 @@ class PhantomTab:
         """
         What the browser complained about.
         """
-        return [entry["message"] for entry in self._call("/log", {"type": "browser"})["value"]]
+        messages = [entry["message"] for entry in self._call("/log", {"type": "browser"})["value"]]
+        return [text for text in messages if not (self._known and re.search(self._known, text))]
+
+    def forgetProblems(self, pattern: str) -> None:
+        """
+        Forget the complaints that match a regular expression.
+        """
+        self._known = pattern
 
     def evaluate(self, expression: str) -> Any:
         """
@@ -113,15 +130,33 @@ class PhantomTab:
 
     def press(self, *keys: str) -> None:
         """
-        Press keys, by their names.
+        Press keys, by their names, such as C{Enter} or C{Shift+Enter}.
         """
-        self._call("/keys", {"value": [KEYS[key] for key in keys]})
+        for key in keys:
+            *held, last = [KEYS[name] for name in key.split("+")]
+            # What is held is released when it comes again.
+            self._call("/keys", {"value": [*held, last, *held]})
 
     def type(self, text: str) -> None:
         """
         Type a text into what has the focus.
         """
         self._call("/keys", {"value": list(text)})
+
+    def open(self, url: str) -> None:
+        """
+        Open another page.
+        """
+        self._call("/url", {"url": "about:blank"})
+        # Forgets what was loaded before.
+        self._call("/log", {"type": "har"})
+        self._call("/url", {"url": url})
+
+    def reload(self) -> None:
+        """
+        Load the page again.
+        """
+        self._call("/refresh", {})
 
     def screenshot(self, path: Path) -> None:
         """

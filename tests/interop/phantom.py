@@ -56,10 +56,16 @@ class Phantom(Child):
     """
 
     def __init__(
-        self, script: str, *, page: str = "", url: str = "", steps: Sequence[Step] = ()
+        self,
+        script: str,
+        *,
+        page: str = "",
+        url: str = "",
+        subprotocol: str = "",
+        steps: Sequence[Step] = (),
     ) -> None:
         self.events: list[Event] = []
-        plan = {"page": page, "url": url, "steps": list(steps)}
+        plan = {"page": page, "url": url, "subprotocol": subprotocol, "steps": list(steps)}
         super().__init__([*phantomCommand(), str(PAGES / script)], stdin=json.dumps(plan))
 
     def collected(self, line: str) -> None:

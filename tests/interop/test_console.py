@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .chromium import ChromiumTab, chromium
+from .chromium import ChromiumTab
+from .consolepage import (
+    LAST,
+    LINES,
+    MARKUP,
+    Tab,
+    assertGood,
+    connect,
+    console,
+    focused,
+    lines,
+    say,
+    textIs,
+)
 from .ghost import PhantomTab
 from .phantom import phantomCommand
 from .server import Server
@@ -21,121 +32,7 @@ from .test_phantomjs import Hixie75, joined
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-Tab: TypeAlias = ChromiumTab | PhantomTab
-
-MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
-LINES = (
-    "[].map.call(document.querySelectorAll('#log .line.%s .text'),"
-    " function (line) { return line.textContent; })"
-)
-LAST = "/system %s[^.]*$/.test(document.getElementById('log').lastChild.textContent)"
 CHART = "document.getElementById('%s-chart').toDataURL()"
-
-# The contrast of every text in the page with what is behind it, by WCAG 2.1.
-CONTRASTS = """(() => {
-    const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
-    const luminance = (colour) => channels(colour).slice(0, 3).map((channel) => {
-        const part = channel / 255;
-        return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-    }).reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
-    const behind = (element) => {
-        const colour = getComputedStyle(element).backgroundColor;
-        return channels(colour)[3] === 0 ? behind(element.parentElement) : colour;
-    };
-    return [...document.querySelectorAll('body *')].filter((element) =>
-        element.getClientRects().length && !element.disabled &&
-        [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim())
-    ).map((element) => {
-        const pair = [getComputedStyle(element).color, behind(element)].map(luminance);
-        const contrast = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-        return [contrast, element.textContent];
-    });
-})()"""
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-def console(server: Server) -> str:
-    """
-    The address of the page.
-    """
-    return server.url("/console", "http")
-
-
-def assertGood(tab: Tab) -> None:
-    """
-    No script failed, nothing broke the policy, and nobody else was asked for anything.
-    """
-    assert tab.problems() == []
-    assert tab.hosts == {urlsplit(tab.evaluate("location.href")).netloc}
-
-
-@pytest.fixture(params=["chromium", "phantomjs"])
-def tab(request: pytest.FixtureRequest, server: Server) -> Iterator[Tab]:
-    """
-    The console in one browser after the other.
-    """
-    if request.param == "chromium":
-        made: Tab = ChromiumTab(request.getfixturevalue("browser"), console(server))
-    else:
-        phantomCommand()
-        made = PhantomTab(console(server))
-    with closing(made):
-        yield made
-        assertGood(made)
-
-
-def textIs(name: str, text: str) -> str:
-    """
-    The condition that the element of an ID has this text.
-    """
-    return f"document.getElementById({name!r}).textContent === {text!r}"
-
-
-def focused(name: str) -> str:
-    """
-    The condition that the element of an ID has the focus.
-    """
-    return f"document.activeElement.id === {name!r}"
-
-
-def connect(tab: Tab, preset: int = 0) -> None:
-    """
-    Connect to one of the paths that are offered.
-    """
-    tab.evaluate(f"document.querySelectorAll('.preset')[{preset}].click()")
-    tab.click("toggle")
-    tab.wait(textIs("state", "Connected"))
-    tab.wait(focused("text"))
-
-
-def say(tab: Tab, text: str) -> None:
-    """
-    Type a message, and Enter.
-    """
-    tab.click("text")
-    tab.type(text)
-    tab.press("Enter")
-
-
-def lines(tab: Tab, kind: str, count: int) -> list[str]:
-    """
-    Wait for that many lines of a kind in the log, and return all of them.
-    """
-    tab.wait(f"({LINES % kind}).length >= {count}")
-    found: list[str] = tab.evaluate(LINES % kind)
-    return found
 
 
 def test_echo(tab: Tab) -> None:
@@ -215,7 +112,6 @@ def test_keyboard(tab: Tab) -> None:
     seek("path")
     tab.evaluate("document.activeElement.value = ''")
     tab.type("broadcast?x=1")
-    seek("subprotocol")
     seek("toggle")
     tab.press("Enter")
     tab.wait(textIs("state", "Connected"))
@@ -226,12 +122,13 @@ def test_keyboard(tab: Tab) -> None:
     seek("path")
     tab.press("Enter")
     assert tab.evaluate(textIs("state", "Connected"))
-    seek("reconnect")
     seek("toggle")
     tab.press("Enter")
     tab.wait(textIs("state", "Disconnected"))
-    seek("clear")
-    seek("log")
+    for name in ("reconnect", "room", "subprotocol", "filter", "indent", "copy", "export", "clear"):
+        seek(name)
+    for name in ("log", "text", "send", "format"):
+        seek(name)
 
 
 def test_flood(tab: Tab, server: Server) -> None:
@@ -277,25 +174,61 @@ def test_reconnect(tab: Tab, server: Server) -> None:
         tab.wait(LAST % "Disconnected")
         tab.click("toggle")
         tab.wait(textIs("state", "Connected"))
+
+
+def test_noReconnection(tab: Tab, server: Server) -> None:
+    """
+    A lost connection stays lost if the page is not to reconnect, and a retry can be cancelled.
+    """
+    connect(tab)
+    tab.click("reconnect")
+    server.end()
+    tab.wait(textIs("state", "Connection lost"))
+    tab.wait(textIs("toggle", "Connect"))
+    tab.wait(LAST % "Connection lost")
+    with Server("--port", f"tcp:{server.port}:interface=127.0.0.1") as again:
         tab.click("reconnect")
-        say(tab, "kill")
+        tab.click("toggle")
+        tab.wait(textIs("state", "Connected"))
+        again.end()
+        tab.wait(textIs("state", "Connection lost"))
+        tab.wait(textIs("toggle", "Cancel"))
+        tab.click("toggle")
         tab.wait(textIs("state", "Disconnected"))
-        tab.wait(LAST % "Connection lost")
+        tab.wait(LAST % "No further tries")
+        assert tab.evaluate(textIs("next", ""))
+
+
+def test_closed(tab: Tab, server: Server) -> None:
+    """
+    A connection that the server closes in good order is shown so, and does not come back.
+    """
+    connect(tab)
+    say(tab, "kill")
+    tab.wait(textIs("state", "Closed by the server"))
+    tab.wait(textIs("toggle", "Connect"))
+    closing_ = lines(tab, "system", 3)[-1]
+    if isinstance(tab, ChromiumTab):
+        assert closing_ == "Closed by the server (code 1000)"
+    else:
+        assert closing_ == "Closed by the server"
+    tab.click("toggle")
+    tab.wait(textIs("state", "Connected"))
 
 
 def test_shutdown(tab: Tab, server: Server) -> None:
     """
-    A server that is stopped says good-bye; what is tried then can be given up at any time.
+    A server that is stopped says good-bye, and the page why.
     """
     connect(tab)
     server.end(signal.SIGTERM)
-    tab.wait(textIs("state", "Connection lost"))
-    (lost,) = [line for line in lines(tab, "system", 3) if line.startswith("Connection lost")]
-    if isinstance(tab, ChromiumTab):
-        assert lost == "Connection lost (code 1001, “the server is going down”)"
-    tab.click("toggle")
-    tab.wait(textIs("state", "Disconnected"))
-    assert tab.evaluate(textIs("next", ""))
+    if isinstance(tab, PhantomTab):
+        # It does not know how a connection ended, and the server is no longer there to say it.
+        tab.wait(textIs("state", "Connection lost"))
+    else:
+        tab.wait(textIs("state", "Closed by the server"))
+        closed = lines(tab, "system", 3)[-1]
+        assert closed == "Closed by the server (code 1001, “the server is going down”)"
 
 
 @pytest.mark.parametrize("tab", ["chromium"], indirect=True)
@@ -388,21 +321,187 @@ def test_tls(browser: Browser) -> None:
         assertGood(tab)
 
 
-def test_refused(browser: Browser) -> None:
+def refusal(tab: Tab) -> str:
     """
-    A connection that never was is not tried again; one that cannot be is told as well.
+    Try to connect, and return what the page says about the refusal.
     """
-    with (
-        Server("--dialects", "hixie-76") as server,
-        closing(ChromiumTab(browser, console(server))) as tab,
-    ):
+    before = len(tab.evaluate(LINES % "system"))
+    tab.click("toggle")
+    said = lines(tab, "system", before + 2)[-1]
+    assert tab.evaluate(textIs("state", "Could not connect"))
+    assert tab.evaluate(textIs("toggle", "Connect"))
+    return said
+
+
+def fill(tab: Tab, name: str, text: str) -> None:
+    """
+    Replace the text of a field, once the page is complete.
+    """
+    tab.wait("document.querySelectorAll('.preset').length > 0")
+    tab.evaluate(f"(document.getElementById({name!r}).value = '')")
+    tab.click(name)
+    tab.type(text)
+
+
+def test_refused(tab: Tab) -> None:
+    """
+    The page says why the server refused a handshake, and does not try again.
+    """
+    with Server("--route", "/chat=echo", "--origin", "http://other.example") as strict:
+        tab.open(console(strict))
+        tab.wait("document.querySelectorAll('.preset').length === 1")
+        said = refusal(tab)
+        assert "The server refused it: 403, " in said
+        assert "rigin" in said
+        tab.wait(textIs("state", "Could not connect"))
+    with Server("--route", "/chat=echo") as routed:
+        tab.open(console(routed))
+        fill(tab, "path", "/nowhere")
+        assert "The server refused it: 404, nothing answers here." in refusal(tab)
+        tab.wait("document.getElementById('events').textContent.indexOf('refused') === 0")
+        events = tab.evaluate("document.getElementById('events').textContent")
+        assert "requests that were refused, by HTTP status" in events
+        assert "refused 4041" in events
+        assert tab.evaluate("document.getElementById('events-none').offsetHeight") == 0
+        routed.end()
+        assert "The server does not answer plain HTTP either." in refusal(tab)
+    # Browsers complain about a refused handshake.
+    tab.forgetProblems("WebSocket connection to .* failed|Unexpected response code")
+
+
+def test_notPossible(browser: Browser, server: Server) -> None:
+    """
+    What a browser does not even try is reported, too.
+    """
+    with closing(ChromiumTab(browser, console(server))) as tab:
+        fill(tab, "subprotocol", "two words")
         tab.click("toggle")
-        tab.wait("/Could not connect/.test(document.getElementById('log').textContent)")
+        assert lines(tab, "system", 2)[-1].startswith("This cannot be connected to: ")
         assert tab.evaluate(textIs("state", "Disconnected"))
-        tab.page.fill("#subprotocol", "two words")
+        fill(tab, "subprotocol", "")
+        for typed, why in (
+            ("ftp://example.com/", "An address begins with ws:, wss:, http: or https:."),
+            ("ws:///echo", "The address has no host."),
+        ):
+            fill(tab, "path", typed)
+            assert tab.evaluate(textIs("path-hint", why))
+            tab.click("toggle")
+            tab.wait(f"/{why[:20]}/.test(document.getElementById('log').textContent)")
+        assertGood(tab)
+
+
+def test_ownAddress(tab: Tab, server: Server) -> None:
+    """
+    A whole URL of this server is understood, whatever its scheme.
+    """
+    tab.wait("document.querySelectorAll('.preset').length === 2")
+    for scheme in ("ws", "http", "WS"):
+        fill(tab, "path", server.url("/echo?x=1#y", scheme))
+        assert tab.evaluate("document.getElementById('path-hint').offsetHeight") == 0
         tab.click("toggle")
-        assert lines(tab, "system", 4)[-1].startswith("This cannot be connected to: ")
-        assert tab.evaluate(textIs("state", "Disconnected"))
+        tab.wait(textIs("dialect", tab.dialect))
+        assert f"Connecting to {server.url('/echo?x=1')}" in lines(tab, "system", 1)
+        tab.click("toggle")
+        tab.wait(textIs("state", "Disconnected"))
+
+
+def test_otherServer(tab: Tab, server: Server) -> None:
+    """
+    The page connects to another server, and says that it knows less about it.
+    """
+    with Server() as other:
+        netloc = f"127.0.0.1:{other.port}"
+        for typed in (other.url("/echo"), f"{netloc}/echo"):
+            fill(tab, "path", typed)
+            hint = tab.evaluate("document.getElementById('path-hint').textContent")
+            assert hint.startswith(f"Another server: {netloc}.")
+            tab.click("toggle")
+            tab.wait(textIs("state", "Connected"))
+            assert tab.evaluate(textIs("dialect", "not known"))
+            say(tab, "hello")
+            lines(tab, "received", 1)
+            tab.click("clear")
+            tab.click("toggle")
+            tab.wait(textIs("state", "Disconnected"))
+        assert "console=" not in other.log
+        other.end()
+        assert "only the other server knows" in refusal(tab)
+        if isinstance(tab, ChromiumTab):
+            tab.hosts.discard(netloc)
+
+
+def test_remembered(tab: Tab) -> None:
+    """
+    The path is remembered that was connected to last; the first one is offered at first.
+    """
+    tab.wait("document.querySelectorAll('.preset').length === 2")
+    path = "document.getElementById('path').value"
+    assert tab.evaluate(path) == "/echo"
+    fill(tab, "path", "/broadcast?x=1")
+    tab.click("toggle")
+    tab.wait(textIs("state", "Connected"))
+    tab.click("toggle")
+    tab.wait(textIs("state", "Disconnected"))
+    tab.reload()
+    tab.wait("document.querySelectorAll('.preset').length === 2")
+    assert tab.evaluate(path) == "/broadcast?x=1"
+
+
+def test_noStorage(browser: Browser, server: Server) -> None:
+    """
+    Where nothing can be remembered, the page works all the same.
+    """
+    script = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }});"
+    with closing(ChromiumTab(browser, console(server), script)) as tab:
+        connect(tab)
+        assertGood(tab)
+
+
+def test_presence(tab: Tab) -> None:
+    """
+    The page asks for a room's entries as JSON if one wants it to, and shows who is there.
+    """
+    with Server("--service", "tests.interop.services.Entries", "--log-connections") as rooms:
+        tab.open(console(rooms))
+        tab.click("room")
+        tab.click("toggle")
+        tab.wait(textIs("members", "2: one, two"))
+        rooms.waitForLog(r"opened: \S+ /\?format=json&presence=1&console=")
+        tab.click("toggle")
+        tab.wait(textIs("state", "Disconnected"))
+        tab.click("room")
+        tab.click("toggle")
+        rooms.waitForLog(r"opened: \S+ /\?console=")
+        tab.wait(textIs("state", "Connected"))
+        tab.wait(textIs("members", "1: someone"))
+
+
+def test_resume(tab: Tab) -> None:
+    """
+    After a reconnection the page asks for what it missed, and misses nothing.
+    """
+    with Server("--service", "tests.interop.services.Entries", "--log-connections") as rooms:
+        tab.open(console(rooms))
+        fill(tab, "path", "/room?last=5")
+        tab.click("toggle")
+        tab.wait(textIs("state", "Connected"))
+        say(tab, "one")
+        say(tab, "abort")
+        tab.wait("/since=2/.test(document.getElementById('log').textContent)")
+        tab.wait(textIs("state", "Connected"))
+        say(tab, "two")
+        entries = [json.loads(line) for line in lines(tab, "received", 4)]
+        assert [entry["id"] for entry in entries] == ["1", "2", "3", "4"]
+        assert [entry["text"] for entry in entries] == [None, "one", "abort", "two"]
+        assert tab.evaluate(textIs("members", "1: someone"))
+        rooms.waitForLog(r"opened: \S+ /room\?since=2&console=")
+        tab.click("ping")
+        tab.wait("/ ms$/.test(document.getElementById('roundtrip').textContent)")
+        tab.click("toggle")
+        tab.wait(textIs("state", "Disconnected"))
+        tab.click("toggle")
+        rooms.waitForLog(r"(?s)(opened: \S+ /room\?last=5&console=.*){2}")
+        tab.wait(textIs("state", "Connected"))
 
 
 def test_noWebSocket(browser: Browser, server: Server) -> None:
@@ -414,83 +513,4 @@ def test_noWebSocket(browser: Browser, server: Server) -> None:
         assert "no WebSocket" in tab.page.inner_text("[role=alert]")
         assert tab.page.is_disabled("#toggle")
         tab.wait(textIs("total", "0"))
-        assertGood(tab)
-
-
-def test_binary(browser: Browser, server: Server) -> None:
-    """
-    Bytes that come back are told by their number.
-    """
-    script = """
-        WebSocket = class extends WebSocket {
-            constructor(...args) { super(...args); window.last = this; }
-        };
-    """
-    with closing(ChromiumTab(browser, console(server), script)) as tab:
-        connect(tab)
-        tab.evaluate("last.send(new Uint8Array(1234))")
-        assert lines(tab, "received", 1) == ["binary, 1\u202f234 bytes"]
-        assertGood(tab)
-
-
-@pytest.mark.parametrize(
-    ("name", "width", "height", "scheme"),
-    [
-        ("desktop-light", 1280, 900, "light"),
-        ("desktop-dark", 1280, 900, "dark"),
-        ("tablet-light", 1024, 768, "light"),
-        ("phone-light", 360, 740, "light"),
-        ("phone-dark", 360, 740, "dark"),
-    ],
-)
-def test_looks(
-    browser: Browser,
-    server: Server,
-    tmp_path: Path,
-    name: str,
-    width: int,
-    height: int,
-    scheme: str,
-) -> None:
-    """
-    Nothing is wider than the screen, and all text can be read by those who see less well.
-    """
-    options: dict[str, Any] = {
-        "viewport": {"width": width, "height": height},
-        "color_scheme": scheme,
-        "device_scale_factor": 2,
-        "has_touch": width < 500,
-        "is_mobile": width < 500,
-    }
-    with closing(ChromiumTab(browser, console(server), **options)) as tab:
-        tab.click("toggle")
-        tab.wait(textIs("state", "Connected"))
-        for text in ("hello", "a long line " * 40, "x" * 500, MARKUP):
-            say(tab, text)
-        lines(tab, "received", 4)
-        tab.wait(textIs("messages-received", "4"))
-        assert tab.evaluate("document.documentElement.scrollWidth") == width
-        assert [found for found in tab.evaluate(CONTRASTS) if found[0] < 4.5] == []
-        dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 24, 26)"
-        assert dark == (scheme == "dark")
-        tab.screenshot(tmp_path / f"{name}.png")
-        assertGood(tab)
-
-
-def test_oldLooks(server: Server, tmp_path: Path) -> None:
-    """
-    In PhantomJS the two columns stand side by side, and nothing is wider than the screen.
-    """
-    phantomCommand()
-    with closing(PhantomTab(console(server))) as tab:
-        connect(tab)
-        say(tab, "x" * 500)
-        lines(tab, "received", 1)
-        assert tab.evaluate("document.documentElement.scrollWidth") == 1024
-        tops = [
-            tab.evaluate(f"document.querySelector('.{column}').getBoundingClientRect().top")
-            for column in ("wide", "narrow")
-        ]
-        assert tops[0] == tops[1]
-        tab.screenshot(tmp_path / "phantomjs.png")
         assertGood(tab)

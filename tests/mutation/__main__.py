@@ -34,7 +34,7 @@ def main() -> int:
         children = Children(Path(directory))
         start = time.monotonic()
         try:
-            suite = prepare(children)
+            suite = prepare(children, arguments.sockets)
             print(f"{len(suite.seconds)} tests, {time.monotonic() - start:.0f} s", flush=True)
 
             def done(result: Result) -> None:
@@ -76,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
         "--thorough",
         action="store_true",
         help="run the other tests, too, when those of a line pass",
+    )
+    parser.add_argument(
+        "--sockets",
+        action="store_true",
+        help="run tests/contract, too, which is slow; for mutants that survive the others",
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="write a .md or .json file")
     return parser

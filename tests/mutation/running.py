@@ -161,13 +161,14 @@ def _preload(modules: Iterable[str]) -> None:
     gc.freeze()
 
 
-def prepare(children: Children) -> Suite:
+def prepare(children: Children, withSockets: bool) -> Suite:
     """
     Run all fast tests, and import what they share.
 
+    @param withSockets: whether those with real sockets run, too.
     @raise RuntimeError: if tests fail without a mutation.
     """
-    children.start(None, measure)
+    children.start(None, partial(measure, withSockets))
     _, result, _, printed = children.wait()
     if result is None or result.pop("failed") or not result["seconds"]:
         raise RuntimeError(f"The tests fail without a mutation.\n{printed}")

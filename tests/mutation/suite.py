@@ -41,8 +41,9 @@ SLOW = (
     "tests/test_twistd.py",
 )
 
-# Tests with real sockets: there are many, and most of what they detect others do as well.
-_SOCKETS = "tests/contract/"
+# Tests with real sockets. There are thousands, and other tests detect most of what these do. They
+# run only if they are asked for, and last.
+SOCKETS = "tests/contract"
 
 # Seconds for everything but the tests, and for a test beyond ten times what it took before.
 STARTING, _SPARE = 60.0, 10.0
@@ -68,7 +69,7 @@ class Suite:
         """
         @return: the fastest first, and those with real sockets last.
         """
-        return sorted(names, key=lambda name: (name.startswith(_SOCKETS), self.seconds[name], name))
+        return sorted(names, key=lambda name: (name.startswith(SOCKETS), self.seconds[name], name))
 
     def covering(self, mutant: Mutant, isThorough: bool = False) -> list[str]:
         """
@@ -218,17 +219,19 @@ def _pytest(plugin: _Plugin, arguments: Iterable[str]) -> int:
     return int(pytest.main([*options, *arguments], plugins=[plugin]))
 
 
-def measure() -> Any:
+def measure(withSockets: bool) -> Any:
     """
     Run all fast tests.
 
+    @param withSockets: whether those with real sockets run, too.
     @return: what L{Suite} has, and the tests that failed.
     """
     os.environ["COVERAGE_CORE"] = "ctrace"
     watched = coverage.Coverage(data_file=None, config_file=False, source=[str(PACKAGE)])
     plugin = _Watching(watched)
     watched.start()
-    _pytest(plugin, ["tests", *(f"--ignore={path}" for path in SLOW)])
+    left = SLOW if withSockets else (*SLOW, SOCKETS)
+    _pytest(plugin, ["tests", *(f"--ignore={path}" for path in left)])
     watched.stop()
     data = watched.get_data()
     lines = {path: data.contexts_by_lineno(path) for path in data.measured_files()}

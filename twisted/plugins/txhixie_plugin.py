@@ -1,8 +1,17 @@
 """
-Makes C{twistd hixie} and C{twist hixie} known.
+Makes C{twistd hixie} and C{twist hixie} known, and the endpoint strings C{ws:} and C{wss:}.
+
+Twisted loads this file whenever it looks for an endpoint, so it imports nothing of ours before it
+is needed.
 """
 
 from twisted.application.service import ServiceMaker
+from twisted.internet.interfaces import (
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import IPlugin
+from zope.interface import implementer
 
 hixie = ServiceMaker(
     "txhixie",
@@ -10,3 +19,37 @@ hixie = ServiceMaker(
     "WebSockets in every dialect a browser ever shipped, on one port.",
     "hixie",
 )
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class _Server:
+    """
+    C{ws:tcp:3400}: any factory, behind a WebSocket.
+    """
+
+    prefix = "ws"
+
+    def parseStreamServer(self, reactor, *args, **kwargs):
+        from txhixie.endpoints.server import fromString
+
+        return fromString(reactor, args, kwargs)
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class _Client:
+    """
+    C{ws://example.com/}: any protocol, to a WebSocket.
+    """
+
+    def __init__(self, scheme):
+        self.prefix = scheme
+
+    def parseStreamClient(self, reactor, *args, **kwargs):
+        from txhixie.endpoints.client import fromString
+
+        return fromString(reactor, self.prefix, args, kwargs)
+
+
+wsServer = _Server()
+wsClient = _Client("ws")
+wssClient = _Client("wss")

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from txhixie.application import startFactories, stopFactories
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
@@ -29,6 +31,8 @@ class Routes:
     A route is the beginning of a path, in whole segments: C{"/chat"} takes C{/chat}, C{/chat/} and
     C{/chat/red}, but not C{/chatter}. Of several routes that fit, the longest counts. Escapes in
     paths, such as C{%20}, are decoded before they are compared.
+
+    @ivar paths: the paths that lead to the applications, one for each.
     """
 
     def __init__(
@@ -46,7 +50,22 @@ class Routes:
                 raise ValueError(f"{path!r} is routed already")
             self._routes[segments] = application
         self._default = default
+        self.paths = tuple(routes)
+        if default is not None and default not in routes.values():
+            self.paths += ("/",)
         self._depth = max(map(len, self._routes), default=0)
+
+    def startFactory(self) -> None:
+        """
+        Start the applications.
+        """
+        startFactories(*self._routes.values(), self._default)
+
+    def stopFactory(self) -> None:
+        """
+        Stop the applications.
+        """
+        stopFactories(*self._routes.values(), self._default)
 
     def buildProtocol(
         self, request: Request

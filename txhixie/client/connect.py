@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
@@ -117,20 +117,28 @@ class Client:
         """
         Open a WebSocket, as L{connect} does.
         """
-        if isinstance(subprotocols, str):
-            raise TypeError("subprotocols are several str, not one")
-        parsed = WebSocketURL.parse(url)
-        wish = Wish(parsed, origin, tuple(subprotocols), _pairs(headers))
+        wish = wishFor(url, origin, subprotocols, headers)
         opening = forClient(dialect)(wish, self.settings)
+        target = wish.url
         if endpoint is None:
             endpoint = HostnameEndpoint(
-                self._reactor, parsed.hostname, parsed.port, self.settings.handshakeTimeout
+                self._reactor, target.hostname, target.port, self.settings.handshakeTimeout
             )
+        if target.isSecure:
+            try:
+                endpoint = overTLS(endpoint, target.hostname, tls)
+            except OpeningError:
+                return fail()
+        return self.open(opening, protocol, endpoint)
+
+    def open(
+        self, opening: ClientOpening, protocol: WebSocketProtocol, endpoint: IStreamClientEndpoint
+    ) -> Deferred[WebSocketTransport]:
+        """
+        Open a WebSocket over an endpoint that has TLS already, if it is to have TLS.
+        """
         attempt = _Attempt(self, opening, protocol)
-        try:
-            attempt.start(overTLS(endpoint, parsed.hostname, tls) if parsed.isSecure else endpoint)
-        except OpeningError:
-            attempt.end(Failure())
+        attempt.start(endpoint)
         return attempt.result
 
     def newId(self) -> str:
@@ -220,6 +228,17 @@ class _Attempt(Factory):
 
     def _cancelled(self, result: Deferred[WebSocketTransport]) -> None:
         self.end(CancelledError())
+
+
+def wishFor(url: str, origin: str | None, subprotocols: Iterable[str], headers: Headers) -> Wish:
+    """
+    Return what a caller of L{connect} asks for.
+
+    @raise ValueError: if the URL makes no sense.
+    """
+    if isinstance(subprotocols, str):
+        raise TypeError("subprotocols are several str, not one")
+    return Wish(WebSocketURL.parse(url), origin, tuple(subprotocols), _pairs(headers))
 
 
 def _pairs(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:

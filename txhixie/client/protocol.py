@@ -10,10 +10,11 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IPullProducer, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from txhixie.application import WebSocketProtocol
 from txhixie.client.body import Body
@@ -68,6 +69,7 @@ class HixieClientProtocol(LineReceiver):
 
     webSocket: WebSocket | None = None
 
+    _request: _Request | None = None
     # Why there will be no WebSocket.
     _failure: Failure | None = None
     _isConnected = False
@@ -109,9 +111,12 @@ class HixieClientProtocol(LineReceiver):
             with suppress(AttributeError):
                 self.transport.setTcpNoDelay(True)
                 self.transport.setTcpKeepAlive(True)
-        if ownSocket(self.transport) is not None:
+        request = self._opening.request()
+        if ownSocket(self.transport) is None:
+            self.transport.write(request)
+        else:
             cast(Any, self.transport).bufferSize = FIRST
-        self.transport.write(self._opening.request())
+            self._request = _Request(self.transport, request)
 
     # The answer
 
@@ -210,7 +215,11 @@ class HixieClientProtocol(LineReceiver):
             self,
             name=name,
             subprotocol=self._opening.subprotocol,
+            # Servers often do not, as ours.
+            readsAlways=True,
+            isBehind=self._request is not None and self._request.isBeingWritten(),
         )
+        self._request = None
         # From here on the transport's bytes go to the WebSocket without a detour.
         self.dataReceived = webSocket.dataReceived  # type: ignore[method-assign]
         self._received = self._tail = b""
@@ -289,3 +298,40 @@ class HixieClientProtocol(LineReceiver):
         peer = self.transport.getPeer()
         host: str | None = getattr(peer, "host", None)
         return f"{host}:{peer.port}" if host is not None else str(peer)
+
+
+@implementer(IPullProducer)
+class _Request:
+    """
+    The request while the transport writes it. A server may answer before it has read all of it, and
+    a WebSocket writes to the socket, without the transport.
+    """
+
+    def __init__(self, transport: Any, request: bytes) -> None:
+        self._transport: Any = None
+        # A transport asks for more at once, before there is anything, and when all is written.
+        transport.registerProducer(self, False)
+        self._transport = transport
+        transport.write(request)
+
+    def isBeingWritten(self) -> bool:
+        """
+        Return whether the transport holds some of it. Nobody waits for it any longer.
+        """
+        isBeingWritten = self._transport is not None
+        self.resumeProducing()
+        return isBeingWritten
+
+    def resumeProducing(self) -> None:
+        """
+        Let go of the transport: it has written everything.
+        """
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        """
+        Let go of the transport: the connection is gone.
+        """
+        self._transport = None

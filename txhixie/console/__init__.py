@@ -8,18 +8,23 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from importlib.resources import files
-from typing import TYPE_CHECKING, cast
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs
 
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
 
 from txhixie.dialects.connection import State
 from txhixie.web.site import keepOutOfLog
+from txhixie.websocket.counters import EVENTS
+from txhixie.websocket.ratelimit import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.web.server import Request
 
+    from txhixie.dialects.head import HandshakeError
     from txhixie.server.factory import HixieFactory
     from txhixie.websocket.websocket import WebSocket
 
@@ -29,13 +34,27 @@ _POLICY = (
     b"img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+_CSS, _JS = b"text/css; charset=utf-8", b"text/javascript; charset=utf-8"
 _ASSETS = {
-    "console.css": b"text/css; charset=utf-8",
-    "console.js": b"text/javascript; charset=utf-8",
+    "console.css": _CSS,
+    "dark.css": _CSS,
+    "basics.js": _JS,
+    "log.js": _JS,
+    "address.js": _JS,
+    "rooms.js": _JS,
+    "connection.js": _JS,
+    "paths.js": _JS,
+    "composer.js": _JS,
+    "charts.js": _JS,
+    "statistics.js": _JS,
+    "start.js": _JS,
+    "favicon.png": b"image/png",
 }
 
-# Characters that a token has at least, so that nobody finds one by chance.
-_TOKEN_LENGTH = 16
+# Characters that a token has at least, so that nobody finds one by chance, and at most.
+_SHORTEST, _LONGEST = 16, 64
+# Connections that are over, and of which it is known how they ended.
+_KEPT = 100
 
 
 class _Place(Resource):
@@ -84,12 +103,18 @@ class _File(_Answer):
 
     caching = b"no-cache"
 
-    def __init__(self, name: str, contentType: bytes) -> None:
+    def __init__(self, name: str, contentType: bytes, isLogged: bool = False) -> None:
+        """
+        @param isLogged: whether requests for it are in the access log. The page has many parts.
+        """
         super().__init__()
         self.contentType = contentType
+        self._isLogged = isLogged
         self._content = files(__name__).joinpath(name).read_bytes()
 
     def content(self, request: Request) -> bytes:
+        if not self._isLogged:
+            keepOutOfLog(request)
         return self._content
 
 
@@ -108,32 +133,97 @@ class _Statistics(_Answer):
         return json.dumps(self._factory.statistics()).encode()
 
 
-class _Dialect(_Answer):
+class _Server(_Answer):
     """
-    The dialect of the connection that had C{?console=TOKEN} in its opening handshake. A browser
-    does not tell its page.
+    What does not change while the server runs: the paths of its applications, and what it counts.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        super().__init__()
+        self._content = json.dumps({"paths": list(paths), "events": EVENTS}).encode()
+
+    def content(self, request: Request) -> bytes:
+        keepOutOfLog(request)
+        return self._content
+
+
+class _Connection(_Answer):
+    """
+    What became of the opening handshake that had C{?console=TOKEN}: the dialect of the open
+    connection, how it ended, or why it was refused. A browser does not tell its page all of this.
     """
 
     def __init__(self, factory: HixieFactory) -> None:
         super().__init__()
-        self._connections: WeakValueDictionary[bytes, WebSocket] = WeakValueDictionary()
-        factory.notifyOpened(self._note)
+        # What became of those that are over, by their tokens; the newest is the last.
+        self._over: dict[bytes, dict[str, Any]] = {}
+        self._open: dict[bytes, WebSocket] = {}
+        # The tokens of the open connections, by their ids.
+        self._tokens: dict[str, bytes] = {}
+        factory.notifyOpened(self._noteOpened)
+        factory.notifyGone(self._noteGone)
+        factory.notifyRefused(self._noteRefused)
 
-    def _note(self, webSocket: WebSocket) -> None:
+    def _noteOpened(self, webSocket: WebSocket) -> None:
         assert webSocket.request is not None
-        tokens = webSocket.request.args.get(b"console", [])
-        if len(tokens) == 1 and len(tokens[0]) >= _TOKEN_LENGTH:
-            self._connections[tokens[0]] = webSocket
+        token = _token(webSocket.request.args, b"console")
+        if token is not None:
+            self._open[token] = webSocket
+            self._tokens[webSocket.id] = token
+
+    def _noteGone(self, webSocket: WebSocket) -> None:
+        token = self._tokens.pop(webSocket.id, None)
+        ending = webSocket.ending
+        if token is None or ending is None or self._open.get(token) is not webSocket:
+            return
+        del self._open[token]
+        # Some old browsers do not answer a close, so the server may not call its end orderly.
+        self._keep(
+            token,
+            closed={
+                "code": ending.code,
+                "reason": printable(ending.reason),
+                "byServer": webSocket.sentClose,
+            },
+        )
+
+    def _noteRefused(self, target: bytes, error: HandshakeError) -> None:
+        query = target.partition(b"?")[2]
+        token = _token(parse_qs(query), b"console") if b"console=" in query else None
+        if token is not None:
+            self._keep(token, refused={"status": error.status, "text": printable(error.text)})
+
+    def _keep(self, token: bytes, **fate: Any) -> None:
+        self._over.pop(token, None)
+        self._over[token] = fate
+        if len(self._over) > _KEPT:
+            del self._over[next(iter(self._over))]
 
     def content(self, request: Request) -> bytes:
-        tokens = request.args.get(b"token", [])
-        if len(tokens) != 1 or len(tokens[0]) < _TOKEN_LENGTH:
+        # A page that reconnects asks after each attempt.
+        keepOutOfLog(request)
+        token = _token(request.args, b"token")
+        if token is None:
             request.setResponseCode(400)
-            return json.dumps({"error": f"token: {_TOKEN_LENGTH} characters or more"}).encode()
-        webSocket = self._connections.get(tokens[0])
-        isOpen = webSocket is not None and webSocket.state is State.OPEN
-        dialect = webSocket.dialect if webSocket is not None and isOpen else None
-        return json.dumps({"dialect": dialect}).encode()
+            wanted = f"token: {_SHORTEST} to {_LONGEST} characters"
+            return json.dumps({"error": wanted}).encode()
+        answer: dict[str, Any] = {"dialect": None, "closed": None, "refused": None}
+        webSocket = self._open.get(token)
+        if webSocket is None:
+            answer.update(self._over.get(token, {}))
+        elif webSocket.state is State.OPEN:
+            answer["dialect"] = webSocket.dialect
+        return json.dumps(answer).encode()
+
+
+def _token(arguments: dict[bytes, list[bytes]], name: bytes) -> bytes | None:
+    """
+    Return the token in a query, if there is exactly one.
+    """
+    tokens = arguments.get(name, [])
+    if len(tokens) != 1 or not _SHORTEST <= len(tokens[0]) <= _LONGEST:
+        return None
+    return tokens[0]
 
 
 class Console(_Place):
@@ -143,17 +233,19 @@ class Console(_Place):
     It shows everybody who can reach it the sums of the server, but neither addresses nor messages.
     """
 
-    def __init__(self, factory: HixieFactory) -> None:
+    def __init__(self, factory: HixieFactory, paths: Sequence[str] = ()) -> None:
         """
         @param factory: whose connections are shown.
+        @param paths: where its applications are; the page offers them.
         """
         super().__init__()
-        self._page = _File("index.html", b"text/html; charset=utf-8")
+        self._page = _File("index.html", b"text/html; charset=utf-8", isLogged=True)
         self.putChild(b"", self._page)
         for name, contentType in _ASSETS.items():
             self.putChild(name.encode(), _File(name, contentType))
         self.putChild(b"statistics", _Statistics(factory))
-        self.putChild(b"dialect", _Dialect(factory))
+        self.putChild(b"server", _Server(paths))
+        self.putChild(b"connection", _Connection(factory))
 
     def render(self, request: Request) -> bytes:
         """

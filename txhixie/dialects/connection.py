@@ -48,10 +48,11 @@ class Connection(ABC):
     @cvar hasPing: whether the dialect has pings.
     @cvar hasBytes: whether it carries bytes messages.
     @ivar state: L{State.OPEN} at first, then L{State.CLOSING} and L{State.CLOSED}.
+    @ivar sentClose: whether this side's part of the closing handshake was sent.
     @ivar unfinished: bytes that are held of a message that is not complete.
     """
 
-    __slots__ = ("_maxMessage", "_outgoing", "state", "unfinished")
+    __slots__ = ("_maxMessage", "_outgoing", "sentClose", "state", "unfinished")
 
     dialect: ClassVar[str]
     hasPing: ClassVar[bool] = False
@@ -65,6 +66,7 @@ class Connection(ABC):
         self._maxMessage = settings.maxMessage
         self._outgoing: list[bytes] = []
         self.unfinished = 0
+        self.sentClose = False
         self.state = _OPEN
 
     @abstractmethod
@@ -152,6 +154,13 @@ class Connection(ABC):
         """
 
     @property
+    def missing(self) -> int:
+        """
+        How many bytes at least belong to the frame that the peer has begun, if that is known.
+        """
+        return 0
+
+    @property
     def peerEndsTCP(self) -> bool:
         """
         Whether the peer should end TCP once this connection has L{finished}.
@@ -194,13 +203,20 @@ class Connection(ABC):
         outgoing.clear()
         return data
 
+    @property
+    def unsent(self) -> int:
+        """
+        How many bytes L{dataToSend} would return.
+        """
+        return sum(map(len, self._outgoing))
+
     def dropUnsent(self) -> int:
         """
         Drop the bytes that L{dataToSend} would return.
 
         @return: how many they are.
         """
-        size = sum(map(len, self._outgoing))
+        size = self.unsent
         self._outgoing.clear()
         return size
 

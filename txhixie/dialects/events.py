@@ -34,6 +34,21 @@ def mayBeSent(code: int) -> bool:
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
+def checkClose(code: object, reason: object) -> None:
+    """
+    Check what an application closes a connection with.
+
+    @raise TypeError: if the code is not an C{int} or the reason is not a C{str}.
+    @raise ValueError: if the code may not be sent.
+    """
+    if not isinstance(code, int):
+        raise TypeError(f"a close code is an int, not {type(code).__name__}")
+    if not isinstance(reason, str):
+        raise TypeError(f"the reason of a close is a str, not {type(reason).__name__}")
+    if not mayBeSent(code):
+        raise ValueError(f"{code} is not a close code that may be sent")
+
+
 @dataclass(frozen=True, slots=True)
 class Pong:
     """

@@ -43,7 +43,7 @@ def _frame(first: int, payload: bytes) -> bytes:
         return _short(first, size) + payload
     if size < 65536:
         return _medium(first, 126, size) + payload
-    return _long(first, 127, size) + payload
+    return b"".join((_long(first, 127, size), payload))
 
 
 class Frames:

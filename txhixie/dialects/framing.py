@@ -24,7 +24,6 @@ import codecs
 import logging
 import zlib
 from collections.abc import Generator
-from io import BytesIO
 from typing import TypeAlias
 
 from websockets.client import ClientProtocol
@@ -46,7 +45,8 @@ from websockets.uri import WebSocketURI
 from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong
 from txhixie.dialects.frames import encode
 from txhixie.dialects.head import HandshakeError
-from txhixie.dialects.messages import readMessages
+from txhixie.dialects.messages import CutMessage, cutMessage, readMessages
+from txhixie.dialects.pieces import Pieces
 from txhixie.settings import Settings
 
 # The extension, as openings hand it to connections.
@@ -167,14 +167,16 @@ class Framing(Protocol):
     @ivar unfinished: bytes that are held of a message that is not complete.
     """
 
-    # The unfinished message: its payload so far, joined, as small pieces would take many times
-    # the memory; and a decoder that finds early that it is not UTF-8.
-    _message: BytesIO | None
+    # The unfinished message: its payload so far; and a decoder that finds early that it is not
+    # UTF-8.
+    _message: Pieces | None
     _check: codecs.IncrementalDecoder | None
     _fragments: int
     reader: _Reader
     hasStopped = False
     unfinished = 0
+    # The message in one frame whose end has not arrived. The library has seen nothing of it.
+    _cut: CutMessage | None = None
     # Whether the peer compresses each message by itself.
     _inflatesAnew = False
 
@@ -246,27 +248,63 @@ class Framing(Protocol):
         """
         Return the events in C{data}. L{takeAnswers} has the library's own answers.
 
-        Whole messages go past the library where it would make the same of them: it stands between
-        two frames, and neither a message in fragments nor a close is under way.
+        Messages in one frame go past the library where it would make the same of them: it stands
+        between two frames, and neither a message in fragments nor a close is under way.
         """
-        position = self._finishFrame(data) if self.reader.wanted else 0
+        position, end = 0, len(data)
+        if self._cut is not None:
+            position = self._finishMessage(self._cut, data)
+        elif self.reader.wanted:
+            position = self._finishFrame(data)
         if self.state is OPEN and self.current_size is None and not self.extensions:
             position = readMessages(
                 data, position, self._peerMasks, self._maxMessage, self._received
             )
-        if position < len(data):
+            if position < end:
+                self._cut = cutMessage(data, position, self._peerMasks, self._maxMessage)
+                if self._cut is not None:
+                    position = end
+        if position < end:
             self.receive_data(data[position:])
         if self.events:
             # Drop the frames that our events were made of.
             self.events_received()
         received, self._received = self._received, []
-        if self.reader.buffer or self._message is not None:
-            size = 0 if self._message is None else self._message.tell()
+        if self._cut is not None:
+            self.unfinished = self._cut.held
+        elif self.reader.buffer or self._message is not None:
+            size = 0 if self._message is None else self._message.size
             # An empty one has begun, too.
             self.unfinished = size + len(self.reader.buffer) + 1
         elif self.unfinished:
             self.unfinished = 0
         return received
+
+    @property
+    def missing(self) -> int:
+        """
+        How many bytes at least belong to the frame that has begun.
+        """
+        if self._cut is not None:
+            return self._cut.missing
+        return max(0, self.reader.wanted - len(self.reader.buffer))
+
+    def _finishMessage(self, cut: CutMessage, data: bytes) -> int:
+        """
+        Read to the end of the message that has begun.
+
+        @return: the position after it.
+        """
+        position = cut.add(data)
+        if not cut.missing:
+            self._cut = None
+            frame = cut.takeFrame()
+            # We may have closed meanwhile. And what is wrong with a message the library says.
+            if self.state is not OPEN or not readMessages(
+                frame, 0, self._peerMasks, self._maxMessage, self._received
+            ):
+                self.receive_data(frame)
+        return position
 
     def _finishFrame(self, data: bytes) -> int:
         """
@@ -351,7 +389,7 @@ class Framing(Protocol):
 
     def _addFragment(self, frame: Frame) -> None:
         if frame.opcode is not _CONT:
-            self._message = BytesIO()
+            self._message = Pieces()
             self._check = _Decoder() if frame.opcode is _TEXT else None
         self._fragments += 1
         if self._fragments > self._maxFragments:
@@ -359,11 +397,11 @@ class Framing(Protocol):
             self.fail(CloseCode.POLICY, self._fault)
             return
         assert self._message is not None
-        self._message.write(frame.data)
+        self._message.add(bytes(frame.data))
         if self._check is not None:
             self._check.decode(bytes(frame.data), frame.fin)
         if frame.fin:
-            data = self._message.getvalue()
+            data = self._message.take()
             self._received.append(data if self._check is None else str(data, "utf-8"))
             self._forget()
 
@@ -402,6 +440,7 @@ class Framing(Protocol):
         refers to this object, and to a frame by its exception. Closing it breaks that circle.
         """
         self._forget()
+        self._cut = None
         self.reader.discard()
         self.parser.close()
         self.parser_exc = None

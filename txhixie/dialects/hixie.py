@@ -12,10 +12,13 @@ from typing import ClassVar
 
 from txhixie.dialects.connection import Connection, LastFrame, State
 from txhixie.dialects.events import CloseCode, Closed, Discarded, Event, Failed
+from txhixie.dialects.pieces import Pieces
 from txhixie.settings import Settings
 
 _OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED
 
+# Bytes that are better copied by a join. Below, that takes longer.
+_MUCH = 4096
 _CLOSING_FRAME = b"\xff\x00"
 # More length bytes than this cannot announce anything a limit would let pass.
 _MAX_LENGTH_BYTES = 8
@@ -46,7 +49,11 @@ def frameText(text: str) -> bytes:
     """
     if not isinstance(text, str):
         raise TypeError(f"a text message is a str, not {type(text).__name__}")
-    return b"\x00" + text.encode() + b"\xff"
+    data = text.encode()
+    if len(data) < _MUCH:
+        return b"\x00%b\xff" % data
+    # Less of a large text is copied so.
+    return b"".join((b"\x00", data, b"\xff"))
 
 
 _last = LastFrame()
@@ -70,7 +77,6 @@ class HixieConnection(Connection):
         "_partial",
         "_peerClosed",
         "_reading",
-        "_sentClose",
         "_strict",
     )
 
@@ -82,13 +88,12 @@ class HixieConnection(Connection):
         super().__init__(settings)
         self._strict = settings.strict
         self._reading = _TYPE
-        self._partial: bytearray | None = None
+        self._partial: Pieces | None = None
         self._length = 0
         self._lengthBytes = 0
         self._frameType = 0
         self._discarded = 0
         self._notedDiscard = False
-        self._sentClose = False
         self._peerClosed = False
         self._failed = False
 
@@ -116,9 +121,9 @@ class HixieConnection(Connection):
         pass
 
     def sendClose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        if self._sentClose:
+        if self.sentClose:
             return
-        self._sentClose = True
+        self.sentClose = True
         if self.closingFrame:
             self._outgoing.append(self.closingFrame)
         self.state = _CLOSED if self.finished else _CLOSING
@@ -188,20 +193,23 @@ class HixieConnection(Connection):
         end = data.find(b"\xff", position)
         chunk = data[position : end if end >= 0 else len(data)]
         partial = self._partial
-        size = len(chunk) + (len(partial) if partial is not None else 0)
+        size = len(chunk) + (partial.size if partial is not None else 0)
         if size > self._maxMessage:
             self._fail(CloseCode.TOO_BIG, self._tooBig("text message"), events)
             return position
         if end < 0:
             if partial is None:
-                partial = self._partial = bytearray()
-            partial += chunk
+                partial = self._partial = Pieces()
+            partial.add(chunk)
             self.unfinished = size + 1
             return len(data)
         self._reading = _TYPE
         self._partial = None
         self.unfinished = 0
-        payload = chunk if partial is None else partial + chunk
+        payload = chunk
+        if partial is not None:
+            partial.add(chunk)
+            payload = partial.take()
         try:
             events.append(payload.decode("utf-8", "strict" if self._strict else "replace"))
         except UnicodeDecodeError:
@@ -232,7 +240,7 @@ class HixieConnection(Connection):
         elif self._length == 0 and self._frameType == 0xFF and self.closingFrame:
             self._peerClosed = True
             self._reading = _NOTHING
-            if self._sentClose:
+            if self.sentClose:
                 self.state = _CLOSED
             events.append(Closed(CloseCode.NO_STATUS, ""))
         else:
@@ -285,11 +293,11 @@ class Hixie75(HixieConnection):
 
     @property
     def finished(self) -> bool:
-        return self._sentClose
+        return self.sentClose
 
     @property
     def clean(self) -> bool:
-        return (self._sentClose and not self._failed) or self._reading is _TYPE
+        return (self.sentClose and not self._failed) or self._reading is _TYPE
 
 
 class Hixie76(HixieConnection):
@@ -304,8 +312,8 @@ class Hixie76(HixieConnection):
 
     @property
     def finished(self) -> bool:
-        return self._sentClose and (self._peerClosed or self._failed)
+        return self.sentClose and (self._peerClosed or self._failed)
 
     @property
     def clean(self) -> bool:
-        return self._sentClose and self._peerClosed
+        return self.sentClose and self._peerClosed

@@ -9,6 +9,7 @@ what a fault is, or answers a frame.
 from __future__ import annotations
 
 from txhixie.dialects.events import Event
+from txhixie.dialects.pieces import Pieces
 
 try:
     from websockets.speedups import apply_mask
@@ -58,6 +59,65 @@ def readMessages(
             messages.append(payload)
         position = stop
     return position
+
+
+class CutMessage:
+    """
+    A message in one frame, of which a part has not arrived. It holds no more than what has.
+
+    @ivar missing: the bytes that have not.
+    """
+
+    __slots__ = ("_pieces", "missing")
+
+    def __init__(self, beginning: bytes, missing: int) -> None:
+        self._pieces = Pieces()
+        self._pieces.add(beginning)
+        self.missing = missing
+
+    @property
+    def held(self) -> int:
+        """
+        The bytes that have arrived.
+        """
+        return self._pieces.size
+
+    def add(self, data: bytes) -> int:
+        """
+        Take what is missing from the start of C{data}.
+
+        @return: the position after it.
+        """
+        taken = min(self.missing, len(data))
+        self._pieces.add(data if taken == len(data) else data[:taken])
+        self.missing -= taken
+        return taken
+
+    def takeFrame(self) -> bytes:
+        """
+        Return the frame as far as it has arrived, and hold it no longer.
+        """
+        return self._pieces.take()
+
+
+def cutMessage(data: bytes, position: int, isMasked: bool, limit: int) -> CutMessage | None:
+    """
+    Return the message at the end of C{data} that L{readMessages} stopped at, if it is one that
+    L{readMessages} would read but for its missing end, and its header is complete.
+
+    @param position: where it begins. The other arguments are those of L{readMessages}.
+    """
+    if len(data) < position + 2 or data[position] not in _WHOLE:
+        return None
+    maskBit, maskSize = (0x80, 4) if isMasked else (0, 0)
+    size, start = data[position + 1] ^ maskBit, position + 2
+    if size > 125:
+        size, start = _longSize(data, start, size)
+    start += maskSize
+    missing = start + size - len(data)
+    if not 0 <= size <= limit or start > len(data) or missing <= 0:
+        return None
+    return CutMessage(data[position:], missing)
 
 
 def _unmasked(data: bytes, start: int, stop: int) -> bytes:

@@ -31,7 +31,6 @@ class Rfc6455(Connection):
         "_framing",
         "_isClient",
         "_peerClosed",
-        "_sentClose",
         "_settings",
     )
 
@@ -58,7 +57,6 @@ class Rfc6455(Connection):
             self._frames = framesFor(None if deflate is None else deflate.local_max_window_bits)
         # It is made when it is needed: it takes half of the memory of an idle connection.
         self._framing: Framing | None = None
-        self._sentClose = False
         self._peerClosed = False
         self._ended = False
         self._closeFrame = b""
@@ -105,10 +103,10 @@ class Rfc6455(Connection):
         self._send(framePing(payload, self._isClient))
 
     def sendClose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        if self._sentClose:
+        if self.sentClose:
             return
         self._outgoing.append(self._makeFraming().closeFrame(code, reason) or self._closeFrame)
-        self._sentClose = True
+        self.sentClose = True
         self.state = _CLOSED if self._ended else _CLOSING
 
     # Receiving
@@ -131,7 +129,7 @@ class Rfc6455(Connection):
         answers = framing.takeAnswers()
         if framing.hasStopped:
             self._stop(framing, answers, events)
-        if answers and not self._sentClose:
+        if answers and not self.sentClose:
             self._outgoing += answers
         return events
 
@@ -141,14 +139,14 @@ class Rfc6455(Connection):
         frame is kept until the messages before the peer's close have been handled.
         """
         self._ended = True
-        failed = framing.failure(self._sentClose)
+        failed = framing.failure(self.sentClose)
         if failed is None:
             self._peerClosed = True
         else:
             events.append(failed)
         framing.forgetAll()
         self.unfinished = 0
-        if self._sentClose:
+        if self.sentClose:
             self.state = _CLOSED
         else:
             self._closeFrame = answers.pop()
@@ -167,11 +165,18 @@ class Rfc6455(Connection):
 
     @property
     def finished(self) -> bool:
-        return self._sentClose and self._ended
+        return self.sentClose and self._ended
 
     @property
     def clean(self) -> bool:
-        return self._sentClose and self._peerClosed
+        return self.sentClose and self._peerClosed
+
+    @property
+    def missing(self) -> int:
+        # Compressed bytes are read in slices, as each may become many.
+        if self._framing is None or self._ended or self._deflate is not None:
+            return 0
+        return self._framing.missing
 
     @property
     def peerEndsTCP(self) -> bool:

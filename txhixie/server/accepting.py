@@ -20,7 +20,8 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from txhixie.server.listening import showIPv4
+from txhixie.server.listening import prepare
+from txhixie.settings import Settings
 
 _Port = TypeVar("_Port")
 
@@ -187,16 +188,20 @@ class Accepting:
 @implementer(IStreamServerEndpoint)
 class ControlledEndpoint:
     """
-    An endpoint whose port L{Accepting} controls, and which shows IPv4 clients as such.
+    An endpoint whose port L{Accepting} controls, and which is prepared for its connections (see
+    L{prepare}).
     """
 
-    def __init__(self, endpoint: IStreamServerEndpoint, accepting: Accepting) -> None:
+    def __init__(
+        self, endpoint: IStreamServerEndpoint, accepting: Accepting, settings: Settings
+    ) -> None:
         self._endpoint = endpoint
         self._accepting = accepting
+        self._settings = settings
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
         Listen as the endpoint does.
         """
         listening: Deferred[IListeningPort] = self._endpoint.listen(protocolFactory)
-        return listening.addCallback(showIPv4).addCallback(self._accepting.add)
+        return listening.addCallback(prepare, self._settings).addCallback(self._accepting.add)

@@ -18,7 +18,8 @@ from twisted.web.server import Site
 from zope.interface import classImplements
 
 from twisted import __version__
-from txhixie.application import Application
+from txhixie.application import Application, startFactories, stopFactories
+from txhixie.dialects.head import HandshakeError
 from txhixie.dialects.messages import ACCELERATED
 from txhixie.server.accepting import Accepting
 from txhixie.server.admission import Admission
@@ -94,6 +95,8 @@ class HixieFactory(ServerFactory):
         self._idle: dict[HixieProtocol, None] = {}
         self._observers: list[Callable[[WebSocket], object]] = []
         self._closingObservers: list[Callable[[], object]] = []
+        self._goneObservers: list[Callable[[WebSocket], object]] = []
+        self._refusalObservers: list[Callable[[bytes, HandshakeError], object]] = []
 
     # What applications call
 
@@ -138,6 +141,18 @@ class HixieFactory(ServerFactory):
         end by themselves have to be ended then.
         """
         self._closingObservers.append(observer)
+
+    def notifyGone(self, observer: Callable[[WebSocket], object]) -> None:
+        """
+        Call C{observer} with each connection that has ended, after its application is told.
+        """
+        self._goneObservers.append(observer)
+
+    def notifyRefused(self, observer: Callable[[bytes, HandshakeError], object]) -> None:
+        """
+        Call C{observer} with the target and the error of each opening handshake that is refused.
+        """
+        self._refusalObservers.append(observer)
 
     def statistics(self) -> dict[str, Any]:
         """
@@ -197,7 +212,7 @@ class HixieFactory(ServerFactory):
 
     def startFactory(self) -> None:
         """
-        Admit clients, and start the site.
+        Admit clients, and start the application and the site.
         """
         self._isStopped = False
         self.admission.open()
@@ -206,13 +221,15 @@ class HixieFactory(ServerFactory):
             self._log.info("every Origin is accepted")
         if not ACCELERATED:
             self._log.warn("websockets runs without its C part: RFC 6455 will be slow")
+        startFactories(self.application)
         self.site.doStart()
 
     def stopFactory(self) -> None:
         """
-        Stop the site, and log how many log events were suppressed.
+        Stop the application and the site, and log how many log events were suppressed.
         """
         self._isStopped = True
+        stopFactories(self.application)
         self.site.doStop()
         self.shared.log.stop()
 
@@ -296,6 +313,13 @@ class HixieFactory(ServerFactory):
         for observer in self._observers:
             observer(webSocket)
 
+    def refused(self, target: bytes, error: HandshakeError) -> None:
+        """
+        An opening handshake was refused.
+        """
+        for observer in self._refusalObservers:
+            observer(target, error)
+
     def disconnected(self, protocol: HixieProtocol) -> None:
         """
         A connection is gone.
@@ -313,6 +337,9 @@ class HixieFactory(ServerFactory):
         """
         A connection is gone, and its application has heard of it.
         """
+        if protocol.webSocket is not None:
+            for observer in self._goneObservers:
+                observer(protocol.webSocket)
         self._roster.gone(protocol)
 
     def _rest(self) -> None:

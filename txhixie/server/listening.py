@@ -1,5 +1,5 @@
 """
-Ports that IPv4 and IPv6 clients reach alike.
+Ports that IPv4 and IPv6 clients reach alike, and what they give their connections.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT
+from functools import partial
 from socket import AF_INET6, create_server, has_dualstack_ipv6, socket
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from txhixie.addresses import unmapped
+from txhixie.settings import Settings
+from txhixie.websocket.liveness import watchAccepted
 
 _Port = TypeVar("_Port")
 
@@ -97,22 +100,57 @@ class _IPv4Server(tcp.Server):
         return IPv4Address("TCP", unmapped(host) or host, port)
 
 
-def _server(accepted: socket, protocol: Any, client: tuple[Any, ...], *rest: Any) -> tcp.Server:
+class _WatchedServer(tcp.Server):
     """
-    Return the transport of a connection, with the arguments of C{tcp.Server}.
+    A connection whose options were set on the socket that accepted it.
+    """
+
+    isWatched = True
+
+
+class _WatchedIPv4Server(_IPv4Server):
+    """
+    Both.
+    """
+
+    isWatched = True
+
+
+def _mapped(
+    plain: type[tcp.Server],
+    ofIPv4: type[tcp.Server],
+    accepted: socket,
+    protocol: Any,
+    client: tuple[Any, ...],
+    *rest: Any,
+) -> tcp.Server:
+    """
+    Return the transport of a connection that a socket of IPv6 accepted.
+
+    @param plain: makes it for a client of IPv6, with the arguments of C{tcp.Server}.
+    @param ofIPv4: makes it for a client of IPv4.
     """
     host = unmapped(client[0])
     if host is None:
-        return tcp.Server(accepted, protocol, client, *rest)
-    return _IPv4Server(accepted, protocol, (host, client[1]), *rest)
+        return plain(accepted, protocol, client, *rest)
+    return ofIPv4(accepted, protocol, (host, client[1]), *rest)
 
 
-def showIPv4(port: _Port) -> _Port:
+def prepare(port: _Port, settings: Settings) -> _Port:
     """
     Have a port that takes IPv4 clients by a socket of IPv6 show their addresses as those of IPv4.
+    Set the options of all its connections, if that can be done at once.
 
     @return: the same port.
     """
-    if isinstance(port, tcp.Port) and port.addressFamily == AF_INET6:
-        port.transport = _server  # type: ignore[assignment]
+    if not isinstance(port, tcp.Port):
+        return port
+    plain: type[tcp.Server] = tcp.Server
+    ofIPv4: type[tcp.Server] = _IPv4Server
+    if watchAccepted(port.socket, settings):
+        plain, ofIPv4 = _WatchedServer, _WatchedIPv4Server
+    if port.addressFamily == AF_INET6:
+        port.transport = partial(_mapped, plain, ofIPv4)  # type: ignore[assignment]
+    elif plain is _WatchedServer:
+        port.transport = plain
     return port

@@ -27,7 +27,7 @@ from txhixie.websocket.outgoing import endWriting
 from txhixie.websocket.pacing import FIRST
 from txhixie.websocket.ratelimit import printable
 from txhixie.websocket.reading import Pause, Reading
-from txhixie.websocket.transports import ownSocket
+from txhixie.websocket.transports import bareTransport, ownSocket
 from txhixie.websocket.websocket import WebSocket
 
 _TLS_HANDSHAKE = b"\x16"
@@ -68,6 +68,11 @@ class Factory(Server, Protocol):
         A connection completed its opening handshake.
         """
 
+    def refused(self, target: bytes, error: HandshakeError) -> None:
+        """
+        An opening handshake was refused.
+        """
+
     def disconnected(self, protocol: HixieProtocol) -> None:
         """
         A connection is gone.
@@ -106,6 +111,8 @@ class HixieProtocol(LineReceiver):
     # What came after the head with it, if twisted.web read the head.
     _rest = b""
     _method = b""
+    # What an opening handshake asks for, as long as this is one.
+    _target = b""
     # A request whose end somebody waits for.
     _kept: UpgradeRequest | None = None
     _hangup: Hangup | None = None
@@ -118,7 +125,8 @@ class HixieProtocol(LineReceiver):
         """
         self._reading = Reading(self.transport)
         self.MAX_LENGTH = self.factory.shared.settings.maxHead
-        if ITCPTransport.providedBy(self.transport):
+        isWatched = getattr(bareTransport(self.transport), "isWatched", False)
+        if not isWatched and ITCPTransport.providedBy(self.transport):
             # TLS claims to run over TCP, also over a Unix socket.
             with suppress(AttributeError):
                 self.transport.setTcpNoDelay(True)
@@ -201,6 +209,8 @@ class HixieProtocol(LineReceiver):
     def _headReceived(self, head: RequestHead) -> None:
         self.setRawMode()
         self._method = head.method
+        if head.isHandshake:
+            self._target = head.target
         factory = self.factory
         host = self.peerHost
         try:
@@ -212,6 +222,7 @@ class HixieProtocol(LineReceiver):
             self._ask(head, factory.application)
         else:
             factory.handshaking.cancel(self)
+            self._target = b""
             self._http = factory.plain.connection(self.transport, weakref.proxy(self))
             self._http.dataReceived(head.raw + self.clearLineBuffer())
 
@@ -235,7 +246,7 @@ class HixieProtocol(LineReceiver):
         @param application: answers it; by default the factory's application.
         """
         self._http = None
-        self._method = head.method
+        self._method, self._target = head.method, head.target
         self._rest = rest
         self.setRawMode()
         self.factory.handshaking.start(self)
@@ -320,6 +331,8 @@ class HixieProtocol(LineReceiver):
             text=printable(error.text),
         )
         shared.count("refused", error.status)
+        if self._target:
+            self.factory.refused(self._target, error)
         self.transport.write(error.response(self._method if method is None else method))
         self._hangUp()
 

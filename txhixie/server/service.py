@@ -95,7 +95,9 @@ class HixieService(MultiService):
                 where = EveryAddressEndpoint(reactor, where)
             listening = StreamServerEndpointService(where, self.factory)
             listening._raiseSynchronously = True
-        listening.endpoint = ControlledEndpoint(listening.endpoint, self.factory.accepting)
+        listening.endpoint = ControlledEndpoint(
+            listening.endpoint, self.factory.accepting, self.factory.settings
+        )
         listening.setServiceParent(self)
 
     def outlive(self, service: Lasting) -> None:

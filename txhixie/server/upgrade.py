@@ -176,6 +176,7 @@ class Upgrade:
                 head, server.site, self._transport, told, dialect.dialect, self._owner.keep
             )
             opening = dialect(head, settings, request.isSecure())
+            request.subprotocols = opening.requested
             answer = application.buildProtocol(request)
         except HandshakeError as error:
             self._owner.refuse(error)

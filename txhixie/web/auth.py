@@ -22,6 +22,7 @@ from twisted.web.iweb import ICredentialFactory
 from twisted.web.resource import IResource
 from zope.interface import Interface, implementer
 
+from txhixie.application import startFactories, stopFactories
 from txhixie.dialects.head import HandshakeError
 
 if TYPE_CHECKING:
@@ -135,6 +136,18 @@ class Authenticated:
         self._portal = portal
         self._basic = _Basic(realm)
         self._interface = interface
+
+    def startFactory(self) -> None:
+        """
+        Start the application.
+        """
+        startFactories(self._application)
+
+    def stopFactory(self) -> None:
+        """
+        Stop the application.
+        """
+        stopFactories(self._application)
 
     async def buildProtocol(self, request: Request) -> WebSocketProtocol | None:
         """

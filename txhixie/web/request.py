@@ -5,7 +5,7 @@ The request that applications are asked with.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
@@ -112,9 +112,11 @@ class UpgradeRequest(Request):
 
     @ivar avatar: the one that the client logged in as, if it had to.
     @ivar dialect: the name of the dialect that the client speaks.
+    @ivar subprotocols: the subprotocols that the client asks for, best first.
     """
 
     avatar: object = None
+    subprotocols: Sequence[str] = ()
 
     def __init__(
         self,

@@ -36,9 +36,11 @@ class Owner(Protocol):
     Whose application it is.
     """
 
-    def happened(self, event: Closed | Failed | Discarded) -> None:
+    def happened(self, event: Closed | Failed | Discarded) -> object:
         """
-        Handle an event that is not the application's.
+        Handle an event of the connection.
+
+        @return: what the application returned, if it was told.
         """
 
     def applicationFailed(self, failure: Failure) -> None:
@@ -204,7 +206,8 @@ class Delivery:
                 if result is not None:
                     self._await(result)
                 if reading.isSuspended:
-                    self._held = events
+                    # A call may have been added meanwhile. It comes after these.
+                    self._held = events if self._held is None else chain(events, self._held)
                     return
         except BaseException:
             self._owner.applicationFailed(Failure())
@@ -218,7 +221,7 @@ class Delivery:
             case Pong(payload):
                 return self._protocol.pongReceived(payload) if self.isOpen else None
             case Closed() | Failed() | Discarded():
-                self._owner.happened(event)
+                return self._owner.happened(event)
         return None
 
     # Callbacks that are awaited

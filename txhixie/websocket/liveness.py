@@ -5,6 +5,8 @@ Finds dead and idle peers: pings, heartbeats, and the keepalive of the system.
 from __future__ import annotations
 
 import socket
+import struct
+import sys
 from contextlib import suppress
 from functools import lru_cache
 from math import ceil
@@ -17,6 +19,8 @@ from txhixie.websocket.transports import bareTransport
 
 # How often the system probes an idle peer within the time that it has to answer.
 _PROBES = 3
+# Where Linux tells in its TCP_INFO how many connections wait to be accepted.
+_WAITING = struct.Struct("@24xI")
 # The largest values that Linux takes: seconds, and milliseconds.
 _MOST_SECONDS = 32767
 _MOST_MILLISECONDS = 2**31 - 1
@@ -56,7 +60,7 @@ class Watched(Protocol):
     @property
     def isPaused(self) -> bool:
         """
-        Whether nothing is read from it.
+        Whether nothing is read from it, or the peer does not read: it may not have seen a ping.
         """
 
     def ping(self) -> None:
@@ -161,17 +165,45 @@ class Liveness:
             watched.idleTooLong()
 
 
+def watchAccepted(listening: socket.socket, settings: Settings) -> bool:
+    """
+    Set the options of all connections that a socket will accept: those of L{watchPeer}, which also
+    suit a dialect with pings, and those that every connection has. On Linux connections inherit
+    them, and setting them on each would take a noticeable part of a handshake.
+
+    @return: whether all connections that are accepted from now on have them. If not, nobody may
+        rely on it.
+    """
+    if sys.platform != "linux" or listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    try:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if settings.pingInterval:
+            for name, value in _options(settings.pingInterval, settings.pingTimeout, False):
+                listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        # Those that wait already were made before.
+        info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WAITING.size)
+        (waiting,) = _WAITING.unpack(info)
+    except (OSError, struct.error):
+        return False
+    return not waiting
+
+
 def watchPeer(transport: Any, hasPing: bool, settings: Settings) -> None:
     """
     Let the system end a connection if the peer does not acknowledge what it is sent within
     L{Settings.pingInterval} and L{Settings.pingTimeout}. In dialects without pings the system also
     probes an idle peer. Nothing happens where the system cannot do it, or the transport is not TCP.
 
-    @param transport: the connection's, which may be wrapped for TLS or such.
+    @param transport: the connection's, which may be wrapped for TLS or such. If the transport below
+        C{isWatched}, L{watchAccepted} did this.
     """
     if not settings.pingInterval:
         return
     bare = bareTransport(transport)
+    if getattr(bare, "isWatched", False):
+        return
     handle = bare.getHandle() if hasattr(bare, "getHandle") else None
     if not isinstance(handle, socket.socket) or handle.family == getattr(socket, "AF_UNIX", None):
         return

@@ -76,6 +76,7 @@ class Outgoing:
         "_transport",
         "_turn",
         "_waitsFor",
+        "_writer",
         "backlog",
         "bytesSent",
         "isUnsent",
@@ -90,7 +91,8 @@ class Outgoing:
         isBehind: bool = False,
     ) -> None:
         """
-        @param isBehind: whether the transport may still hold an answer to an earlier request.
+        @param isBehind: whether the transport may still hold what was written before: an answer to
+            an earlier request, or a client's request.
         """
         self._transport = transport
         self._connection = connection
@@ -98,6 +100,10 @@ class Outgoing:
         self._owner = owner
         self._socket = ownSocket(transport)
         self._isBehind = isBehind and self._socket is not None
+        # What writes, if there is no socket.
+        self._writer: Any = None
+        if self._socket is None:
+            self._writer = _writerTo(transport, isBehind)
         self._isProducer = False
         # Messages are held until the opening handshake is complete.
         self._waitsFor = _HELD
@@ -127,7 +133,10 @@ class Outgoing:
         self._connection.sendFirst(self._handshake)
         self._handshake = b""
         self._waitsFor &= ~_HELD
-        if self._socket is None and not self._waitsFor:
+        if self._isBehind:
+            self._isBehind = False
+            self._writeLater(b"")
+        elif self._socket is None and not self._waitsFor:
             self._isProducer = True
             IConsumer(self._transport).registerProducer(self, True)
         self.flushSoon()
@@ -177,7 +186,7 @@ class Outgoing:
         self.isUnsent = False
         if self._waitsFor:
             self._flushHandshake()
-            if self.backlog:
+            if self.backlog or self.isBlocked:
                 self._owner.backlogChanged()
             return
         connection = self._connection
@@ -203,7 +212,7 @@ class Outgoing:
         size = len(data)
         self.bytesSent += size
         if self._socket is None:
-            self._transport.write(data)
+            self._writer.write(data)
             if self._waitsFor:
                 self._given = size
                 self._owner.backlogChanged()
@@ -315,3 +324,16 @@ def endWriting(transport: Any) -> bool:
         return False
     cast(Any, transport).loseWriteConnection()
     return True
+
+
+def _writerTo(transport: Any, isBehind: bool) -> Any:
+    """
+    Return what writes to a transport without a socket of ours.
+    """
+    if isBehind or not ISSLTransport.providedBy(transport):
+        return transport
+    try:
+        from txhixie.websocket.secure import secureWriter
+    except ImportError:
+        return transport
+    return secureWriter(transport) or transport

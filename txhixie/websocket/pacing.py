@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.protocols.policies import ProtocolWrapper
+
 from txhixie.websocket.transports import bareTransport
 
 # Bytes: smaller reads are not timed; the size of the first read; the size of Twisted's reads, which
 # is large enough for large messages to be fast.
 MUCH, FIRST, _MOST = 4096, 2**14, 2**16
+# Bytes of a large frame that are read at a time at most.
+_MOST_OF_FRAME = 2**20
 # Seconds: the time that one read should take, and the time above which we read less.
 _AIM, _TOO_LONG = 0.005, 0.01
 
@@ -32,3 +36,21 @@ def adaptRead(transport: Any, size: int, seconds: float) -> None:
         bare.bufferSize = max(MUCH, min(most, int(size * _AIM / seconds)))
     elif seconds < _AIM / 2 and most < _MOST and 2 * size > most:
         bare.bufferSize = min(_MOST, 2 * most)
+
+
+def readFrame(transport: Any, missing: int) -> None:
+    """
+    Read what is missing of a large frame at once, and no more: it delays nobody, as it is part of
+    one message. A read takes memory for what has arrived, and not for what a peer announces.
+
+    Nothing happens where something such as TLS is between the connection and TCP.
+
+    @param missing: bytes of the frame that has begun; 0 if there is none, or its size is not known.
+    """
+    if isinstance(transport, ProtocolWrapper) or not hasattr(transport, "bufferSize"):
+        return
+    if missing > _MOST:
+        transport.bufferSize = min(missing, _MOST_OF_FRAME)
+    elif transport.bufferSize > _MOST:
+        # How long small messages take is to be seen again.
+        transport.bufferSize = MUCH

@@ -4,25 +4,26 @@ One open WebSocket: to its application the transport, to TCP the protocol.
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txhixie.application import PushProducer, WebSocketProtocol
 from txhixie.dialects.connection import Connection, State
-from txhixie.dialects.events import CloseCode, Closed, Discarded, Failed, mayBeSent
+from txhixie.dialects.events import CloseCode, Closed, Discarded, Failed, checkClose
 from txhixie.websocket.delivery import Delivery
-from txhixie.websocket.ended import howItEnded
+from txhixie.websocket.ended import WebSocketDone, WebSocketLost, howItEnded
 from txhixie.websocket.hangup import Hangup
 from txhixie.websocket.holding import Holding
 from txhixie.websocket.liveness import Liveness
 from txhixie.websocket.outgoing import Outgoing
-from txhixie.websocket.pacing import MUCH, adaptRead
+from txhixie.websocket.pacing import MUCH, adaptRead, readFrame
 from txhixie.websocket.producing import Attachment
 from txhixie.websocket.ratelimit import printable
 from txhixie.websocket.reading import Pause, Reading
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 # Looking up a member of an enum is slow enough to show in the cost of a message.
 _OPEN = Stage.OPEN
 _BEFORE_CLOSING = (Stage.OPENING, Stage.OPEN)
+
+# Bytes of pongs that may wait for a peer that sends pings and does not read.
+_MOST_ANSWERS = 64 * 1024
 
 
 class Opener(Protocol):
@@ -82,6 +86,7 @@ class WebSocket:
         "_outgoing",
         "_protocol",
         "_reading",
+        "_readsAlways",
         "_request",
         "_sendLimit",
         "_shared",
@@ -111,6 +116,7 @@ class WebSocket:
         subprotocol: str | None = None,
         request: Request | None = None,
         isBehind: bool = False,
+        readsAlways: bool = False,
     ) -> None:
         """
         @param transport: TCP or TLS or such.
@@ -118,7 +124,9 @@ class WebSocket:
         @param connection: the dialect's connection.
         @param protocol: the application's object for this connection.
         @param name: the L{id}.
-        @param isBehind: whether the transport may still hold an answer to an earlier request.
+        @param isBehind: whether the transport may still hold what was written before.
+        @param readsAlways: whether reading goes on while the peer does not read. If neither side
+            reads then, both may wait for each other forever.
         """
         self._shared = shared
         self._liveness = liveness
@@ -139,6 +147,7 @@ class WebSocket:
         self._isBusy = reading.isPaused
         self._slowness: Slowness | None = None
         self._holding: Holding | None = None
+        self._readsAlways = readsAlways
         self._hangup: Hangup | None = None
         # How the connection ends: what the peer said, or what is wrong.
         self._farewell: Closed | Failed | None = None
@@ -175,6 +184,30 @@ class WebSocket:
         if self._lostBy is not None:
             return State.CLOSED
         return State.CONNECTING if self._outgoing.isHeld else self._connection.state
+
+    @property
+    def transport(self) -> ITransport:
+        """
+        What is below. Only this object writes to it.
+        """
+        transport: ITransport = self._transport
+        return transport
+
+    @property
+    def ending(self) -> WebSocketDone | WebSocketLost | None:
+        """
+        How the connection ended, or C{None} as long as TCP has not.
+        """
+        if self._lostBy is None:
+            return None
+        return howItEnded(self._farewell, self._connection, self._lostBy)
+
+    @property
+    def sentClose(self) -> bool:
+        """
+        Whether this side's part of the closing handshake was sent.
+        """
+        return self._connection.sentClose
 
     @property
     def bytesReceived(self) -> int:
@@ -214,9 +247,9 @@ class WebSocket:
     @property
     def isPaused(self) -> bool:
         """
-        Whether nothing is read.
+        Whether nothing is read, or nothing can be written.
         """
-        return self._reading.isPaused
+        return self._reading.isPaused or self._outgoing.isBlocked
 
     def _enter(self, stage: Stage) -> None:
         assert stage in MOVES[self._stage], f"{self._stage} -> {stage}"
@@ -321,6 +354,13 @@ class WebSocket:
 
     # A peer that does not read
 
+    def behaveAsStream(self) -> None:
+        """
+        Leave backpressure to the application.
+        """
+        self._sendLimit = sys.maxsize
+        self._readsAlways = True
+
     def _admits(self, message: str | bytes, kind: type) -> bool:
         """
         Return whether a message is sent although the backlog is over the limit.
@@ -400,18 +440,22 @@ class WebSocket:
 
     def outgoingBlocked(self) -> None:
         """
-        Read no more, and pause the producer: the peer has to read first.
+        Pause the producer, and on a server read no more: the peer has to read first.
         """
-        self._pause(Pause.PEER)
+        if not self._readsAlways:
+            self._pause(Pause.PEER)
         self._account()
         if self._attached is not None:
             self._attached.pause()
 
     def backlogChanged(self) -> None:
         """
-        Report what waits to be written.
+        Report what waits to be written. Who reads on does so until the answers to pings, which
+        wait as well, become too many.
         """
         self._account()
+        if self._connection.unsent > self._outgoing.backlog + _MOST_ANSWERS:
+            self._pause(Pause.PEER)
 
     def outgoingResumed(self) -> None:
         """
@@ -444,6 +488,7 @@ class WebSocket:
         elif self._holding is not None:
             holding, self._holding = self._holding, None
             holding.end()
+        readFrame(self._transport, self._connection.missing)
 
     def relieve(self) -> None:
         """
@@ -563,9 +608,11 @@ class WebSocket:
 
     # What the application and the peer do
 
-    def happened(self, event: Closed | Failed | Discarded) -> None:
+    def happened(self, event: Closed | Failed | Discarded) -> object:
         """
-        Handle an event that is not the application's.
+        Handle an event of the connection.
+
+        @return: what the application returned, if it was told.
         """
         match event:
             case Discarded(frameType):
@@ -577,7 +624,7 @@ class WebSocket:
             case Closed():
                 # If we closed first, our own reason counts.
                 if self._farewell is None:
-                    self._bidFarewell(event)
+                    return self._peerCloses(event)
             case Failed():
                 self._shared.count("failed", event.code)
                 self._shared.log.info(
@@ -587,6 +634,7 @@ class WebSocket:
                     reason=printable(event.reason),
                 )
                 self._bidFarewell(event)
+        return None
 
     def callbackRuns(self) -> None:
         """
@@ -617,12 +665,7 @@ class WebSocket:
         """
         Close with the dialect's closing handshake, after everything sent so far.
         """
-        if not isinstance(code, int):
-            raise TypeError(f"a close code is an int, not {type(code).__name__}")
-        if not isinstance(reason, str):
-            raise TypeError(f"the reason of a close is a str, not {type(reason).__name__}")
-        if not mayBeSent(code):
-            raise ValueError(f"{code} is not a close code that may be sent")
+        checkClose(code, reason)
         if self._stage not in _BEFORE_CLOSING:
             return
         self._turn.catchUp()
@@ -630,6 +673,38 @@ class WebSocket:
             self._slowness.sendNewest()
         self._close(code, reason)
         self._outgoing.flushSoon()
+
+    def loseWriteConnection(self) -> None:
+        """
+        Begin the closing handshake, and go on receiving messages.
+        """
+        if self._stage is Stage.OPENING:
+            self.loseConnection()
+        if self._stage is not _OPEN or self.state is not State.OPEN:
+            return
+        self._turn.catchUp()
+        self._connection.sendClose(CloseCode.NORMAL)
+        # Neither side answers pings any longer.
+        self._liveness.forget(self)
+        self._outgoing.flushSoon()
+
+    def _peerCloses(self, event: Closed) -> object:
+        # This method is not one of Twisted's. An application that has it answers by itself.
+        tell = getattr(self._protocol, "closeReceived", None)
+        if tell is None or self._stage is not _OPEN or self.state is not State.OPEN:
+            self._bidFarewell(event)
+            return None
+        self._farewell = event
+        self._liveness.forget(self)
+        return tell(event.code, event.reason)
+
+    def fail(self, code: int, reason: str) -> None:
+        """
+        Close for a fault.
+        """
+        checkClose(code, reason)
+        if self._stage in _BEFORE_CLOSING:
+            self._fail(Failed(code, reason))
 
     def _bidFarewell(self, farewell: Closed | Failed) -> None:
         """
@@ -759,8 +834,8 @@ class WebSocket:
         """
         if self._stage is Stage.LOST or self._delivery.isRunning:
             return
-        assert self._lostBy is not None
-        ending = howItEnded(self._farewell, self._connection, self._lostBy)
+        ending = self.ending
+        assert ending is not None
         self._enter(Stage.LOST)
         self._connection.abandon()
         if self._shared.settings.logConnections:

@@ -135,7 +135,7 @@ def dialectFlood(target: Target) -> str:
     """
     path = f"/echo?console={_TOKEN}"
     clients = [Client(target.port, path=path) for _ in range(target.size(1_000, 100))]
-    answer = _flooded(target, f"GET /console/dialect?token={_TOKEN} HTTP/1.1\r\n\r\n".encode())
+    answer = _flooded(target, f"GET /console/connection?token={_TOKEN} HTTP/1.1\r\n\r\n".encode())
     for client in clients:
         client.close()
     return answer

@@ -1,10 +1,13 @@
 // What a WebSocket client of the tests does. The function runs inside the opened page
 // or in the script itself, so it may refer to nothing outside of it.
 //
-// plan.url: where to connect; plan.steps: what to do, in order, each once `after`
+// plan.url: where to connect; plan.subprotocol: what to ask for, if anything; plan.steps: what to do, in order, each once `after`
 // messages were received: send the texts in `send`, then close if `close` is set.
 exports.run = function (plan) {
-    var socket = new WebSocket(plan.url), received = 0, steps = plan.steps;
+    // The browser takes an empty subprotocol for a wrong one.
+    var socket = plan.subprotocol ? new WebSocket(plan.url, plan.subprotocol)
+                                  : new WebSocket(plan.url);
+    var received = 0, steps = plan.steps;
 
     function report(kind, data) {
         window.callPhantom({kind: kind, at: new Date().getTime() / 1000, data: data});

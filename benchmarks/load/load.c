@@ -8,11 +8,15 @@
  *
  * All messages of a run are the same, so what is sent and what has to come back are two endless
  * tapes of known bytes: sending is copying from one, checking is comparing with the other, and a
- * message costs next to nothing here, however small. Only a broadcast's deliveries are parsed,
- * because a service may add to them. A wrong byte, length or end of a connection is an error.
+ * message costs next to nothing here, however small. Only these are parsed: a broadcast's
+ * deliveries, because a service may add to them, and what a server may compress as it likes. A
+ * wrong byte, length or end of a connection is an error.
  */
 
 #define _GNU_SOURCE
+#include "deflate.h"
+#include "wire.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -35,6 +39,9 @@
 #define HEAD 2048
 /* No more at once than the shortest backlog of a server here lets in without a retry. */
 #define OPENING_AT_ONCE 32
+/* In a storm so many wait at once, and so many begin to before others have their turn. */
+#define STORM_AT_ONCE 1000
+#define STORM_BURST 16
 /* Nothing here waits longer than this for something to happen. */
 #define PATIENCE (20 * SECOND)
 /* As many source addresses: each has its own ports in TIME_WAIT. */
@@ -42,7 +49,7 @@
 
 enum mode { ECHO, BROADCAST, RATE, HANDSHAKES, UNKNOWN };
 enum framing { RAW, HIXIE, HYBI };
-enum state { UNUSED, CONNECTING, ANSWERING, OPEN, CLOSING };
+enum state { UNUSED, CONNECTING, SECURING, ANSWERING, OPEN, CLOSING };
 
 static const struct dialect {
     const char *name;
@@ -60,12 +67,20 @@ struct tape {
 };
 
 struct connection {
-    int fd;
+    struct wire wire;
     enum state state;
     uint64_t wanted, sent; /* positions on the tape `out` */
-    uint64_t received;     /* position on the tape `in`; a broadcast's deliveries if parsed */
-    size_t carried;        /* unread bytes kept: of the answer's head, or of a frame */
+    uint64_t received;     /* position on the tape `in`; messages if parsed */
+    void *inflater;
+    size_t carried; /* unread bytes kept: of the answer's head, or of a frame */
     char carry[HEAD];
+};
+
+/* Those that hear the same broadcasts; the first of them sends. */
+struct room {
+    int members;
+    uint64_t complete; /* broadcasts everybody has */
+    uint64_t *missing; /* by depth, who has not */
 };
 
 static enum mode mode;
@@ -75,10 +90,15 @@ static const char *path = "/";
 static int connections = 1;
 static size_t size = 16;
 static double rate = 10; /* messages a second on each connection */
+static int rooms = 1;    /* each with a path of its own if there are more */
+static int storm;        /* connections that are opened beside the others, in mode RATE */
+static bool deflating;   /* permessage-deflate is offered, and has to be agreed on */
 static int serverPid;
 
 static struct tape out, in;
+static char *payload;
 static struct connection *all;
+static struct room *allRooms;
 static int epoll;
 static int opened, opening;
 static int depth = 1;
@@ -89,7 +109,7 @@ static char buffer[HEAD + BUFFER];
 /* What a run counts */
 static int64_t busy; /* time spent on anything but waiting */
 static uint64_t bytesIn, deliveries, handshakes;
-static uint64_t complete, *missing; /* broadcasts everybody has; by depth, who has not */
+static uint64_t complete;           /* broadcasts that everybody in their room has */
 static int64_t rateStart;           /* when message 0 was due */
 static uint64_t rateNext;           /* the next message to send */
 static uint64_t timedFrom, timedTo; /* the messages whose latency is kept */
@@ -149,31 +169,64 @@ static const char *onTape(const struct tape *tape, uint64_t position, size_t *le
     return tape->bytes + offset;
 }
 
+/* The message: letters, or something like JSON where it is compressed. */
+static char *makePayload(void) {
+    char *made = allocate(size + 1, 1), item[128];
+    size_t at = 0;
+    unsigned random = 1;
+    for (int number = 0; deflating && at < size; number++) {
+        random = random * 1103515245 + 12345;
+        int length = sprintf(item, "%s{\"id\":%d,\"name\":\"user%u\",\"price\":%u.%02u,\"ok\":%s}",
+                             number ? "," : "[", number, random >> 20, random >> 16 & 4095,
+                             random >> 8 & 63, random >> 30 ? "true" : "false");
+        if (at + (size_t)length + 1 > size)
+            break;
+        memcpy(made + at, item, (size_t)length);
+        at += (size_t)length;
+    }
+    if (at) {
+        made[at++] = ']';
+        memset(made + at, ' ', size - at);
+        return made;
+    }
+    for (size_t i = 0; i < size; i++)
+        made[i] = (char)('a' + (int)(i % 26));
+    return made;
+}
+
 /* One message as a frame: masked as clients do, or plain as it comes back. */
 static struct tape makeFrames(bool masked) {
     static const char mask[4] = {0x37, (char)0xfa, 0x21, 0x3d};
-    char *frame = allocate(size + 16, 1);
-    size_t at = 0;
+    char *frame = allocate(size + 16, 1), *compressed = allocate(size + 64, 1);
+    const char *body = payload;
+    size_t at = 0, length = size;
+    if (deflating) {
+        body = compressed;
+        length = compressMessage(payload, size, compressed, size + 64);
+        if (!length || length > size)
+            fail("the message cannot be compressed");
+    }
     if (dialect->framing == HIXIE)
         frame[at++] = 0;
     if (dialect->framing == HYBI) {
-        int bit = masked ? 0x80 : 0, lengthBytes = size < 126 ? 0 : size < 65536 ? 2 : 8;
-        frame[at++] = (char)0x81;
-        frame[at++] = (char)(bit | (lengthBytes == 0 ? (int)size : lengthBytes == 2 ? 126 : 127));
+        int bit = masked ? 0x80 : 0, lengthBytes = length < 126 ? 0 : length < 65536 ? 2 : 8;
+        frame[at++] = (char)(deflating ? 0xc1 : 0x81);
+        frame[at++] = (char)(bit | (lengthBytes == 0 ? (int)length : lengthBytes == 2 ? 126 : 127));
         while (lengthBytes--)
-            frame[at++] = (char)((uint64_t)size >> (8 * lengthBytes));
+            frame[at++] = (char)((uint64_t)length >> (8 * lengthBytes));
         if (masked) {
             memcpy(frame + at, mask, 4);
             at += 4;
         }
     }
     masked = masked && dialect->framing == HYBI;
-    for (size_t i = 0; i < size; i++)
-        frame[at++] = (char)(('a' + (int)(i % 26)) ^ (masked ? mask[i % 4] : 0));
+    for (size_t i = 0; i < length; i++)
+        frame[at++] = (char)(body[i] ^ (masked ? mask[i % 4] : 0));
     if (dialect->framing == HIXIE)
         frame[at++] = (char)0xff;
     struct tape tape = makeTape(frame, at);
     free(frame);
+    free(compressed);
     return tape;
 }
 
@@ -183,7 +236,7 @@ static void flush(struct connection *c) {
     while (c->sent < c->wanted) {
         size_t length = c->wanted - c->sent;
         const char *bytes = onTape(&out, c->sent, &length);
-        ssize_t count = send(c->fd, bytes, length, MSG_NOSIGNAL);
+        ssize_t count = sendTo(&c->wire, bytes, length);
         if (count < 0) {
             if (errno == EAGAIN)
                 return;
@@ -204,21 +257,23 @@ static void topUp(struct connection *c, uint64_t done) {
 }
 
 static void sendAtOnce(struct connection *c, const char *bytes, size_t length) {
-    if (send(c->fd, bytes, length, MSG_NOSIGNAL) != (ssize_t)length && mode != HANDSHAKES)
+    if (sendTo(&c->wire, bytes, length) != (ssize_t)length && mode != HANDSHAKES)
         fail("connection %d: send: %s", (int)(c - all), strerror(errno));
 }
 
 /* The next message may go out once this one is with everybody. */
-static void delivered(uint64_t message) {
+static void delivered(const struct connection *c, uint64_t message) {
+    struct room *room = &allRooms[(c - all) % rooms];
     deliveries++;
-    if (running && !--missing[message % (uint64_t)depth]) {
-        missing[message % (uint64_t)depth] = (uint64_t)connections;
+    if (running && !--room->missing[message % (uint64_t)depth]) {
+        room->missing[message % (uint64_t)depth] = (uint64_t)room->members;
+        room->complete++;
         complete++;
     }
 }
 
-/* Whether deliveries are told apart from what else a service says. */
-static bool parses(void) { return mode == BROADCAST && dialect->framing != RAW; }
+/* Whether messages are told apart from what else a service says, or are compressed. */
+static bool parses(void) { return deflating || (mode == BROADCAST && dialect->framing != RAW); }
 
 /* The messages of this run that came back. */
 static uint64_t answered(const struct connection *c) {
@@ -227,7 +282,6 @@ static uint64_t answered(const struct connection *c) {
 
 /* Count the frames that end in our payload; return the bytes that make up whole frames. */
 static size_t parseFrames(struct connection *c, const char *bytes, size_t length) {
-    const char *payload = in.bytes + in.unit - size - (dialect->framing == HIXIE);
     size_t at = 0;
     while (at < length) {
         const uint8_t *frame = (const uint8_t *)bytes + at;
@@ -243,7 +297,7 @@ static size_t parseFrames(struct connection *c, const char *bytes, size_t length
         } else {
             if (left < 2)
                 break;
-            if (frame[0] != 0x81 || frame[1] > 126)
+            if ((frame[0] != 0x81 && !(frame[0] == 0xc1 && deflating)) || frame[1] > 126)
                 fail("connection %d: a frame that begins %02x %02x", (int)(c - all), frame[0],
                      frame[1]);
             header = frame[1] < 126 ? 2 : 4;
@@ -253,10 +307,18 @@ static size_t parseFrames(struct connection *c, const char *bytes, size_t length
             if (left < header + body)
                 break;
         }
-        if (body >= size && !memcmp(frame + header + body - size, payload, size))
-            delivered(c->received++);
+        const char *message = (const char *)frame + header;
+        bool isOurs = frame[0] == 0xc1
+                          ? inflatesTo(&c->inflater, message, body, payload, size)
+                          : body >= size && !memcmp(message + body - size, payload, size);
+        if (isOurs)
+            delivered(c, c->received++);
+        else if (mode != BROADCAST)
+            fail("connection %d: the answer differs", (int)(c - all));
         at += header + body + trailer;
     }
+    if (mode == ECHO && sending)
+        topUp(c, c->received);
     return at;
 }
 
@@ -291,7 +353,7 @@ static size_t take(struct connection *c, const char *bytes, size_t length) {
     uint64_t done = c->received / in.unit;
     if (mode == BROADCAST) {
         while (before < done)
-            delivered(before++);
+            delivered(c, before++);
     } else if (mode == RATE) {
         for (int64_t time = now(); before < done;)
             timeMessage(c, before++, time);
@@ -307,7 +369,7 @@ static size_t take(struct connection *c, const char *bytes, size_t length) {
 
 static void watch(struct connection *c) {
     struct epoll_event event = {EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, {.ptr = c}};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event))
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->wire.fd, &event))
         fail("epoll_ctl: %s", strerror(errno));
 }
 
@@ -316,19 +378,21 @@ static void connectOne(struct connection *c) {
     static const int on = 1;
     static const struct linger noWait = {1, 0};
     struct sockaddr_in address = {.sin_family = AF_INET};
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (c->fd < 0)
+    int fd = c->wire.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
         fail("socket: %s (ulimit -n?)", strerror(errno));
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &noWait, sizeof noWait);
-    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &noWait, sizeof noWait);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     address.sin_addr.s_addr = htonl(0x7f000002u + source++ % SOURCES);
-    if (bind(c->fd, (struct sockaddr *)&address, sizeof address))
+    if (bind(fd, (struct sockaddr *)&address, sizeof address))
         fail("bind: %s", strerror(errno));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((uint16_t)port);
-    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
         fail("connect: %s", strerror(errno));
+    if (!openWire(&c->wire))
+        fail("TLS cannot be used");
     c->state = CONNECTING;
     c->wanted = c->sent = c->received = 0;
     opening++;
@@ -336,7 +400,7 @@ static void connectOne(struct connection *c) {
 }
 
 static void disconnect(struct connection *c) {
-    close(c->fd);
+    closeWire(&c->wire);
     c->carried = 0;
     c->state = UNUSED;
     opened--;
@@ -350,40 +414,59 @@ static void closeOne(struct connection *c) {
     else if (dialect->version == 76)
         sendAtOnce(c, "\xff\0", 2);
     else
-        shutdown(c->fd, SHUT_WR);
+        shutdown(c->wire.fd, SHUT_WR);
 }
 
 static void isOpen(struct connection *c) {
     c->state = OPEN;
     opening--;
     opened++;
+    if (storm)
+        handshakes++;
     if (mode == HANDSHAKES)
         closeOne(c);
 }
 
-static void connected(struct connection *c) {
+static void request(struct connection *c) {
     static const char *keys = "Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\n"
                               "Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U";
     static const char *key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    char head[1024], version[64] = "Origin: http://localhost\r\n";
-    int error = 0;
-    socklen_t length = sizeof error;
-    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &length);
-    if (error)
-        fail("connect: %s", strerror(error));
-    if (dialect->framing == RAW) {
-        isOpen(c);
-        return;
-    }
+    static const char *offer = "Sec-WebSocket-Extensions: permessage-deflate; "
+                               "client_max_window_bits\r\n";
+    char head[1024], room[16] = "", version[64] = "Origin: http://localhost\r\n";
     if (dialect->framing == HYBI)
         sprintf(version, "Sec-WebSocket-Version: %d\r\n", dialect->version);
+    if (rooms > 1)
+        sprintf(room, "/%d", (int)(c - all) % rooms);
     snprintf(head, sizeof head,
-             "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-             "Upgrade: %s\r\nConnection: Upgrade\r\n%s%s%s",
-             path, port, dialect->framing == HIXIE ? "WebSocket" : "websocket", version,
-             dialect->framing == HYBI ? key : "", dialect->version == 76 ? keys : "\r\n");
+             "GET %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+             "Upgrade: %s\r\nConnection: Upgrade\r\n%s%s%s%s",
+             path, room, port, dialect->framing == HIXIE ? "WebSocket" : "websocket", version,
+             dialect->framing == HYBI ? key : "", deflating ? offer : "",
+             dialect->version == 76 ? keys : "\r\n");
     sendAtOnce(c, head, strlen(head));
     c->state = ANSWERING;
+}
+
+/* Go on to open a connection whose TCP is there. */
+static void connected(struct connection *c) {
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(c->wire.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error)
+        fail("connect: %s", strerror(error));
+    if (usesTLS()) {
+        int secured = secureWire(&c->wire);
+        if (secured < 0)
+            fail("connection %d: TLS fails", (int)(c - all));
+        c->state = SECURING;
+        if (!secured)
+            return;
+    }
+    if (dialect->framing == RAW)
+        isOpen(c);
+    else
+        request(c);
 }
 
 /* Returns the length of a complete and right answer; 0 as long as it is incomplete. */
@@ -402,6 +485,8 @@ static size_t readHead(char *bytes, size_t length) {
         return 0;
     if (dialect->framing == HYBI && !memmem(bytes, head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28))
         fail("the server does not prove that it read the key");
+    if (deflating && !memmem(bytes, head, "permessage-deflate", 18))
+        fail("the server does not agree to permessage-deflate");
     if (memcmp(end + 4, proof, proofSize))
         fail("the server does not prove that it read the keys");
     return head + proofSize;
@@ -446,7 +531,7 @@ static void ended(struct connection *c, const char *how) {
 
 static void receive(struct connection *c, bool toTheEnd) {
     for (;;) {
-        ssize_t count = recv(c->fd, buffer + HEAD, BUFFER, 0);
+        ssize_t count = receiveFrom(&c->wire, buffer + HEAD, BUFFER);
         if (count <= 0) {
             if (count < 0 && errno == EAGAIN)
                 return;
@@ -457,7 +542,7 @@ static void receive(struct connection *c, bool toTheEnd) {
             take(c, buffer + HEAD, (size_t)count);
         else
             takePieces(c, buffer + HEAD, (size_t)count);
-        if (count < BUFFER && !toTheEnd)
+        if (count < BUFFER && !toTheEnd && !usesTLS())
             return;
     }
 }
@@ -474,11 +559,12 @@ static int turn(int64_t longest) {
     for (int i = 0; i < count; i++) {
         struct connection *c = events[i].data.ptr;
         uint32_t what = events[i].events;
-        if (c->state == CONNECTING && what & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+        bool isConnecting = c->state == CONNECTING && what & (EPOLLOUT | EPOLLERR | EPOLLHUP);
+        if (isConnecting || c->state == SECURING)
             connected(c);
         else if (what & EPOLLOUT)
             flush(c);
-        if (what & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP) && c->state > CONNECTING)
+        if (what & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP) && c->state > SECURING)
             receive(c, what & (EPOLLRDHUP | EPOLLERR | EPOLLHUP));
     }
     if (count)
@@ -515,8 +601,8 @@ struct mark {
 };
 
 static struct mark mark(void) {
-    double units = (double)(mode == BROADCAST ? deliveries : handshakes);
-    if (mode == ECHO || mode == RATE)
+    double units = (double)(mode == HANDSHAKES || storm ? handshakes : deliveries);
+    if ((mode == ECHO || mode == RATE) && !storm && !parses())
         units = (double)bytesIn / (double)in.unit;
     return (struct mark){now(), busy, serverTime(), units};
 }
@@ -538,7 +624,9 @@ static int64_t sendDue(void) {
 }
 
 static uint64_t progress(void) {
-    return mode == BROADCAST ? complete : mode == HANDSHAKES ? handshakes : bytesIn / in.unit;
+    if (mode == HANDSHAKES)
+        return handshakes;
+    return mode == BROADCAST ? complete : parses() ? deliveries : bytesIn / in.unit;
 }
 
 /* Go on until then, and to the next answer after it: where answers come in bursts, a run is to
@@ -556,9 +644,12 @@ static void proceed(int64_t until) {
             wait = due < wait ? due : wait;
         }
         turn(wait);
-        if (mode == BROADCAST) {
-            all[0].wanted = (complete + (uint64_t)depth) * out.unit;
-            flush(&all[0]);
+        for (int i = 0; mode == BROADCAST && i < rooms; i++) {
+            uint64_t wanted = (allRooms[i].complete + (uint64_t)depth) * out.unit;
+            if (wanted != all[i].wanted) {
+                all[i].wanted = wanted;
+                flush(&all[i]);
+            }
         }
     }
 }
@@ -568,7 +659,7 @@ static bool settled(void) {
     if (mode == HANDSHAKES)
         return opened + opening == 0;
     for (int i = 0; i < connections; i++) {
-        const struct connection *c = &all[mode == BROADCAST ? 0 : i];
+        const struct connection *c = &all[mode == BROADCAST ? i % rooms : i];
         if (c->sent < c->wanted || answered(&all[i]) < c->wanted / out.unit)
             return false;
     }
@@ -590,12 +681,37 @@ static void printPercentiles(const char *name, int64_t *times, uint64_t count) {
     free(times);
 }
 
+/* Open many connections beside those that go on as before. */
+static void unleash(void) {
+    int everybody = connections + storm;
+    timedFrom = rateNext;
+    for (int next = connections; opened < everybody;) {
+        for (int i = 0; i < STORM_BURST && next < everybody && opening < STORM_AT_ONCE; i++)
+            connectOne(&all[next++]);
+        int64_t due = sendDue();
+        if (rateNext >= timedTo)
+            fail("the connections do not all open");
+        turn(next < everybody && opening < STORM_AT_ONCE ? 0 : due);
+    }
+    timedTo = rateNext;
+}
+
+static void calm(void) {
+    for (int i = connections; i < connections + storm; i++)
+        disconnect(&all[i]);
+}
+
 static void begin(double warmUp, uint64_t timed) {
     running = sending = true;
     complete = rateNext = 0;
-    missing = allocate((size_t)depth, sizeof *missing);
-    for (int i = 0; i < depth; i++)
-        missing[i] = (uint64_t)connections;
+    for (int i = 0; i < rooms; i++) {
+        struct room *room = &allRooms[i];
+        room->members = connections / rooms + (i < connections % rooms);
+        room->complete = 0;
+        room->missing = allocate((size_t)depth, sizeof *room->missing);
+        for (int j = 0; j < depth; j++)
+            room->missing[j] = (uint64_t)room->members;
+    }
     if (mode == RATE) {
         timedFrom = (uint64_t)(warmUp * rate * connections);
         timedTo = timedFrom + timed;
@@ -605,7 +721,7 @@ static void begin(double warmUp, uint64_t timed) {
     for (int i = 0; i < connections; i++) {
         struct connection *c = &all[i];
         c->wanted = c->sent = c->received = 0;
-        if (mode == ECHO || (mode == BROADCAST && i == 0))
+        if (mode == ECHO || (mode == BROADCAST && i < rooms))
             c->wanted = (uint64_t)depth * out.unit;
         if (mode == HANDSHAKES)
             connectOne(c);
@@ -615,18 +731,27 @@ static void begin(double warmUp, uint64_t timed) {
 }
 
 static void run(double warmUp, double seconds) {
-    uint64_t timed = 1 + (uint64_t)(seconds * rate * connections);
+    /* A storm takes as long as it takes. */
+    double longest = storm ? 3.0 * PATIENCE / SECOND : seconds;
+    uint64_t timed = 1 + (uint64_t)(longest * rate * connections);
     int64_t start = rateStart = now();
     begin(warmUp, timed);
     proceed(start + (int64_t)(warmUp * SECOND));
     struct mark from = mark();
-    proceed(start + (int64_t)((warmUp + seconds) * SECOND));
+    if (storm)
+        unleash();
+    else
+        proceed(start + (int64_t)((warmUp + seconds) * SECOND));
     struct mark to = mark();
     /* What is still on its way comes back; nothing new goes out. */
     sending = false;
     TURN_UNTIL(settled(), "answers are missing");
     running = false;
-    free(missing);
+    for (int i = 0; i < rooms; i++)
+        free(allRooms[i].missing);
+    if (mode == RATE)
+        timed = timedTo - timedFrom;
+    calm();
     printf("{\"units\": %.1f, \"wall\": %.6f, \"busy\": %.6f, \"serverCpu\": %.6f",
            to.units - from.units, (double)(to.wall - from.wall) / SECOND,
            (double)(to.busy - from.busy) / SECOND, (double)(to.server - from.server) / SECOND);
@@ -659,6 +784,16 @@ static void option(const char *name, const char *value) {
         size = (size_t)number(value, 1, 1 << 28);
     else if (!strcmp(name, "--rate"))
         rate = number(value, 0.001, 1e6);
+    else if (!strcmp(name, "--rooms"))
+        rooms = (int)number(value, 1, 1e6);
+    else if (!strcmp(name, "--storm"))
+        storm = (int)number(value, 0, 1e6);
+    else if (!strcmp(name, "--deflate"))
+        deflating = number(value, 0, 1) > 0;
+    else if (!strcmp(name, "--tls")) {
+        if (number(value, 0, 1) > 0 && !useTLS())
+            fail("TLS cannot be used");
+    }
     else if (!strcmp(name, "--pid"))
         serverPid = (int)number(value, 1, 1 << 30);
     else if (!strcmp(name, "--dialect")) {
@@ -681,10 +816,18 @@ int main(int count, char **arguments) {
         fail("echo, broadcast, rate or handshakes; then options in pairs");
     for (int i = 2; i < count; i += 2)
         option(arguments[i], arguments[i + 1]);
+    if (rooms > connections)
+        fail("there are more rooms than connections");
+    if (storm && mode != RATE)
+        fail("a storm is for mode rate");
+    if (deflating && (dialect->framing != HYBI || mode == RATE))
+        fail("permessage-deflate is for echo and broadcast, and for RFC 6455");
     epoll = epoll_create1(EPOLL_CLOEXEC);
+    payload = makePayload();
     out = makeFrames(true);
     in = makeFrames(false);
-    all = allocate((size_t)connections, sizeof *all);
+    all = allocate((size_t)(connections + storm), sizeof *all);
+    allRooms = allocate((size_t)rooms, sizeof *allRooms);
     if (mode != HANDSHAKES)
         openAll();
     printf("{\"opened\": %d}\n", opened);

@@ -1,0 +1,36 @@
+"""In which order an application is called."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from txhixie.websocket.delivery import Delivery
+from txhixie.websocket.reading import Pause, Reading
+from txhixie.websocket.turn import Turn
+
+
+def test_addedWhileSuspended() -> None:
+    """A call that is added while messages begin to wait comes after them."""
+    calls: list[str] = []
+    reading = Reading(StringTransport())
+
+    def received(message: str) -> None:
+        calls.append(message)
+        if message == "first":
+            reading.pause(Pause.APPLICATION)
+            delivery.call(calls.append, "added")
+
+    protocol: Any = SimpleNamespace(textMessageReceived=received)
+    connection: Any = SimpleNamespace(receiveData=lambda data: ["first", "second"])
+    owner: Any = SimpleNamespace(caughtUp=lambda: None)
+    delivery = Delivery(protocol, connection, reading, Turn(Clock()), owner)
+    delivery.isOpen = True
+    delivery.receive(b"two messages")
+    assert calls == ["first"]
+    reading.resume(Pause.APPLICATION)
+    delivery.goOn()
+    assert calls == ["first", "second", "added"]

@@ -1,0 +1,17 @@
+"""
+Tests of applications and clients without a network.
+
+Nothing here uses a reactor, so a test leaves none dirty, whatever runs it.
+"""
+
+from txhixie.testing.collecting import CollectingProtocol, CollectingTransport
+from txhixie.testing.pair import ConnectedPair, connectedPair
+from txhixie.testing.requesting import fakeRequest
+
+__all__ = [
+    "CollectingProtocol",
+    "CollectingTransport",
+    "ConnectedPair",
+    "connectedPair",
+    "fakeRequest",
+]
