@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.interop.proxies import document as proxiesDocument
+from tests.test_rooms import House
 from txhixie import Settings
 from txhixie.settings import declarations
 from txhixie.tap import Options, numberOptions
@@ -43,6 +44,10 @@ LIMITS: list[tuple[str, str, str, str]] = [
     ("lingerTimeout", "seconds to read the rest after a close", "the end", "closing timed out"),
     ("lameDuck", "seconds that a stopping server goes on to accept", "the ports close", ""),
     ("drainTimeout", "seconds to stop the server", "the end", "connections cut off"),
+    ("maxRooms", "rooms with clients", "503 with `Retry-After`", "refused"),
+    ("history", "entries kept of a room", "the oldest is forgotten", ""),
+    ("historySize", "bytes kept of all rooms", "the oldest are forgotten", ""),
+    ("publishLimit", "messages that wait to be published", "their senders are paused", ""),
     ("logRate", "log events of a kind per second", "counted only", "log events suppressed"),
 ]
 
@@ -199,6 +204,28 @@ def test_reconnecting() -> None:
     text = (DOCS / "howto.md").read_text(encoding="utf-8")
     example = (DOCS.parent / "examples" / "reconnecting.py").read_text(encoding="utf-8")
     assert f"```python\n{example}```\n" in text
+
+
+def test_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The example of rooms with rules is the one in the folder of examples, and does what it says.
+    """
+    text = (DOCS / "howto.md").read_text(encoding="utf-8").partition("## Have rooms\n")[2]
+    match = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert match is not None
+    code = match[1]
+    assert code == (DOCS.parent / "examples" / "moderated.py").read_text(encoding="utf-8")
+    assert len(code.splitlines()) < 40
+    names: dict[str, Any] = {"__name__": "moderated"}
+    exec(compile(code, "moderated.py", "exec"), names)
+    house = House(names["rooms"])
+    assert house.guest("/chat/staff").refusal == (403, b"this room is for the staff")
+    ann = house.guest("/chat/staff?name=ann&format=json", "rfc6455")
+    guest = house.guest("/chat")
+    guest.say("damn", "/id")
+    came, said = f"New Connection: {guest.id}", f"{guest.id}: d***"
+    assert guest.heard() == ["Welcome to the lobby.", came, said, f"You are {guest.id}."]
+    assert [each["text"] for each in ann.objects()] == ["Welcome to staff.", "ann"]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ def test_face() -> None:
     expected = [
         "Application",
         "Authenticated",
+        "BackplaneError",
         "Broadcast",
         "CloseCode",
         "Console",
@@ -29,12 +30,15 @@ def test_face() -> None:
         "NotWebSocket",
         "OpeningError",
         "OpeningTimedOut",
+        "Rooms",
+        "RoomsResource",
         "Routes",
         "Settings",
         "State",
         "StreamApplication",
         "StreamClientEndpoint",
         "UnsupportedMessage",
+        "Visitor",
         "WebSocketDone",
         "WebSocketLost",
         "WebSocketProtocol",
@@ -42,6 +46,7 @@ def test_face() -> None:
         "WrongAnswer",
         "WrongChallenge",
         "connect",
+        "makeBackplane",
     ]
     assert expected == txhixie.__all__
     public = {

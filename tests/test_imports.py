@@ -21,12 +21,16 @@ ALLOWED: dict[str, set[str]] = {
     "application": {"dialects"},
     "websocket": {"application", "dialects", "settings"},
     "web": {"addresses", "application", "dialects", "settings", "websocket"},
-    "applications": {"application", "dialects"},
+    "backplane": {"settings"},
+    "applications": {"application", "backplane", "dialects", "settings"},
     "client": {"application", "dialects", "settings", "websocket"},
     "gateway": {"client", "dialects", "settings", "websocket"},
     "command": {"__init__", "client", "dialects", "settings", "websocket"},
     "__main__": {"command"},
-    "server": {"addresses", "application", "dialects", "settings", "web", "websocket"},
+    "server": {
+        *("addresses", "application", "applications", "backplane", "dialects", "settings"),
+        *("web", "websocket"),
+    },
     "endpoints": {"applications", "client", "dialects", "server", "settings"},
     "helptext": set(),
     "console": {"dialects", "server", "web", "websocket"},
@@ -34,14 +38,12 @@ ALLOWED: dict[str, set[str]] = {
         *("application", "client", "dialects", "server", "settings", "web", "websocket"),
     },
     "tap": {
-        *("application", "applications", "console", "dialects", "gateway", "helptext", "server"),
-        "settings",
-        "web",
+        *("application", "applications", "backplane", "console", "dialects", "gateway"),
+        *("helptext", "server", "settings", "web"),
     },
     "__init__": {
-        *("application", "applications", "client", "console", "dialects", "endpoints", "gateway"),
-        "server",
-        *("settings", "web", "websocket"),
+        *("application", "applications", "backplane", "client", "console", "dialects"),
+        *("endpoints", "gateway", "server", "settings", "web", "websocket"),
     },
 }
 # What knows nothing of Twisted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -34,7 +35,7 @@ from tests.loopback import (
     TCPWire,
     frame,
 )
-from txhixie import Broadcast, Echo, StreamApplication
+from txhixie import Broadcast, Echo, Rooms, StreamApplication
 
 if TYPE_CHECKING:
     from txhixie.application import Application
@@ -69,13 +70,13 @@ class HixieClient:
 class ModernClient:
     """An RFC 6455 client of Twisted's WebSocketResource."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, target: str = "/demo") -> None:
         self._transport = StringTransport()
         self._channel: Any = site.buildProtocol(self._transport.getPeer())
         self._channel.makeConnection(self._transport)
         self._websocket = WSConnection(ConnectionType.CLIENT)
         self.ended = False
-        self._send(Request(host="example.com", target="/demo"))
+        self._send(Request(host="example.com", target=target))
         accepted, *self._early = self._events()
         assert isinstance(accepted, AcceptConnection)
 
@@ -116,14 +117,20 @@ class ModernClient:
         self._channel.connectionLost(Failure(reason))
 
 
+def _newest(rooms: Rooms) -> str:
+    ids: list[str] = []
+    rooms.backplane.tail("/demo", 0).addCallback(ids.append)
+    return ids[0]
+
+
 class PortabilityTests(LoopbackCase):
     """One application, two servers."""
 
-    def modern(self, application: Application) -> ModernClient:
+    def modern(self, application: Application, target: str = "/demo") -> ModernClient:
         """@return: a client of Twisted's own server of an application."""
         root = Resource()
         root.putChild(b"demo", WebSocketResource(application))  # type: ignore[arg-type]
-        return ModernClient(Site(root, reactor=self.clock))
+        return ModernClient(Site(root, reactor=self.clock), target)
 
     def hixie(self, application: Application) -> HixieClient:
         """@return: a client of ours, of the same."""
@@ -210,6 +217,29 @@ class PortabilityTests(LoopbackCase):
         assert ids[1] in self.factory.connections
         second.close()
         assert first.heard() == [f"Connection Closed: {ids[1]}"]
+
+    def test_past(self) -> None:
+        """Twisted's server has the past of a room, too."""
+        rooms = Rooms(onMessage=lambda visitor, message: message.upper())
+        first = self.modern(rooms)
+        first.say("1")
+        first.say("2")
+        late = self.modern(rooms, "/demo?last=2&presence")
+        first.say("3")
+        came, *said = first.heard()
+        heard = late.heard()
+        assert [*heard[:3], heard[4]] == said
+        assert heard[3].startswith("Present: ")
+        assert said[0].endswith(": 1")
+        name = came.removeprefix("New Connection: ")
+        late = self.modern(rooms, f"/demo?since={_newest(rooms)}&format=json")
+        first.say("x")
+        events = [json.loads(text) for text in late.heard()]
+        assert [(each["event"], each["text"]) for each in events] == [
+            ("open", ""),
+            ("message", "X"),
+        ]
+        assert events[1]["from"] == name
 
     def test_stream(self) -> None:
         """A protocol of bytes is served by both, and may pause its transport."""

@@ -24,11 +24,14 @@ from twisted.plugin import getPlugins
 from twisted.python import usage
 from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.guard import HTTPAuthSessionWrapper
 
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
 from txhixie import Broadcast, Echo, Gateway, Settings
 from txhixie.applications import SERVICES
+from txhixie.applications.rooms import Rooms
 from txhixie.server.listening import EveryAddressEndpoint
+from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES
 from txhixie.tap import Options, makeService
@@ -505,6 +508,9 @@ class PortTests(SynchronousTestCase):
             assert parse("--port", description)["ports"] == [description]
 
 
+ROOMS = Rooms("/rooms")
+
+
 class ServiceOptionTests(SynchronousTestCase):
     """What answers."""
 
@@ -531,7 +537,7 @@ class ServiceOptionTests(SynchronousTestCase):
         application = parse("--service", "broadcast")["application"]
         requests = [fakeRequest(path) for path in ("/broadcast", "/any")]
         one, other = (application.buildProtocol(request) for request in requests)
-        assert one._broadcast is other._broadcast
+        assert one._host is other._host
 
     def test_dotted(self) -> None:
         """A dotted name is that of a class, of an instance, or of a function that makes one."""
@@ -570,7 +576,7 @@ class ServiceOptionTests(SynchronousTestCase):
         options = parse("--route", "/red=broadcast", "--route", "/blue=broadcast")
         requests = [fakeRequest(path) for path in ("/red", "/blue")]
         red, blue = (options["application"].buildProtocol(request) for request in requests)
-        assert red._broadcast is not blue._broadcast
+        assert red._host is not blue._host
 
     def test_wrongRoutes(self) -> None:
         """A route that is none is refused in one line."""
@@ -680,6 +686,36 @@ class MakeServiceTests(SynchronousTestCase):
             root: Any = self.make(*arguments).factory.site.resource
             assert isinstance(root, Okay)
             assert root.listNames() == names
+
+    def test_rooms(self) -> None:
+        """Rooms are on the site where they are for WebSockets, all on the one backplane."""
+        service = self.make(
+            *("--route", "/a/b=broadcast", "--service", "echo", "--max-rooms", "7", "--publish")
+        )
+        root: Any = service.factory.site.resource
+        ab, broadcast = root._places[b"a"]._places[b"b"], root._places[b"broadcast"]
+        assert isinstance(ab, RoomsResource)
+        assert isinstance(broadcast, RoomsResource)
+        assert ab._rooms.path == "/a/b"
+        assert ab._rooms is not broadcast._rooms
+        for page in (ab, broadcast):
+            assert page._rooms.backplane in service._lasting
+            assert page._rooms._maxRooms == 7
+            assert (page._publish, page._fromAnywhere) == (True, False)
+        guarding: Any = self.make("--auth", "memory:a:b").factory.site.resource
+        page = guarding._places[b"broadcast"]
+        assert isinstance(page, HTTPAuthSessionWrapper)
+        without: Any = self.make("--route", "/x=echo").factory.site.resource
+        assert without._places == {}
+
+    def test_ownBackplane(self) -> None:
+        """Rooms that have a backplane keep it; all others are given that of the command line."""
+        options = parse("--service", f"{__name__}.ROOMS", "--history", "3")
+        backplane: Any = ROOMS.backplane
+        assert backplane is options["backplane"]
+        assert backplane._history == 3
+        assert refusal("--backplane", "nats://x").startswith("--backplane: there is no backplane")
+        assert refusal("--backplane", "memory://x").startswith("--backplane: the backplane memory")
 
     def test_plugin(self) -> None:
         """C{twistd} and C{twist} find it under its name."""

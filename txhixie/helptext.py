@@ -50,6 +50,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Rooms": {
         "backplane": ("URL", "what joins several processes"),
         "history": ("N", "entries that a room keeps"),
+        "history-size": ("BYTES", "of all entries in memory, 0: no limit"),
         "max-rooms": ("N", "rooms at the same time"),
         "publish": ("", "let POST publish to rooms"),
         "publish-limit": ("N", "messages that may wait to be published"),

@@ -345,6 +345,32 @@ class Settings:
     drainTimeout: float = _setting(
         10.0, SECONDS, "Seconds all clients have to close when the server stops.", "drain"
     )
+    history: int = _setting(
+        1000,
+        NUMBER_OR_NONE,
+        "Entries of a room that are kept for clients that come late, or come back; 0: none.",
+        "history",
+    )
+    historySize: int = _setting(
+        16 * 1024 * 1024,
+        NUMBER_OR_NONE,
+        "Bytes that the entries kept for all rooms may take, with the backplane memory; 0: no "
+        "limit. Beyond it the oldest ones go, first in the rooms that were silent for longest.",
+        "history-size",
+    )
+    maxRooms: int = _setting(
+        10_000,
+        NUMBER,
+        "Rooms that may have clients in this process at the same time. A client that would open "
+        "one more gets 503.",
+        "max-rooms",
+    )
+    publishLimit: int = _setting(
+        10_000,
+        NUMBER,
+        "Messages that wait to be published, above which their senders are paused.",
+        "publish-limit",
+    )
     logRate: int = _setting(
         10,
         NUMBER_OR_NONE,

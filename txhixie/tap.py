@@ -17,7 +17,9 @@ from twisted.python import usage
 from twisted.python.reflect import ModuleNotFound, ObjectNotFound, namedAny
 
 from txhixie.applications import SERVICES
+from txhixie.applications.rooms import Rooms
 from txhixie.applications.routes import Routes
+from txhixie.backplane import makeBackplane
 from txhixie.console import Console
 from txhixie.console.announcing import Announcing
 from txhixie.gateway.commandline import Gateways, splitRoute
@@ -27,6 +29,7 @@ from txhixie.server.factory import HixieFactory
 from txhixie.server.garbage import collectLessOften
 from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import oneLine
+from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES, FLAG, Kind, Settings, declarations
 from txhixie.web.auth import Authenticated, guarded, portalFor
@@ -94,6 +97,13 @@ class Options(usage.Options, AuthOptionMixin):
             "read anew.",
         ],
         [
+            "backplane",
+            None,
+            "memory",
+            "What carries the messages of rooms between processes, as a URL. memory: there is one "
+            "process only.",
+        ],
+        [
             "gateway-bytes",
             None,
             "drop",
@@ -105,6 +115,12 @@ class Options(usage.Options, AuthOptionMixin):
 
     optFlags: ClassVar[list[list[str | None]]] = [
         *map(_flag, ("compression", "logConnections", "logMessages")),
+        [
+            "publish",
+            None,
+            "Let plain HTTP say something in a room, by POST /broadcast/NAME: to clients that log "
+            "in with --auth, or on this machine.",
+        ],
         ["no-console", None, "Do not serve the console page at /console."],
     ]
 
@@ -239,6 +255,12 @@ class Options(usage.Options, AuthOptionMixin):
             self["settings"] = replace(settings, origins=self.readOrigins())
         except (OSError, ValueError) as error:
             raise usage.UsageError(f"--origin-file: {oneLine(error)}") from error
+        try:
+            self["backplane"] = makeBackplane(self["backplane"], settings)
+        except ValueError as error:
+            raise usage.UsageError(f"--backplane: {error}") from error
+        if hasattr(self["application"], "useBackplane"):
+            self["application"].useBackplane(self["backplane"], settings)
 
     def _makeApplication(self, settings: Settings) -> Application:
         """
@@ -315,7 +337,12 @@ def _routed(routes: list[str], default: Application | None, gateways: Gateways) 
             raise usage.UsageError(f"--route: {route!r} is not like /chat=my.module.Chat")
         if path in applications:
             raise usage.UsageError(f"--route: {path!r} is routed already")
-        applications[path] = _application("--route", name, gateways)
+        made = applications[path] = _application("--route", name, gateways)
+        if name in SERVICES and isinstance(made, Rooms):
+            try:
+                made.setPath(path)
+            except ValueError as error:
+                raise usage.UsageError(f"--route: {error}") from error
     if default is not None and not applications:
         return default
     try:
@@ -362,14 +389,24 @@ def _application(option: str, name: str, gateways: Gateways) -> Application:
     return made
 
 
+def _roomsOf(application: Application) -> list[Rooms]:
+    """
+    Return the rooms that have a path of their own.
+    """
+    if isinstance(application, Routes):
+        return [rooms for each in application.applications for rooms in _roomsOf(each)]
+    return [application] if isinstance(application, Rooms) and application.path != "/" else []
+
+
 def makeService(options: Options) -> IService:
     """
     @return: the service that C{options} ask for.
     """
     collectLessOften()
     escapeOutput()
-    application: Application = options["application"]
-    paths = application.paths if isinstance(application, Routes) else ("/",)
+    served: Application = options["application"]
+    application = served
+    paths = served.paths if isinstance(served, Routes) else ("/",)
     checkers = options.get("credCheckers")
     if checkers:
         application = Authenticated(application, portalFor(checkers))
@@ -378,7 +415,11 @@ def makeService(options: Options) -> IService:
     if not options["no-console"]:
         console = Console(factory, paths)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
+    for rooms in _roomsOf(served):
+        page = RoomsResource(rooms, factory, options["publish"], bool(checkers), root)
+        root.place(rooms.path, guarded(page, checkers) if checkers else page)
     service = HixieService(factory, *options["ports"])
+    service.outlive(options["backplane"])
     if not options["no-console"]:
         Announcing().setServiceParent(service)
     if options["origin-file"] is not None:

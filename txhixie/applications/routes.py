@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from twisted.web.server import Request
 
     from txhixie.application import Application, WebSocketProtocol
+    from txhixie.backplane.contract import Backplane
+    from txhixie.settings import Settings
 
 # Neither a query nor a fragment is part of a path, and no path needs white space or empty segments.
 _PATH = re.compile(r"/|(?:/[^/?#\s]+)+/?")
@@ -73,6 +75,25 @@ class Routes:
         """
         application = self._find(request.path)
         return None if application is None else application.buildProtocol(request)
+
+    @property
+    def applications(self) -> tuple[Application, ...]:
+        """
+        The applications, each once.
+        """
+        found = {id(each): each for each in self._routes.values()}
+        if self._default is not None:
+            found[id(self._default)] = self._default
+        return tuple(found.values())
+
+    def useBackplane(self, backplane: Backplane, settings: Settings) -> None:
+        """
+        Have those applications use a backplane that have the method, too.
+        """
+        for application in self.applications:
+            use = getattr(application, "useBackplane", None)
+            if use is not None:
+                use(backplane, settings)
 
     def _find(self, path: bytes) -> Application | None:
         # No more of a path than the longest route has.

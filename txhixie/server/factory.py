@@ -94,6 +94,7 @@ class HixieFactory(ServerFactory):
         # Connections of plain HTTP that wait for their next request, the oldest first.
         self._idle: dict[HixieProtocol, None] = {}
         self._observers: list[Callable[[WebSocket], object]] = []
+        self._closingObservers: list[Callable[[], object]] = []
         self._goneObservers: list[Callable[[WebSocket], object]] = []
         self._refusalObservers: list[Callable[[bytes, HandshakeError], object]] = []
 
@@ -133,6 +134,13 @@ class HixieFactory(ServerFactory):
         application is told.
         """
         self._observers.append(observer)
+
+    def notifyClosing(self, observer: Callable[[], object]) -> None:
+        """
+        Call C{observer} when all connections are to close. Answers of plain HTTP that would never
+        end by themselves have to be ended then.
+        """
+        self._closingObservers.append(observer)
 
     def notifyGone(self, observer: Callable[[WebSocket], object]) -> None:
         """
@@ -183,6 +191,8 @@ class HixieFactory(ServerFactory):
         """
         self.admission.close()
         self.shared.isStopping = self.shared.isDraining = True
+        for observer in self._closingObservers:
+            observer()
         return self._roster.close()
 
     def abortConnections(self) -> None:

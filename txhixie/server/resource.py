@@ -58,9 +58,9 @@ class HixieResource(Resource):
         head = headOf(request.requestHeaders, request.method, request.uri, request.clientproto)
         channel = request.channel
         if not head.isHandshake:
-            return _refuse(request, HandshakeError(426, "", [(b"Upgrade", b"websocket")]))
+            return refuse(request, HandshakeError(426, "", [(b"Upgrade", b"websocket")]))
         if not isinstance(channel, HTTPChannel):
-            return _refuse(request, HandshakeError(505, "a WebSocket is opened with HTTP/1.1"))
+            return refuse(request, HandshakeError(505, "a WebSocket is opened with HTTP/1.1"))
         upgrader = getattr(request, "upgrader", None)
         if isinstance(upgrader, HixieProtocol):
             upgrader.upgrade(head, detached(channel), self._application)
@@ -70,7 +70,7 @@ class HixieResource(Resource):
             self._log.info(
                 "refused {peer}: {text}", peer=request.getClientAddress(), text=error.text
             )
-            return _refuse(request, error)
+            return refuse(request, error)
         self._takeOver(channel, head)
         return NOT_DONE_YET
 
@@ -93,7 +93,7 @@ class HixieResource(Resource):
             protocol.upgrade(head, rest)
 
 
-def _refuse(request: Request, error: HandshakeError) -> bytes:
+def refuse(request: Request, error: HandshakeError) -> bytes:
     """
     Return the body of an answer that refuses a request.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
@@ -36,6 +36,24 @@ class _CannotStart(SystemExit, Exception):
     """
 
 
+class Lasting(Protocol):
+    """
+    A service as far as it is started and stopped.
+    """
+
+    def startService(self) -> object:
+        """
+        Start.
+        """
+
+    def stopService(self) -> Any:
+        """
+        Stop.
+
+        @return: a Deferred that fires when that is done, or C{None}.
+        """
+
+
 class HixieService(MultiService):
     """
     Listens on endpoints while it runs. When it stops, all connections are closed with their closing
@@ -60,6 +78,7 @@ class HixieService(MultiService):
         self.reloading = Reloading()
         self._lameDuck: Deferred[Any] | None = None
         self._isEnding = False
+        self._lasting: list[Lasting] = []
         for endpoint in endpoints:
             self._listenOn(endpoint)
 
@@ -81,6 +100,12 @@ class HixieService(MultiService):
         )
         listening.setServiceParent(self)
 
+    def outlive(self, service: Lasting) -> None:
+        """
+        Start another service before this one, and stop it after the last connection is gone.
+        """
+        self._lasting.append(service)
+
     def privilegedStartService(self) -> None:
         """
         Start listening.
@@ -97,6 +122,8 @@ class HixieService(MultiService):
         """
         from twisted.internet import reactor
 
+        for each in self._lasting:
+            each.startService()
         self._start(super().startService)
         self.reloading.start()
         # The reactor handles the first signal by itself.
@@ -151,7 +178,8 @@ class HixieService(MultiService):
         over = DeferredList([stopped, self.factory.closeConnections()])
         return over.addCallback(self._stopped)
 
-    def _stopped(self, results: object) -> None:
+    def _stopped(self, results: object) -> Deferred[Any]:
         # A process that is about to end does not have to die of SIGHUP.
         if not self._isEnding:
             self.reloading.stop()
+        return DeferredList([maybeDeferred(each.stopService) for each in self._lasting])

@@ -20,11 +20,26 @@ from txhixie.web.request import readForwarded
 
 class Okay(Resource):
     """
-    Answers every path and method with C{okay}, except where it was given children.
+    Answers every path and method with C{okay}, except where it has something else.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[bytes, IResource] = {}
+
     def getChild(self, path: bytes, request: Request) -> Resource:
-        return self
+        return cast(Resource, self._places.get(path, self))
+
+    def place(self, path: str, resource: IResource) -> None:
+        """
+        Put a resource at a path, unless there is one above it.
+
+        @param path: as C{/chat/red}.
+        """
+        first, _, rest = path.removeprefix("/").partition("/")
+        place = self._places.setdefault(first.encode(), Okay() if rest else resource)
+        if rest and isinstance(place, Okay):
+            place.place(rest, resource)
 
     def render(self, request: Request) -> bytes:
         request.setHeader(b"Content-Type", b"text/plain")

@@ -6,8 +6,42 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from txhixie.websocket.outgoing import Outgoing
 from txhixie.websocket.shared import Shared
+
+
+class Backlog(Protocol):
+    """
+    What is sent to a peer.
+    """
+
+    @property
+    def isHeld(self) -> bool:
+        """
+        Whether the peer cannot be sent anything yet.
+        """
+
+    @property
+    def isReady(self) -> bool:
+        """
+        Whether what is sent is written at once.
+        """
+
+    @property
+    def isBlocked(self) -> bool:
+        """
+        Whether the transport is full.
+        """
+
+    @property
+    def backlog(self) -> int:
+        """
+        Bytes that were sent and not written.
+        """
+
+    def flush(self) -> None:
+        """
+        Write what was sent.
+        """
 
 
 class Owner(Protocol):
@@ -51,7 +85,7 @@ class Slowness:
         "isSlow",
     )
 
-    def __init__(self, shared: Shared, outgoing: Outgoing, owner: Owner) -> None:
+    def __init__(self, shared: Shared, outgoing: Backlog, owner: Owner) -> None:
         self._shared = shared
         self._policy = shared.settings.slowPolicy
         self._sendLimit = shared.settings.sendLimit

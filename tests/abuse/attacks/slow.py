@@ -23,8 +23,8 @@ _SMALL = 1 << 16
 _IDLE = 0.5
 _NUMBERED = re.compile(rb"[^:]*: (\d+) x")
 # MiB: a message of one takes several while it is read, decoded, put together, encoded and framed
-# in two ways; the backlog of each of two peers is one MiB, and one message.
-_BROADCAST_MEMORY = 16
+# in two ways; the backlog of each of two peers is one MiB, and one message. The room keeps 16.
+_BROADCAST_MEMORY = 32
 
 
 class _Room:

@@ -1,0 +1,29 @@
+"""
+Rooms across processes: the backplane's contract, and what fulfils it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.python.reflect import namedAny
+
+from txhixie.backplane.contract import Backplane
+from txhixie.settings import Settings
+
+# What makes a backplane, by the scheme of its URL: a function of the URL and the settings. It is
+# imported when it is needed. A new backplane is entered here.
+BACKPLANES: dict[str, str] = {"memory": "txhixie.backplane.local.fromURL"}
+
+
+def makeBackplane(url: str, settings: Settings = Settings()) -> Backplane:
+    """
+    Return the backplane that a URL names. It is not started.
+
+    @raise ValueError: if there is none, with one line that says why.
+    """
+    scheme = url.partition(":")[0]
+    if scheme not in BACKPLANES:
+        raise ValueError(f"there is no backplane {scheme!r}, only {', '.join(BACKPLANES)}")
+    make: Callable[[str, Settings], Backplane] = namedAny(BACKPLANES[scheme])
+    return make(url, settings)
