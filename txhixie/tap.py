@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 from twisted.python.reflect import ModuleNotFound, ObjectNotFound, namedAny
 
+from txhixie import __version__
 from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
 from txhixie.console import Console
@@ -33,6 +35,7 @@ from txhixie.web.auth import Authenticated, guarded, portalFor
 from txhixie.web.site import Okay
 
 if TYPE_CHECKING:
+    from txhixie.admin.reporter import Reporter
     from txhixie.application import Application
 
 # Where an endpoint description holds a port number.
@@ -99,6 +102,14 @@ class Options(usage.Options, AuthOptionMixin):
             "drop",
             "What happens to bytes messages of a back end for clients whose dialect carries only "
             f"text, Hixie-75 and Hixie-76: {', '.join(BYTES_POLICIES)}.",
+        ],
+        [
+            "admin",
+            None,
+            None,
+            "Where to serve /metrics, /health and /statistics: a port number of the loopback "
+            "interface, or an endpoint description such as tcp:9400 or unix:/run/hixie-admin.sock. "
+            "Needs the extra txhixie[metrics].",
         ],
         *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
     ]
@@ -174,11 +185,7 @@ class Options(usage.Options, AuthOptionMixin):
         """
         if _ESCAPED_IN_HAPROXY.match(description):
             description = description.replace("\\:", ":")
-        isNumber = description.isascii() and description.isdigit()
-        for number in [description] if isNumber else _PORT.findall(description):
-            if len(number) > 5 or int(number) > 65535:
-                raise usage.UsageError(f"--port: there is no port {number}")
-        self["ports"].append(int(description) if isNumber else description)
+        self["ports"].append(_withPorts("--port", description))
 
     opt_p = opt_port
 
@@ -208,22 +215,13 @@ class Options(usage.Options, AuthOptionMixin):
 
         @raise usage.UsageError: with one line that says what is wrong.
         """
-        from twisted.internet import reactor
-
         if not self["ports"]:
             self.opt_port("3400")
         for description in self["ports"]:
-            if isinstance(description, int):
-                continue
-            try:
-                serverFromString(reactor, description)
-            except Exception as error:
-                reason = oneLine(error)
-                if description.startswith("systemd:") and isinstance(error, LookupError):
-                    reason = "systemd passed no such socket (LISTEN_FDS)"
-                raise usage.UsageError(
-                    f"--port: {description!r} is no endpoint: {reason}"
-                ) from error
+            if not isinstance(description, int):
+                _checkEndpoint("--port", description)
+        if self["admin"] is not None:
+            self["admin"] = _adminEndpoint(self["admin"])
         settings = Settings(
             **{
                 name: self._setting(each.metadata["option"], each.metadata["kind"])
@@ -285,6 +283,49 @@ class Options(usage.Options, AuthOptionMixin):
             return kind.check(value)
         except ValueError as error:
             raise usage.UsageError(f"--{option}: {self[option]!r}: {error}") from error
+
+
+def _checkEndpoint(option: str, description: str) -> None:
+    """
+    @raise usage.UsageError: if a description is not one of an endpoint.
+    """
+    from twisted.internet import reactor
+
+    try:
+        serverFromString(reactor, description)
+    except Exception as error:
+        reason = oneLine(error)
+        if description.startswith("systemd:") and isinstance(error, LookupError):
+            reason = "systemd passed no such socket (LISTEN_FDS)"
+        raise usage.UsageError(f"{option}: {description!r} is no endpoint: {reason}") from error
+
+
+def _adminEndpoint(where: str) -> str:
+    """
+    Return the description of the endpoint that C{--admin} asks for.
+    """
+    if find_spec("prometheus_client") is None:
+        raise usage.UsageError(
+            "--admin: prometheus_client is missing; pip install 'txhixie[metrics]' installs it"
+        )
+    description = _withPorts("--admin", where)
+    if isinstance(description, int):
+        return f"tcp:{description}:interface=127.0.0.1"
+    _checkEndpoint("--admin", description)
+    return description
+
+
+def _withPorts(option: str, description: str) -> int | str:
+    """
+    Return a number of a port as such, or a description of an endpoint.
+
+    @raise usage.UsageError: if there is no such port.
+    """
+    isNumber = description.isascii() and description.isdigit()
+    for number in [description] if isNumber else _PORT.findall(description):
+        if len(number) > 5 or int(number) > 65535:
+            raise usage.UsageError(f"{option}: there is no port {number}")
+    return int(description) if isNumber else description
 
 
 def _served(service: str | None, routes: list[str], gateways: Gateways) -> Application | None:
@@ -368,6 +409,35 @@ def makeService(options: Options) -> IService:
     """
     collectLessOften()
     escapeOutput()
+    service = _serving(options)
+    if options["admin"] is None:
+        return service
+    from twisted.internet import reactor
+
+    from txhixie.admin.service import AdminService
+
+    reporter = _reporter(service)
+    admin = AdminService(service, reporter.reports, options["admin"], reactor)
+    reporter.setServiceParent(admin)
+    return admin
+
+
+def _reporter(service: HixieService) -> Reporter:
+    """
+    Return what makes the reports of a process that serves. A part of the server that has metrics,
+    or may be the reason why nothing is served, is added here.
+    """
+    from twisted.internet import reactor
+
+    from txhixie.admin.reporter import Reporter
+
+    return Reporter(service.factory, __version__, reactor)
+
+
+def _serving(options: Options) -> HixieService:
+    """
+    Return the service that answers clients.
+    """
     application: Application = options["application"]
     paths = application.paths if isinstance(application, Routes) else ("/",)
     checkers = options.get("credCheckers")
