@@ -142,7 +142,7 @@ class ReporterTests(SynchronousTestCase):
 
         report = Reporter(HixieFactory(None), "", reactor).report()
         (metric,) = [each for each in report.metrics if each.name == "shop_visits"]
-        assert [sample.value for sample in metric.samples if sample.suffix == "_total"] == [3]
+        assert [(sample.suffix, sample.value) for sample in metric.samples] == [("_total", 3)]
 
     def test_stopping(self) -> None:
         """A server that stops is not to be sent clients."""

@@ -37,9 +37,10 @@ ALLOWED: dict[str, set[str]] = {
         *("application", "client", "dialects", "server", "settings", "web", "websocket"),
     },
     "admin": {"metrics", "server", "web"},
+    "workers": {"admin", "metrics", "server"},
     "tap": {
         *("__init__", "admin", "application", "applications", "console", "dialects", "gateway"),
-        *("helptext", "server", "settings", "web"),
+        *("helptext", "server", "settings", "web", "websocket", "workers"),
     },
     "__init__": {
         *("application", "applications", "client", "console", "dialects", "endpoints", "gateway"),

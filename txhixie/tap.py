@@ -4,13 +4,16 @@ What C{twistd hixie} runs: its options, and the service made from them.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.endpoints import serverFromString
@@ -22,6 +25,7 @@ from txhixie.applications import SERVICES
 from txhixie.applications.routes import Routes
 from txhixie.console import Console
 from txhixie.console.announcing import Announcing
+from txhixie.dialects.head import HandshakeError
 from txhixie.gateway.commandline import Gateways, splitRoute
 from txhixie.gateway.relay import BYTES_POLICIES
 from txhixie.helptext import escapeOutput, helpText
@@ -30,13 +34,23 @@ from txhixie.server.garbage import collectLessOften
 from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import oneLine
 from txhixie.server.service import HixieService
-from txhixie.settings import DIALECT_NAMES, FLAG, Kind, Settings, declarations
+from txhixie.settings import (
+    DIALECT_NAMES,
+    FLAG,
+    NUMBER_OR_NONE,
+    Kind,
+    Settings,
+    declarations,
+)
 from txhixie.web.auth import Authenticated, guarded, portalFor
 from txhixie.web.site import Okay
+from txhixie.websocket.memory import usableMemory
 
 if TYPE_CHECKING:
+    from txhixie.admin.pages import Reports
     from txhixie.admin.reporter import Reporter
     from txhixie.application import Application
+    from txhixie.workers.serving import Serving
 
 # Where an endpoint description holds a port number.
 _PORT = re.compile(r"(?:^|:)(?:(?:tcp6?|ssl):(?:port=)?|port=)([0-9]+)")
@@ -111,6 +125,13 @@ class Options(usage.Options, AuthOptionMixin):
             "interface, or an endpoint description such as tcp:9400 or unix:/run/hixie-admin.sock. "
             "Needs the extra txhixie[metrics].",
         ],
+        [
+            "workers",
+            None,
+            "0",
+            "Processes that accept from the same ports, under one that starts and replaces them. "
+            "Limits hold for each. 0: one process does everything.",
+        ],
         *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
     ]
 
@@ -119,8 +140,13 @@ class Options(usage.Options, AuthOptionMixin):
         ["no-console", None, "Do not serve the console page at /console."],
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, isWorker: bool = False) -> None:
+        """
+        @param isWorker: whether the supervisor of this process has checked the endpoints, and
+            listens on them.
+        """
         super().__init__()
+        self.isWorker = isWorker
         self["service"] = None
         self["route"] = []
         self["backend"] = []
@@ -131,10 +157,12 @@ class Options(usage.Options, AuthOptionMixin):
 
     def parseOptions(self, options: list[str] | None = None) -> None:
         """
-        Parse a command line.
+        Parse a command line, and keep it: workers are given it, too.
 
         @raise usage.UsageError: if it is wrong.
         """
+        self.arguments = [*(sys.argv[1:] if options is None else options)]
+        self.directory = os.getcwd()
         try:
             super().parseOptions(options)
         except usage.UsageError:
@@ -218,10 +246,11 @@ class Options(usage.Options, AuthOptionMixin):
         if not self["ports"]:
             self.opt_port("3400")
         for description in self["ports"]:
-            if not isinstance(description, int):
+            if not isinstance(description, int) and not self.isWorker:
                 _checkEndpoint("--port", description)
-        if self["admin"] is not None:
+        if self["admin"] is not None and not self.isWorker:
             self["admin"] = _adminEndpoint(self["admin"])
+        self["workers"] = _workers(self["workers"])
         settings = Settings(
             **{
                 name: self._setting(each.metadata["option"], each.metadata["kind"])
@@ -250,8 +279,11 @@ class Options(usage.Options, AuthOptionMixin):
                 f"--gateway-bytes: {policy!r} is none of {', '.join(BYTES_POLICIES)}"
             )
         gateways = Gateways(backends, policy, settings)
-        routes = self["route"]
-        application = _routed(routes, _served(self["service"], routes, gateways), gateways)
+        service, routes = self["service"], self["route"]
+        isDivided = self["workers"] > 1 and self.get("backplane", "memory") == "memory"
+        if isDivided:
+            _checkUndivided(service, routes)
+        application = _routed(routes, _served(service, routes, gateways, isDivided), gateways)
         if backends and not gateways.areShared:
             raise usage.UsageError("--backend: it is only for --service gateway")
         return application
@@ -328,12 +360,56 @@ def _withPorts(option: str, description: str) -> int | str:
     return int(description) if isNumber else description
 
 
-def _served(service: str | None, routes: list[str], gateways: Gateways) -> Application | None:
+def _workers(text: object) -> int:
+    """
+    Return the number that C{--workers} asks for.
+    """
+    kind = NUMBER_OR_NONE
+    assert kind.parse is not None
+    try:
+        count = int(kind.check(kind.parse(str(text))))
+    except ValueError as error:
+        raise usage.UsageError(f"--workers: {text!r}: {error}") from error
+    if count and sys.platform == "win32":
+        raise usage.UsageError("--workers: this system has no sockets that processes can share")
+    return count
+
+
+# Services that need a backplane to reach the clients of other processes.
+_SHARED = frozenset({"broadcast"})
+_UNSHARED = "broadcast needs a --backplane that all workers share; memory is of one worker only"
+
+
+def _checkUndivided(service: str | None, routes: list[str]) -> None:
+    """
+    @raise usage.UsageError: if a service was asked for that would reach the clients of one worker
+        only.
+    """
+    if _SHARED & {service, *(route.rpartition("=")[2] for route in routes)}:
+        raise usage.UsageError(f"--workers: {_UNSHARED}")
+
+
+class _Divided:
+    """
+    Refuses clients of a service that would reach only some of them.
+    """
+
+    def buildProtocol(self, request: object) -> NoReturn:
+        """
+        @raise HandshakeError: always.
+        """
+        raise HandshakeError(503, _UNSHARED)
+
+
+def _served(
+    service: str | None, routes: list[str], gateways: Gateways, isDivided: bool
+) -> Application | None:
     """
     Return what answers where no route leads.
 
     @param service: the name of a service, if one was asked for.
     @param routes: the routes that were asked for.
+    @param isDivided: whether there are several workers, and no backplane between them.
     """
     if service is None:
         if routes:
@@ -342,6 +418,8 @@ def _served(service: str | None, routes: list[str], gateways: Gateways) -> Appli
     if service not in SERVICES:
         return _application("--service", service, gateways)
     builtIn = {name: make() for name, make in SERVICES.items()}
+    if isDivided:
+        builtIn.update(dict.fromkeys(_SHARED, _Divided()))
     return Routes({f"/{name}": made for name, made in builtIn.items()}, builtIn[service])
 
 
@@ -407,19 +485,71 @@ def makeService(options: Options) -> IService:
     """
     @return: the service that C{options} ask for.
     """
-    collectLessOften()
     escapeOutput()
+    if options["workers"]:
+        return _supervising(options)
+    collectLessOften()
     service = _serving(options)
     if options["admin"] is None:
         return service
+    reporter = _reporter(service)
+    admin = _administered(service, reporter.reports, options["admin"])
+    reporter.setServiceParent(admin)
+    return admin
+
+
+def _administered(service: IService, reports: Reports, endpoint: str) -> MultiService:
     from twisted.internet import reactor
 
     from txhixie.admin.service import AdminService
 
-    reporter = _reporter(service)
-    admin = AdminService(service, reporter.reports, options["admin"], reactor)
-    reporter.setServiceParent(admin)
-    return admin
+    return AdminService(service, reports, endpoint, reactor)
+
+
+def _supervising(options: Options) -> IService:
+    """
+    Return the service that has workers serve.
+    """
+    from txhixie.workers.service import WorkersService
+
+    settings: Settings = options["settings"]
+    task = {
+        "make": f"{__name__}.{makeWorker.__name__}",
+        "arguments": options.arguments,
+        "directory": options.directory,
+    }
+    service = WorkersService(
+        options["ports"], options["workers"], task, settings.lameDuck, settings.drainTimeout
+    )
+    if options["admin"] is None:
+        return service
+    from txhixie.workers.reports import WorkersReporter
+
+    return _administered(service, WorkersReporter(service).reports, options["admin"])
+
+
+def makeWorker(task: dict[str, Any], sockets: Sequence[int]) -> Serving:
+    """
+    Return what one worker serves with.
+
+    @param task: what its supervisor told it.
+    @param sockets: the descriptors of the ports.
+    """
+    from txhixie.workers.serving import Serving
+
+    collectLessOften()
+    options = Options(isWorker=True)
+    # What the command line names is there.
+    before = os.getcwd()
+    os.chdir(task["directory"])
+    options.parseOptions(task["arguments"])
+    os.chdir(before)
+    settings: Settings = options["settings"]
+    if settings.memoryLimit is None:
+        share = usableMemory() // 4 // options["workers"]
+        options["settings"] = replace(settings, memoryLimit=share)
+    service = _serving(options, sockets)
+    return Serving(service, None if options["admin"] is None else _reporter(service))
 
 
 def _reporter(service: HixieService) -> Reporter:
@@ -434,9 +564,11 @@ def _reporter(service: HixieService) -> Reporter:
     return Reporter(service.factory, __version__, reactor)
 
 
-def _serving(options: Options) -> HixieService:
+def _serving(options: Options, sockets: Sequence[int] = ()) -> HixieService:
     """
     Return the service that answers clients.
+
+    @param sockets: descriptors of ports that listen already.
     """
     application: Application = options["application"]
     paths = application.paths if isinstance(application, Routes) else ("/",)
@@ -448,8 +580,9 @@ def _serving(options: Options) -> HixieService:
     if not options["no-console"]:
         console = Console(factory, paths)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
-    service = HixieService(factory, *options["ports"])
-    if not options["no-console"]:
+    service = HixieService(factory, *options["ports"], descriptors=sockets)
+    if not options["no-console"] and os.environ.get("TXHIXIE_WORKER", "1") == "1":
+        # Of several workers one is enough.
         Announcing().setServiceParent(service)
     if options["origin-file"] is not None:
         service.reloading.add(

@@ -75,6 +75,8 @@ def processMetrics() -> list[Metric]:
             [
                 Sample(sample.name.removeprefix(each.name), sample.labels, sample.value)
                 for sample in each.samples
+                # When it began to count is not a number that can be added up.
+                if not sample.name.endswith("_created")
             ],
         )
         for each in REGISTRY.collect()

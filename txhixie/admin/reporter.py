@@ -59,6 +59,6 @@ class Reporter(MultiService):
 
     def reports(self) -> Deferred[Report]:
         """
-        Return L{report}, for those who may have to wait for one.
+        Return L{report} as a Deferred.
         """
         return execute(self.report)

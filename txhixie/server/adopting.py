@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import os
 import re
-from socket import SO_ACCEPTCONN, SOL_SOCKET, socket
-from typing import Any
+import socket
+from typing import Any, cast
 
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 # What describes a socket that the process was started with.
-_INHERITED = re.compile(r"(haproxy:)?systemd:.*")
+_INHERITED = re.compile(r"^(haproxy:)?systemd:.*")
 
 
 def adoptable(description: str) -> str:
@@ -25,9 +25,9 @@ def adoptable(description: str) -> str:
 
 class Adopting:
     """
-    A reactor for endpoints that are to listen, which gives each the same socket that listens
-    already instead of a new one. So a description means in this process what it means in the one
-    that made the socket: TLS, HAProxy's PROXY protocol and all else that is around a port.
+    Stands in for the reactor when an endpoint listens, and gives it a socket that listens already
+    instead of a new one. So a description means here what it means in the process that made the
+    socket: TLS, HAProxy's PROXY protocol and everything else around a port.
     """
 
     def __init__(self, reactor: Any, descriptor: int) -> None:
@@ -67,11 +67,26 @@ class Adopting:
         return self._adopt(TLSMemoryBIOFactory(contextFactory, False, factory))
 
     def _adopt(self, factory: Any) -> IListeningPort:
-        family = familyOf(self._descriptor)
-        port: IListeningPort = self._reactor.adoptStreamPort(self._descriptor, family, factory)
-        # The reactor makes a descriptor of its own.
-        os.close(self._descriptor)
-        return port
+        descriptor, family = self._descriptor, familyOf(self._descriptor)
+        port: Any
+        if family == getattr(socket, "AF_UNIX", None):
+            from txhixie.server.unixport import SharedUnixPort
+
+            port = SharedUnixPort._fromListeningDescriptor(self._reactor, descriptor, factory)
+            port.startListening()
+        else:
+            port = self._reactor.adoptStreamPort(descriptor, family, factory)
+        # The port has a descriptor of its own.
+        os.close(descriptor)
+        return cast(IListeningPort, port)
+
+
+def keepOpen(port: Any) -> None:
+    """
+    Have a port close only its own descriptor when it stops, so that other processes can go on to
+    accept from the same socket.
+    """
+    port._shouldShutdown = False
 
 
 def familyOf(descriptor: int) -> int:
@@ -80,7 +95,7 @@ def familyOf(descriptor: int) -> int:
 
     @raise OSError: if it is none.
     """
-    with socket(fileno=os.dup(descriptor)) as listening:
-        if not listening.getsockopt(SOL_SOCKET, SO_ACCEPTCONN):
+    with socket.socket(fileno=os.dup(descriptor)) as listening:
+        if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise OSError(f"descriptor {descriptor} is not a socket that listens")
         return listening.family

@@ -46,17 +46,20 @@ class HixieService(MultiService):
         @param factory: serves the connections.
         @param endpoints: where to listen: numbers of TCP ports on all addresses, descriptions such
             as C{"tcp:3400:interface=127.0.0.1"}, or endpoints.
-        @param descriptors: of sockets that listen already, one for each endpoint; by default new
-            ones are made.
+        @param descriptors: of sockets that listen already, one for each endpoint, if this process
+            is one of several that share them; by default new ones are made.
         """
         super().__init__()
         self.factory = factory
         self.reloading = Reloading()
         self._lameDuck: Deferred[Any] | None = None
         self._isEnding = False
+        # In a worker its supervisor says what a second signal means.
+        self._isSupervised = bool(descriptors)
         from twisted.internet import reactor
 
         if descriptors:
+            factory.accepting.share()
             for endpoint, descriptor in zip(endpoints, descriptors, strict=True):
                 self._listenOn(endpoint, Adopting(reactor, descriptor))
         else:
@@ -106,7 +109,8 @@ class HixieService(MultiService):
         End all connections at once when a second signal comes.
         """
         self._isEnding = True
-        atNextSignal(self.abort)
+        if not self._isSupervised:
+            atNextSignal(self.abort)
 
     def abort(self) -> None:
         """

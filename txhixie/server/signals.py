@@ -1,5 +1,5 @@
 """
-Signals of the operating system, for those who may be called by them.
+What is done at signals of the operating system.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def atNextSignal(call: Callable[[], object]) -> None:
 
 class HangUp:
     """
-    Calls something at SIGHUP, which ends the process otherwise. Who waited for the signal before
-    is still called.
+    Calls something at SIGHUP, which otherwise ends the process. A handler that was there before is
+    still called.
     """
 
     def __init__(self, call: Callable[[], object]) -> None:
