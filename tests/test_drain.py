@@ -413,7 +413,7 @@ class LameDuckTests(LoopbackCase):
         """A second signal ends it at once."""
         wire = self.open()
         stopped = self.service.stopService()
-        self.service._abort()
+        self.service.abort()
         self.clock.advance(0)
         assert wire.lost
         self.successResultOf(stopped)
@@ -426,7 +426,7 @@ class LameDuckTests(LoopbackCase):
         stopped = self.service.stopService()
         self.pass_(5)
         self.assertNoResult(stopped)
-        self.service._abort()
+        self.service.abort()
         self.clock.advance(0)
         self.successResultOf(stopped)
         self.assertQuiet()

@@ -13,11 +13,12 @@ import txhixie
 PACKAGE = Path(txhixie.__file__).parent
 
 # What each part of the package may import of the others. A new part is entered here. Only
-# the command imports the package's own face.
+# the commands import the package's own face.
 ALLOWED: dict[str, set[str]] = {
     "addresses": set(),
     "settings": {"addresses"},
     "dialects": {"addresses", "settings"},
+    "metrics": set(),
     "application": {"dialects"},
     "websocket": {"application", "dialects", "settings"},
     "web": {"addresses", "application", "dialects", "settings", "websocket"},
@@ -28,8 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "command": {"__init__", "client", "dialects", "settings", "websocket"},
     "__main__": {"command"},
     "server": {
-        *("addresses", "application", "applications", "backplane", "dialects", "settings"),
-        *("web", "websocket"),
+        *("addresses", "application", "applications", "backplane", "dialects", "metrics"),
+        *("settings", "web", "websocket"),
     },
     "endpoints": {"applications", "client", "dialects", "server", "settings"},
     "helptext": set(),
@@ -37,9 +38,11 @@ ALLOWED: dict[str, set[str]] = {
     "testing": {
         *("application", "client", "dialects", "server", "settings", "web", "websocket"),
     },
+    "admin": {"metrics", "server", "web"},
+    "workers": {"admin", "metrics", "server"},
     "tap": {
-        *("application", "applications", "backplane", "console", "dialects", "gateway"),
-        *("helptext", "server", "settings", "web"),
+        *("__init__", "admin", "application", "applications", "backplane", "console"),
+        *("dialects", "gateway", "helptext", "server", "settings", "web", "websocket", "workers"),
     },
     "__init__": {
         *("application", "applications", "backplane", "client", "console", "dialects"),
@@ -49,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
 # What knows nothing of Twisted.
 PURE = (
     *("addresses.py", "applications/streamcodecs.py", "client/body.py", "dialects"),
-    *("gateway/backends.py", "settings.py", "web/forwarded.py", "web/proxies.py"),
+    *("gateway/backends.py", "metrics.py", "settings.py", "web/forwarded.py", "web/proxies.py"),
 )
 
 

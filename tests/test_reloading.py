@@ -180,11 +180,11 @@ class ServiceTests(LoopbackCase):
     def test_ending(self) -> None:
         """A process that ends does not die of it at the last moment."""
         self.patch(signal, "signal", lambda number, handler: signal.SIG_DFL)
-        self.patch(signal, "getsignal", lambda number: self.service.reloading._hungUp)
+        self.patch(signal, "getsignal", lambda number: self.service.reloading._hangUp._hungUp)
         self.service.startService()
         self.service._endAtNextSignal()
         self.successResultOf(self.service.stopService())
-        assert self.service.reloading._isActive
+        assert self.service.reloading._hangUp._isActive
 
 
 # Origins in a file

@@ -18,9 +18,8 @@ from typing import Any
 _FAILING = ("strict", "surrogateescape")
 _WIDTH, _COLUMN = 79, 30
 _INTRODUCTION = (
-    "Serve WebSockets and plain HTTP on one port. With a built-in service, all of these are found "
-    "under their names, as /echo and /broadcast; with one of your own, only that is. Each line "
-    "ends with the default."
+    "Serve WebSockets and plain HTTP on one port. The built-in services are found under their "
+    "names, as /echo. Each line ends with the default."
 )
 # By group and option: what it takes, and what it is in short.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {

@@ -4,24 +4,30 @@ What C{twistd hixie} runs: its options, and the service made from them.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 from twisted.python.reflect import ModuleNotFound, ObjectNotFound, namedAny
 
+from txhixie import __version__
 from txhixie.applications import SERVICES
 from txhixie.applications.rooms import Rooms
 from txhixie.applications.routes import Routes
 from txhixie.backplane import makeBackplane
 from txhixie.console import Console
 from txhixie.console.announcing import Announcing
+from txhixie.dialects.head import HandshakeError
 from txhixie.gateway.commandline import Gateways, splitRoute
 from txhixie.gateway.relay import BYTES_POLICIES
 from txhixie.helptext import escapeOutput, helpText
@@ -31,12 +37,23 @@ from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import oneLine
 from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
-from txhixie.settings import DIALECT_NAMES, FLAG, Kind, Settings, declarations
+from txhixie.settings import (
+    DIALECT_NAMES,
+    FLAG,
+    NUMBER_OR_NONE,
+    Kind,
+    Settings,
+    declarations,
+)
 from txhixie.web.auth import Authenticated, guarded, portalFor
 from txhixie.web.site import Okay
+from txhixie.websocket.memory import usableMemory
 
 if TYPE_CHECKING:
+    from txhixie.admin.pages import Reports
+    from txhixie.admin.reporter import Reporter
     from txhixie.application import Application
+    from txhixie.workers.serving import Serving
 
 # Where an endpoint description holds a port number.
 _PORT = re.compile(r"(?:^|:)(?:(?:tcp6?|ssl):(?:port=)?|port=)([0-9]+)")
@@ -110,6 +127,21 @@ class Options(usage.Options, AuthOptionMixin):
             "What happens to bytes messages of a back end for clients whose dialect carries only "
             f"text, Hixie-75 and Hixie-76: {', '.join(BYTES_POLICIES)}.",
         ],
+        [
+            "admin",
+            None,
+            None,
+            "Where to serve /metrics, /health and /statistics: a port number of the loopback "
+            "interface, or an endpoint description such as tcp:9400 or unix:/run/hixie-admin.sock. "
+            "Needs the extra txhixie[metrics].",
+        ],
+        [
+            "workers",
+            None,
+            "0",
+            "Processes that accept from the same ports, under one that starts and replaces them. "
+            "Limits hold for each. 0: one process does everything.",
+        ],
         *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
     ]
 
@@ -124,8 +156,13 @@ class Options(usage.Options, AuthOptionMixin):
         ["no-console", None, "Do not serve the console page at /console."],
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, isWorker: bool = False) -> None:
+        """
+        @param isWorker: whether the supervisor of this process has checked the endpoints, and
+            listens on them.
+        """
         super().__init__()
+        self.isWorker = isWorker
         self["service"] = None
         self["route"] = []
         self["backend"] = []
@@ -136,10 +173,12 @@ class Options(usage.Options, AuthOptionMixin):
 
     def parseOptions(self, options: list[str] | None = None) -> None:
         """
-        Parse a command line.
+        Parse a command line, and keep it: workers are given it, too.
 
         @raise usage.UsageError: if it is wrong.
         """
+        self.arguments = [*(sys.argv[1:] if options is None else options)]
+        self.directory = os.getcwd()
         try:
             super().parseOptions(options)
         except usage.UsageError:
@@ -190,11 +229,7 @@ class Options(usage.Options, AuthOptionMixin):
         """
         if _ESCAPED_IN_HAPROXY.match(description):
             description = description.replace("\\:", ":")
-        isNumber = description.isascii() and description.isdigit()
-        for number in [description] if isNumber else _PORT.findall(description):
-            if len(number) > 5 or int(number) > 65535:
-                raise usage.UsageError(f"--port: there is no port {number}")
-        self["ports"].append(int(description) if isNumber else description)
+        self["ports"].append(_withPorts("--port", description))
 
     opt_p = opt_port
 
@@ -224,22 +259,14 @@ class Options(usage.Options, AuthOptionMixin):
 
         @raise usage.UsageError: with one line that says what is wrong.
         """
-        from twisted.internet import reactor
-
         if not self["ports"]:
             self.opt_port("3400")
         for description in self["ports"]:
-            if isinstance(description, int):
-                continue
-            try:
-                serverFromString(reactor, description)
-            except Exception as error:
-                reason = oneLine(error)
-                if description.startswith("systemd:") and isinstance(error, LookupError):
-                    reason = "systemd passed no such socket (LISTEN_FDS)"
-                raise usage.UsageError(
-                    f"--port: {description!r} is no endpoint: {reason}"
-                ) from error
+            if not isinstance(description, int) and not self.isWorker:
+                _checkEndpoint("--port", description)
+        if self["admin"] is not None and not self.isWorker:
+            self["admin"] = _adminEndpoint(self["admin"])
+        self["workers"] = _workers(self["workers"])
         settings = Settings(
             **{
                 name: self._setting(each.metadata["option"], each.metadata["kind"])
@@ -274,8 +301,11 @@ class Options(usage.Options, AuthOptionMixin):
                 f"--gateway-bytes: {policy!r} is none of {', '.join(BYTES_POLICIES)}"
             )
         gateways = Gateways(backends, policy, settings)
-        routes = self["route"]
-        application = _routed(routes, _served(self["service"], routes, gateways), gateways)
+        service, routes = self["service"], self["route"]
+        isDivided = self["workers"] > 1 and self["backplane"].partition(":")[0] == "memory"
+        if isDivided:
+            _checkUndivided(service, routes)
+        application = _routed(routes, _served(service, routes, gateways, isDivided), gateways)
         if backends and not gateways.areShared:
             raise usage.UsageError("--backend: it is only for --service gateway")
         return application
@@ -309,12 +339,99 @@ class Options(usage.Options, AuthOptionMixin):
             raise usage.UsageError(f"--{option}: {self[option]!r}: {error}") from error
 
 
-def _served(service: str | None, routes: list[str], gateways: Gateways) -> Application | None:
+def _checkEndpoint(option: str, description: str) -> None:
+    """
+    @raise usage.UsageError: if a description is not one of an endpoint.
+    """
+    from twisted.internet import reactor
+
+    try:
+        serverFromString(reactor, description)
+    except Exception as error:
+        reason = oneLine(error)
+        if description.startswith("systemd:") and isinstance(error, LookupError):
+            reason = "systemd passed no such socket (LISTEN_FDS)"
+        raise usage.UsageError(f"{option}: {description!r} is no endpoint: {reason}") from error
+
+
+def _adminEndpoint(where: str) -> str:
+    """
+    Return the description of the endpoint that C{--admin} asks for.
+    """
+    if find_spec("prometheus_client") is None:
+        raise usage.UsageError(
+            "--admin: prometheus_client is missing; pip install 'txhixie[metrics]' installs it"
+        )
+    description = _withPorts("--admin", where)
+    if isinstance(description, int):
+        return f"tcp:{description}:interface=127.0.0.1"
+    _checkEndpoint("--admin", description)
+    return description
+
+
+def _withPorts(option: str, description: str) -> int | str:
+    """
+    Return a number of a port as such, or a description of an endpoint.
+
+    @raise usage.UsageError: if there is no such port.
+    """
+    isNumber = description.isascii() and description.isdigit()
+    for number in [description] if isNumber else _PORT.findall(description):
+        if len(number) > 5 or int(number) > 65535:
+            raise usage.UsageError(f"{option}: there is no port {number}")
+    return int(description) if isNumber else description
+
+
+def _workers(text: object) -> int:
+    """
+    Return the number that C{--workers} asks for.
+    """
+    kind = NUMBER_OR_NONE
+    assert kind.parse is not None
+    try:
+        count = int(kind.check(kind.parse(str(text))))
+    except ValueError as error:
+        raise usage.UsageError(f"--workers: {text!r}: {error}") from error
+    if count and sys.platform == "win32":
+        raise usage.UsageError("--workers: this system has no sockets that processes can share")
+    return count
+
+
+# Services that need a backplane to reach the clients of other processes.
+_SHARED = frozenset({"broadcast"})
+_UNSHARED = "broadcast needs a --backplane that all workers share; memory is of one worker only"
+
+
+def _checkUndivided(service: str | None, routes: list[str]) -> None:
+    """
+    @raise usage.UsageError: if a service was asked for that would reach the clients of one worker
+        only.
+    """
+    if _SHARED & {service, *(route.rpartition("=")[2] for route in routes)}:
+        raise usage.UsageError(f"--workers: {_UNSHARED}")
+
+
+class _Divided:
+    """
+    Refuses clients of a service that would reach only some of them.
+    """
+
+    def buildProtocol(self, request: object) -> NoReturn:
+        """
+        @raise HandshakeError: always.
+        """
+        raise HandshakeError(503, _UNSHARED)
+
+
+def _served(
+    service: str | None, routes: list[str], gateways: Gateways, isDivided: bool
+) -> Application | None:
     """
     Return what answers where no route leads.
 
     @param service: the name of a service, if one was asked for.
     @param routes: the routes that were asked for.
+    @param isDivided: whether there are several workers, and no backplane between them.
     """
     if service is None:
         if routes:
@@ -323,6 +440,8 @@ def _served(service: str | None, routes: list[str], gateways: Gateways) -> Appli
     if service not in SERVICES:
         return _application("--service", service, gateways)
     builtIn = {name: make() for name, make in SERVICES.items()}
+    if isDivided:
+        builtIn.update(dict.fromkeys(_SHARED, _Divided()))
     return Routes({f"/{name}": made for name, made in builtIn.items()}, builtIn[service])
 
 
@@ -402,8 +521,91 @@ def makeService(options: Options) -> IService:
     """
     @return: the service that C{options} ask for.
     """
-    collectLessOften()
     escapeOutput()
+    if options["workers"]:
+        return _supervising(options)
+    collectLessOften()
+    service = _serving(options)
+    if options["admin"] is None:
+        return service
+    reporter = _reporter(service)
+    admin = _administered(service, reporter.reports, options["admin"])
+    reporter.setServiceParent(admin)
+    return admin
+
+
+def _administered(service: IService, reports: Reports, endpoint: str) -> MultiService:
+    from twisted.internet import reactor
+
+    from txhixie.admin.service import AdminService
+
+    return AdminService(service, reports, endpoint, reactor)
+
+
+def _supervising(options: Options) -> IService:
+    """
+    Return the service that has workers serve.
+    """
+    from txhixie.workers.service import WorkersService
+
+    settings: Settings = options["settings"]
+    task = {
+        "make": f"{__name__}.{makeWorker.__name__}",
+        "arguments": options.arguments,
+        "directory": options.directory,
+    }
+    service = WorkersService(
+        options["ports"], options["workers"], task, settings.lameDuck, settings.drainTimeout
+    )
+    if options["admin"] is None:
+        return service
+    from txhixie.workers.reports import WorkersReporter
+
+    return _administered(service, WorkersReporter(service).reports, options["admin"])
+
+
+def makeWorker(task: dict[str, Any], sockets: Sequence[int]) -> Serving:
+    """
+    Return what one worker serves with.
+
+    @param task: what its supervisor told it.
+    @param sockets: the descriptors of the ports.
+    """
+    from txhixie.workers.serving import Serving
+
+    collectLessOften()
+    options = Options(isWorker=True)
+    # What the command line names is there.
+    before = os.getcwd()
+    os.chdir(task["directory"])
+    options.parseOptions(task["arguments"])
+    os.chdir(before)
+    settings: Settings = options["settings"]
+    if settings.memoryLimit is None:
+        share = usableMemory() // 4 // options["workers"]
+        options["settings"] = replace(settings, memoryLimit=share)
+    service = _serving(options, sockets)
+    return Serving(service, None if options["admin"] is None else _reporter(service))
+
+
+def _reporter(service: HixieService) -> Reporter:
+    """
+    Return what makes the reports of a process that serves. A part of the server that has metrics,
+    or may be the reason why nothing is served, is added here.
+    """
+    from twisted.internet import reactor
+
+    from txhixie.admin.reporter import Reporter
+
+    return Reporter(service.factory, __version__, reactor)
+
+
+def _serving(options: Options, sockets: Sequence[int] = ()) -> HixieService:
+    """
+    Return the service that answers clients.
+
+    @param sockets: descriptors of ports that listen already.
+    """
     served: Application = options["application"]
     application = served
     paths = served.paths if isinstance(served, Routes) else ("/",)
@@ -418,9 +620,10 @@ def makeService(options: Options) -> IService:
     for rooms in _roomsOf(served):
         page = RoomsResource(rooms, factory, options["publish"], bool(checkers), root)
         root.place(rooms.path, guarded(page, checkers) if checkers else page)
-    service = HixieService(factory, *options["ports"])
+    service = HixieService(factory, *options["ports"], descriptors=sockets)
     service.outlive(options["backplane"])
-    if not options["no-console"]:
+    if not options["no-console"] and os.environ.get("TXHIXIE_WORKER", "1") == "1":
+        # Of several workers one is enough.
         Announcing().setServiceParent(service)
     if options["origin-file"] is not None:
         service.reloading.add(

@@ -29,6 +29,8 @@ _Port = TypeVar("_Port")
 _GROWTH = 20
 # How many connections a port accepts in a turn, if nothing limits that.
 _AT_ONCE = 100
+# So many if other processes accept from the same socket: what one takes at once it has alone.
+_AT_ONCE_SHARED = 4
 
 
 def descriptorLimit() -> int | None:
@@ -71,13 +73,20 @@ class Accepting:
         self._connections = 0
         # How many connections there may be, and how many a port may accept in one go.
         self._capacity: float = float("inf")
-        self._atOnce = _AT_ONCE
+        self._most = self._atOnce = _AT_ONCE
         self._isPaused = False
         self._isLimited = rate > 0
         # What the rate allows at once, as of when.
         self._allowance = 0.0
         self._asOf = 0.0
         self._timer: IDelayedCall | None = None
+
+    def share(self) -> None:
+        """
+        Leave some connections to other processes that accept from the same sockets. Call this
+        before there are ports.
+        """
+        self._most = _AT_ONCE_SHARED
 
     def add(self, port: _Port) -> _Port:
         """
@@ -96,8 +105,8 @@ class Accepting:
 
     def _measure(self) -> None:
         self._capacity = float("inf")
-        self._atOnce = _AT_ONCE
-        self._isLimited = self._rate > 0
+        self._atOnce = self._most
+        self._isLimited = self._rate > 0 or self._most < _AT_ONCE
         descriptors = self._descriptors()
         if descriptors is not None:
             self._isLimited = True

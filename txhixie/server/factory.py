@@ -21,8 +21,10 @@ from twisted import __version__
 from txhixie.application import Application, startFactories, stopFactories
 from txhixie.dialects.head import HandshakeError
 from txhixie.dialects.messages import ACCELERATED
+from txhixie.metrics import Metric
 from txhixie.server.accepting import Accepting
 from txhixie.server.admission import Admission
+from txhixie.server.measures import factoryMetrics
 from txhixie.server.protocol import HixieProtocol
 from txhixie.server.roster import Roster
 from txhixie.settings import Settings
@@ -163,6 +165,12 @@ class HixieFactory(ServerFactory):
         connections, messages and bytes may be as of a moment ago.
         """
         return self._roster.statistics()
+
+    def metrics(self) -> list[Metric]:
+        """
+        Return what L{statistics} returns and more, by the conventions of Prometheus.
+        """
+        return factoryMetrics(self._roster, self.shared)
 
     def changeOrigins(self, origins: Iterable[str]) -> None:
         """

@@ -4,14 +4,12 @@ What is read anew on SIGHUP.
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable
-from typing import Any
 
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.reflect import safe_str
+
+from txhixie.server.signals import HangUp
 
 
 def oneLine(error: Exception) -> str:
@@ -23,17 +21,14 @@ def oneLine(error: Exception) -> str:
 
 class Reloading:
     """
-    Reads things anew on SIGHUP, which ends the process otherwise. Who waited for the signal before
-    is still called.
+    Reads things anew on SIGHUP.
     """
 
     _log = Logger()
 
     def __init__(self) -> None:
         self._parts: list[tuple[str, Callable[[], object]]] = []
-        self._isActive = False
-        # What was there before us.
-        self._previous: Any = None
+        self._hangUp = HangUp(self.reload)
 
     def add(self, what: str, reload: Callable[[], object]) -> None:
         """
@@ -69,24 +64,10 @@ class Reloading:
         """
         Wait for the signal, where there is such a signal.
         """
-        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-            self._isActive = True
-            if signal.getsignal(signal.SIGHUP) != self._hungUp:
-                self._previous = signal.signal(signal.SIGHUP, self._hungUp)
+        self._hangUp.start()
 
     def stop(self) -> None:
         """
         Leave the signal to others again.
         """
-        if self._isActive:
-            self._isActive = False
-            if signal.getsignal(signal.SIGHUP) == self._hungUp and self._previous is not None:
-                signal.signal(signal.SIGHUP, self._previous)
-
-    def _hungUp(self, number: int, frame: Any) -> None:
-        from twisted.internet import reactor
-
-        if self._isActive:
-            IReactorFromThreads(reactor).callFromThread(self.reload)
-        if callable(self._previous):
-            self._previous(number, frame)
+        self._hangUp.stop()

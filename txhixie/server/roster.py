@@ -4,6 +4,7 @@ Who is connected, how they are let go, and what they did in all.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from math import ceil
 from operator import attrgetter
@@ -24,8 +25,12 @@ _BATCH, _BETWEEN_BATCHES, _PART_FOR_BATCHES = 100, 0.1, 0.8
 
 # What each connection counts.
 _COUNTERS = ("messagesReceived", "messagesSent", "bytesReceived", "bytesSent")
+_GETTERS = [(counter, attrgetter(counter)) for counter in _COUNTERS]
 # Adding up what all connections counted takes at most this share of the time.
 _PART_FOR_SUMS = 0.01
+
+# What the connections of each dialect counted.
+Sums = dict[str, dict[str, int]]
 
 
 class Member(Protocol):
@@ -66,8 +71,9 @@ class Roster:
         self._open: dict[str, WebSocket] = {}
         self.connections: Mapping[str, WebSocket] = MappingProxyType(self._open)
         self._dialects = dict.fromkeys(DIALECT_NAMES, 0)
-        # Totals of closed connections.
-        self._gone = dict.fromkeys(_COUNTERS, 0)
+        self._handshakes = dict.fromkeys(DIALECT_NAMES, 0)
+        # Totals of closed connections, by dialect.
+        self._gone: Sums = {name: dict.fromkeys(_COUNTERS, 0) for name in DIALECT_NAMES}
         # Totals of all connections, when they were added up, and how many seconds they last.
         self._sums = self._gone
         self._summedAt = self._started
@@ -91,6 +97,7 @@ class Roster:
         """
         self._open[webSocket.id] = webSocket
         self._dialects[webSocket.dialect] += 1
+        self._handshakes[webSocket.dialect] += 1
 
     def closed(self, webSocket: WebSocket) -> None:
         """
@@ -108,25 +115,49 @@ class Roster:
             members.discard(member)
         webSocket = member.webSocket
         if webSocket is not None:
+            gone = self._gone[webSocket.dialect]
             for counter in _COUNTERS:
-                self._gone[counter] += getattr(webSocket, counter)
+                gone[counter] += getattr(webSocket, counter)
         self._tellIfGone()
+
+    @property
+    def dialects(self) -> dict[str, int]:
+        """
+        How many connections of each dialect are open.
+        """
+        return dict(self._dialects)
+
+    @property
+    def handshakes(self) -> dict[str, int]:
+        """
+        How many connections of each dialect were opened.
+        """
+        return dict(self._handshakes)
+
+    @property
+    def backlog(self) -> int:
+        """
+        Bytes that were sent to open connections and wait to be written.
+        """
+        return sum(each.backlog for each in self._open.values())
 
     def statistics(self) -> dict[str, Any]:
         """
         Return sums over all connections, past and present. See L{HixieFactory.statistics
         <txhixie.HixieFactory.statistics>}.
         """
-        sums = self._sumsOfAll()
+        sums = Counter[str]()
+        for each in self.sums().values():
+            sums.update(each)
         return {
             "uptime": self._shared.seconds() - self._started,
-            "connections": dict(self._dialects),
+            "connections": self.dialects,
             "messages": {"received": sums["messagesReceived"], "sent": sums["messagesSent"]},
             "bytes": {"received": sums["bytesReceived"], "sent": sums["bytesSent"]},
             "events": self._shared.counters.counts(),
         }
 
-    def _sumsOfAll(self) -> dict[str, int]:
+    def sums(self) -> Sums:
         """
         Return what all connections counted, past and present; added up anew if that was not just
         done. There are clients that ask as often as they can.
@@ -134,11 +165,13 @@ class Roster:
         now = self._shared.seconds()
         # Clocks are set back at times.
         if not 0 <= now - self._summedAt < self._sumsLast:
-            present = [each.webSocket for each in self._all if each.webSocket is not None]
-            self._sums = {
-                counter: self._gone[counter] + sum(map(attrgetter(counter), present))
-                for counter in _COUNTERS
-            }
+            self._sums = {name: dict(counters) for name, counters in self._gone.items()}
+            for member in self._all:
+                webSocket = member.webSocket
+                if webSocket is not None:
+                    sums = self._sums[webSocket.dialect]
+                    for counter, get in _GETTERS:
+                        sums[counter] += get(webSocket)
             self._summedAt = now
             self._sumsLast = (self._shared.seconds() - now) / _PART_FOR_SUMS
         return self._sums

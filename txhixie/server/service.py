@@ -4,36 +4,25 @@ The service that listens.
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
-from twisted.application.strports import service as listeningService
+from twisted.application.strports import service as endpointService
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import (
-    IReactorCore,
-    IReactorFromThreads,
-    IStreamServerEndpoint,
-)
+from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from txhixie.server.accepting import ControlledEndpoint
+from txhixie.server.adopting import Adopting, adoptable
 from txhixie.server.factory import HixieFactory
 from txhixie.server.listening import EveryAddressEndpoint
-from txhixie.server.reloading import Reloading, oneLine
+from txhixie.server.reloading import Reloading
 from txhixie.server.renewing import RenewableEndpoint, hasCertificates
-
-
-class _CannotStart(SystemExit, Exception):
-    """
-    Exits; the reason has already been logged. It is an C{Exception}, too, so that C{twistd} removes
-    its pidfile and reports to a daemon's parent.
-    """
+from txhixie.server.signals import atNextSignal
+from txhixie.server.starting import startOrExit
 
 
 class Lasting(Protocol):
@@ -66,12 +55,17 @@ class HixieService(MultiService):
     _log = Logger()
 
     def __init__(
-        self, factory: HixieFactory, *endpoints: int | str | IStreamServerEndpoint
+        self,
+        factory: HixieFactory,
+        *endpoints: int | str | IStreamServerEndpoint,
+        descriptors: Sequence[int] = (),
     ) -> None:
         """
         @param factory: serves the connections.
         @param endpoints: where to listen: numbers of TCP ports on all addresses, descriptions such
             as C{"tcp:3400:interface=127.0.0.1"}, or endpoints.
+        @param descriptors: of sockets that listen already, one for each endpoint, if this process
+            is one of several that share them; by default new ones are made.
         """
         super().__init__()
         self.factory = factory
@@ -79,19 +73,27 @@ class HixieService(MultiService):
         self._lameDuck: Deferred[Any] | None = None
         self._isEnding = False
         self._lasting: list[Lasting] = []
-        for endpoint in endpoints:
-            self._listenOn(endpoint)
+        # In a worker its supervisor says what a second signal means.
+        self._isSupervised = bool(descriptors)
+        from twisted.internet import reactor
 
-    def _listenOn(self, where: int | str | IStreamServerEndpoint) -> None:
+        if descriptors:
+            factory.accepting.share()
+            for endpoint, descriptor in zip(endpoints, descriptors, strict=True):
+                self._listenOn(endpoint, Adopting(reactor, descriptor))
+        else:
+            for endpoint in endpoints:
+                self._listenOn(endpoint, reactor)
+
+    def _listenOn(self, where: int | str | IStreamServerEndpoint, reactor: Any) -> None:
         if isinstance(where, str):
-            listening = listeningService(where, self.factory)
+            description = adoptable(where) if isinstance(reactor, Adopting) else where
+            listening = endpointService(description, self.factory, reactor)
             if hasCertificates(where):
                 listening.endpoint = renewable = RenewableEndpoint(listening.endpoint, where)
                 self.reloading.add(f"the certificates of {where}", renewable.renew)
         else:
             if isinstance(where, int):
-                from twisted.internet import reactor
-
                 where = EveryAddressEndpoint(reactor, where)
             listening = StreamServerEndpointService(where, self.factory)
             listening._raiseSynchronously = True
@@ -134,27 +136,19 @@ class HixieService(MultiService):
         End all connections at once when a second signal comes.
         """
         self._isEnding = True
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if callable(signal.getsignal(number)):
-                    signal.signal(number, self._endNow)
+        if not self._isSupervised:
+            atNextSignal(self.abort)
 
-    def _endNow(self, number: int, frame: object) -> None:
-        from twisted.internet import reactor
-
-        IReactorFromThreads(reactor).callFromThread(self._abort)
-
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """
+        End all connections now.
+        """
         if self._lameDuck is not None:
             self._lameDuck.cancel()
         self.factory.abortConnections()
 
     def _start(self, start: Callable[[], None]) -> None:
-        try:
-            start()
-        except (CannotListenError, OSError, OverflowError) as error:
-            self._log.critical("{error}", error=oneLine(error))
-            raise _CannotStart(1) from error
+        startOrExit(start, self._log)
 
     def stopService(self) -> Deferred[Any]:
         """

@@ -27,6 +27,7 @@ class Budget:
     A connection reports its share only when something is left over at the end of a read or a
     write. So messages that come whole, and go at once, cost nothing.
 
+    @ivar limit: bytes that may be held in all; infinity: any number.
     @ivar held: bytes that are held in all.
     """
 
@@ -34,7 +35,7 @@ class Budget:
         """
         @param limit: bytes that may be held in all; 0: any number.
         """
-        self._limit = limit or float("inf")
+        self.limit = limit or float("inf")
         self._isRelieving = False
         self._shares: dict[Holder, int] = {}
         # Holders by the number of bits of their share, the oldest first.
@@ -56,13 +57,13 @@ class Budget:
         self._shares[holder] = share
         if not share:
             del self._shares[holder], self._sizes[0][holder]
-        if self.held > self._limit and not self._isRelieving:
+        if self.held > self.limit and not self._isRelieving:
             self._relieve()
 
     def _relieve(self) -> None:
         self._isRelieving = True
         try:
-            while self.held > self._limit:
+            while self.held > self.limit:
                 largest = next(filter(None, reversed(self._sizes)))
                 holder = next(iter(largest))
                 share = self._shares[holder]

@@ -25,13 +25,20 @@ EVENTS: dict[str, str] = {
 }
 
 
+# Close codes from here on are for applications to choose, so peers choose them, too. That many
+# different ones are counted each, the rest together.
+_FOR_APPLICATIONS, _MOST_CODES = 3000, 50
+
+
 class Counters:
     """
-    Counts how often each of L{EVENTS} happened.
+    Counts how often each of L{EVENTS} happened, and how connections ended.
     """
 
     def __init__(self) -> None:
         self._counts = dict.fromkeys(EVENTS, 0)
+        self._numbers: dict[str, dict[int, int]] = {}
+        self._closed: dict[str, int] = {}
 
     def count(self, event: str, number: int | None = None) -> None:
         """
@@ -43,11 +50,40 @@ class Counters:
         """
         self._counts[event] += 1
         if number is not None:
-            name = f"{event} {int(number)}"
-            self._counts[name] = self._counts.get(name, 0) + 1
+            numbers = self._numbers.setdefault(event, {})
+            numbers[int(number)] = numbers.get(int(number), 0) + 1
 
     def counts(self) -> dict[str, int]:
         """
         Return how often each event happened.
         """
-        return dict(self._counts)
+        numbered = {
+            f"{event} {number}": count
+            for event, numbers in self._numbers.items()
+            for number, count in numbers.items()
+        }
+        return {**self._counts, **numbered}
+
+    def numbers(self, event: str) -> dict[str, int]:
+        """
+        Return how often an event happened with each number.
+        """
+        return {str(number): count for number, count in self._numbers.get(event, {}).items()}
+
+    def countClosed(self, code: int) -> None:
+        """
+        Count an open connection that ended.
+        """
+        name = str(int(code))
+        if code >= _FOR_APPLICATIONS and name not in self._closed:
+            known = [each for each in self._closed if each >= str(_FOR_APPLICATIONS)]
+            if len(known) >= _MOST_CODES:
+                name = "other"
+        self._closed[name] = self._closed.get(name, 0) + 1
+
+    def closed(self) -> dict[str, int]:
+        """
+        Return how many connections ended with each close code; those of codes that came when
+        there were too many different ones already are under C{"other"}.
+        """
+        return dict(self._closed)

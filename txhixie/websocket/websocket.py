@@ -231,6 +231,13 @@ class WebSocket:
         return self._outgoing.bytesSent
 
     @property
+    def backlog(self) -> int:
+        """
+        Bytes that were sent and wait to be written.
+        """
+        return self._outgoing.held
+
+    @property
     def isClosing(self) -> bool:
         """
         Whether a close was sent, or the connection is gone.
@@ -844,6 +851,8 @@ class WebSocket:
         assert ending is not None
         self._enter(Stage.LOST)
         self._connection.abandon()
+        if not self._outgoing.isHeld:
+            self._shared.counters.countClosed(ending.code)
         if self._shared.settings.logConnections:
             self._shared.log.info(
                 "{id} closed: {ending}; {received} messages in, {sent} out",

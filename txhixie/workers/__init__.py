@@ -1,0 +1,3 @@
+"""
+Many processes on one machine that share ports: one supervises, the others serve.
+"""
