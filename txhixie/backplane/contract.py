@@ -6,8 +6,9 @@ All nodes, which are processes with clients in the room, see the same entries in
 newest entries are kept, so that those who come late, or come back, can read them.
 
 An entry's id is C{EPOCH-OFFSET}, both decimal. The epoch is when the log began, in milliseconds
-since 1970. The offset counts the entries of the log, from 1 and without holes. Both together are a
-valid id of a Redis stream.
+since 1970. The offset counts its entries, from 1 and without holes. A log that may have lost
+entries, such as that of a server which was restarted, goes on in a later epoch. Later entries have
+greater ids. Both together are a valid id of a Redis stream.
 """
 
 from __future__ import annotations
