@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -73,6 +75,18 @@ def test_unknownScheme() -> None:
         makeBackplane("nats://host")
     with pytest.raises(ValueError, match="the backplane memory takes no address"):
         makeBackplane("memory://host")
+
+
+def test_notInstalled() -> None:
+    """If the libraries for a backplane are missing, one line says what to install."""
+    program = (
+        "import sys; sys.modules['txredisapi'] = None; from txhixie.backplane import makeBackplane;"
+        "makeBackplane('redis://host')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ValueError: redis needs pip install txhixie[redis]: ")
+    assert "txredisapi" in last
 
 
 @pytest.mark.parametrize("url", ["memory", "memory:", "memory://"])

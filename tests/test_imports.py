@@ -51,8 +51,9 @@ ALLOWED: dict[str, set[str]] = {
 }
 # What knows nothing of Twisted.
 PURE = (
-    *("addresses.py", "applications/streamcodecs.py", "client/body.py", "dialects"),
-    *("gateway/backends.py", "metrics.py", "settings.py", "web/forwarded.py", "web/proxies.py"),
+    *("addresses.py", "applications/streamcodecs.py", "backplane/ordering.py"),
+    *("backplane/redis/url.py", "client/body.py", "dialects", "gateway/backends.py"),
+    *("metrics.py", "settings.py", "web/forwarded.py", "web/proxies.py"),
 )
 
 

@@ -118,7 +118,8 @@ class Options(usage.Options, AuthOptionMixin):
             None,
             "memory",
             "What carries the messages of rooms between processes, as a URL. memory: there is one "
-            "process only.",
+            "process only; redis://[user:password@]host[:port][/db], rediss:// for TLS, "
+            "redis+unix:///path?db=0, or redis+sentinel://host:port,host:port/master/db.",
         ],
         [
             "gateway-bytes",

@@ -13,7 +13,11 @@ from txhixie.settings import Settings
 
 # What makes a backplane, by the scheme of its URL: a function of the URL and the settings. It is
 # imported when it is needed. A new backplane is entered here.
-BACKPLANES: dict[str, str] = {"memory": "txhixie.backplane.local.fromURL"}
+_REDIS = "txhixie.backplane.redis.backplane.fromURL"
+BACKPLANES: dict[str, str] = {
+    "memory": "txhixie.backplane.local.fromURL",
+    **dict.fromkeys(("redis", "rediss", "redis+unix", "redis+sentinel"), _REDIS),
+}
 
 
 def makeBackplane(url: str, settings: Settings = Settings()) -> Backplane:
@@ -25,5 +29,8 @@ def makeBackplane(url: str, settings: Settings = Settings()) -> Backplane:
     scheme = url.partition(":")[0]
     if scheme not in BACKPLANES:
         raise ValueError(f"there is no backplane {scheme!r}, only {', '.join(BACKPLANES)}")
-    make: Callable[[str, Settings], Backplane] = namedAny(BACKPLANES[scheme])
+    try:
+        make: Callable[[str, Settings], Backplane] = namedAny(BACKPLANES[scheme])
+    except ImportError as error:
+        raise ValueError(f"{scheme} needs pip install txhixie[redis]: {error}") from error
     return make(url, settings)

@@ -1,0 +1,3 @@
+"""
+The backplane on Redis: a stream for each room is its history and order, a channel carries the news.
+"""

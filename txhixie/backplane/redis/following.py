@@ -1,0 +1,267 @@
+"""
+Follows rooms: their news come from a channel, and what the channel loses is read from the stream.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txhixie.backplane.contract import BackplaneError, Entry, Receiver, formatId
+from txhixie.backplane.ordering import Ordering
+from txhixie.backplane.redis import keys, reading
+from txhixie.backplane.redis.connection import LinkLost
+from txhixie.backplane.redis.link import Link
+from txhixie.backplane.redis.wire import fromNews
+
+# Channels that one SUBSCRIBE names.
+CHANNELS = 500
+# Entries that are read at once, first and at most, and characters: more entries are read at once
+# while they are short.
+FIRST, ENTRIES, LENGTH = 25, 500, 128 * 1024
+# Seconds until it is tried again to read what Redis refused for the time being.
+RETRY = 1.0
+
+
+class _Room:
+    """
+    A room that is followed.
+
+    @ivar ordering: where its receivers stand.
+    @ivar isPlaced: whether that is known. Until then news are held.
+    @ivar isSubscribed: whether its news come.
+    @ivar isBusy: whether its log is being read.
+    @ivar beginning: those who wait to become receivers.
+    """
+
+    __slots__ = (
+        *("beginning", "isBusy", "isPlaced", "isSubscribed", "name", "ordering", "receivers"),
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ordering = Ordering(isReading=True)
+        self.isPlaced = False
+        self.isSubscribed = False
+        self.isBusy = False
+        self.receivers: tuple[Receiver, ...] = ()
+        self.beginning: list[tuple[Receiver, Deferred[str]]] = []
+
+
+class Following:
+    """
+    The rooms that this node follows.
+
+    @ivar latest: the latest epoch that was seen.
+    @ivar gaps: how often entries were lost.
+    """
+
+    _log = Logger()
+
+    def __init__(self, news: Link, commands: Link, db: int, reactor: Any) -> None:
+        """
+        @param news: the link for subscriptions. L{heard} and L{subscribed} have to be called by it.
+        @param commands: the link for everything else.
+        """
+        self.latest = 0
+        self.gaps = 0
+        self._news = news
+        self._commands = commands
+        self._db = db
+        self._reactor = reactor
+        self._retrying: IDelayedCall | None = None
+        self._rooms: dict[bytes, _Room] = {}
+        # The rooms that a SUBSCRIBE is under way for, in order.
+        self._subscribing: deque[_Room] = deque()
+
+    def subscribe(self, name: str, receiver: Receiver) -> Deferred[str]:
+        """
+        Add a receiver to a room.
+        """
+        channel = keys.channel(name, self._db)
+        room = self._rooms.get(channel)
+        if room is None:
+            room = self._rooms[channel] = _Room(name)
+            self._subscribe([channel])
+        fired: Deferred[str] = Deferred(lambda cancelled: None)
+        room.beginning.append((receiver, fired))
+        self._begin(room)
+        return fired
+
+    def unsubscribe(self, name: str, receiver: Receiver) -> None:
+        """
+        Remove a receiver.
+        """
+        channel = keys.channel(name, self._db)
+        room = self._rooms.get(channel)
+        if room is None:
+            return
+        if receiver in room.receivers:
+            receivers = list(room.receivers)
+            receivers.remove(receiver)
+            room.receivers = tuple(receivers)
+        else:
+            for each in room.beginning:
+                if each[0] == receiver:
+                    room.beginning.remove(each)
+                    each[1].errback(BackplaneError("it was unsubscribed"))
+                    break
+        isUnused = not room.receivers and not room.beginning
+        # Who was told just now may have left, or come back.
+        if isUnused and self._rooms.get(channel) is room:
+            del self._rooms[channel]
+            self._news.switch("UNSUBSCRIBE", [channel])
+
+    def stop(self) -> None:
+        """
+        Follow nothing any more.
+        """
+        self._cancelRetry()
+        rooms, self._rooms = self._rooms, {}
+        for room in rooms.values():
+            room.receivers = ()
+            for _, fired in room.beginning:
+                fired.errback(BackplaneError("the server has stopped"))
+
+    # What the links tell
+
+    def newsUp(self) -> None:
+        """
+        Subscribe to all rooms.
+        """
+        self._subscribing.clear()
+        self._subscribe(list(self._rooms))
+
+    def newsDown(self) -> None:
+        """
+        Expect no more news.
+        """
+        self._subscribing.clear()
+        for room in self._rooms.values():
+            room.isSubscribed = False
+
+    def commandsUp(self) -> None:
+        """
+        Go on reading what could not be read.
+        """
+        self._cancelRetry()
+        for room in list(self._rooms.values()):
+            self._catchUp(room)
+
+    def subscribed(self, channel: bytes) -> None:
+        """
+        The news of a room come from now on: see what came before.
+        """
+        room = self._subscribing.popleft()
+        if self._rooms.get(channel) is room:
+            room.isSubscribed = True
+            room.ordering.isReading = True
+            self._catchUp(room)
+
+    def heard(self, channel: bytes, news: bytes) -> None:
+        """
+        Take news.
+        """
+        room = self._rooms.get(channel)
+        if room is None:
+            return
+        steps = fromNews(news)
+        self.latest = max(self.latest, steps[-1].position[0])
+        entries = room.ordering.heard(steps)
+        self._deliver(room, entries)
+        self._catchUp(room)
+
+    def _cancelRetry(self) -> None:
+        retrying, self._retrying = self._retrying, None
+        if retrying is not None and retrying.active():
+            retrying.cancel()
+
+    # Beginning, reading and delivering
+
+    def _subscribe(self, channels: list[bytes]) -> None:
+        if self._news.problem is not None:
+            return
+        for start in range(0, len(channels), CHANNELS):
+            some = channels[start : start + CHANNELS]
+            self._subscribing += [self._rooms[channel] for channel in some]
+            self._news.switch("SUBSCRIBE", some)
+
+    def _catchUp(self, room: _Room) -> None:
+        """
+        Read the log of a room, if that is to be done and can be done.
+        """
+        if room.isBusy or not room.isSubscribed or not room.ordering.isReading:
+            return
+        if self._commands.problem is not None or self._retrying is not None:
+            return
+        room.isBusy = True
+
+        def done(result: object) -> None:
+            room.isBusy = False
+            if not isinstance(result, Failure):
+                # More may be missing by now.
+                self._catchUp(room)
+            elif not result.check(LinkLost):
+                self._log.error(
+                    "reading {room!r} failed: {error}",
+                    room=room.name,
+                    error=result.getErrorMessage(),
+                )
+                if self._retrying is None:
+                    self._retrying = self._reactor.callLater(RETRY, self.commandsUp)
+
+        Deferred.fromCoroutine(self._read(room)).addBoth(done)
+
+    async def _read(self, room: _Room) -> None:
+        ordering = room.ordering
+        if not room.isPlaced:
+            ordering.position = newest = await reading.newest(self._commands, room.name)
+            self.latest = max(self.latest, newest[0])
+            room.isPlaced = True
+            self._begin(room)
+            self._deliver(room, ordering.read([], newest))
+            return
+        limit = FIRST
+        while True:
+            found = await reading.after(self._commands, room.name, ordering.position, limit)
+            self._deliver(room, ordering.read(*found))
+            length = sum(len(step.entry.text) for step in found.steps)
+            limit = min(2 * limit, ENTRIES) if length < LENGTH else max(1, limit // 4)
+            self.latest = max(self.latest, ordering.position[0])
+            if found.isAll:
+                return
+
+    def _begin(self, room: _Room) -> None:
+        """
+        Make receivers of those who wait, if it is known where they begin.
+        """
+        while room.isPlaced and room.beginning:
+            receiver, fired = room.beginning.pop(0)
+            room.receivers += (receiver,)
+            fired.callback(formatId(*room.ordering.position))
+
+    def _deliver(self, room: _Room, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        for entry in entries:
+            if entry.event == "gap":
+                self.gaps += 1
+                self._log.warn(
+                    "entries of {room!r} before {id} are lost: {number}",
+                    room=room.name,
+                    id=entry.id,
+                    number=entry.text or "nobody knows how many",
+                )
+        for receiver in room.receivers:
+            if receiver not in room.receivers:
+                continue
+            try:
+                receiver(entries)
+            except Exception:
+                self._log.failure("delivering {count} entries", count=len(entries))
