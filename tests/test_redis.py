@@ -11,7 +11,7 @@ from greenlet import greenlet  # type: ignore[import-untyped]
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.protocol import ClientCreator, Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -179,12 +179,16 @@ def isSubscribed(server: RedisServer, count: int) -> bool:
 async def test_together(system: Nodes) -> None:
     """What is published at once takes few batches, and is delivered in few calls."""
     calls: list[int] = []
+    seconds: list[float] = []
+    system.backplanes[1].measure(seconds.append)
     await soon(system.backplanes[0].subscribe("r", lambda entries: calls.append(len(entries))))
     ids = await soon(say(system.backplanes[1], *numbers(0, 1000)))
     await happens(lambda: sum(calls) == 1000)
     assert len(calls) <= 8
     assert [int(each.split("-")[1]) for each in ids] == [*range(1, 1001)]
     assert not system.backplanes[1].waiting
+    assert len(seconds) == 5
+    assert 0 < min(seconds) <= max(seconds) < 20
 
 
 @inReactor
@@ -504,6 +508,24 @@ async def test_unreadable(system: Nodes, server: RedisServer) -> None:
     await soon(say(node, "2"))
     await happens(lambda: len(receiver.entries) == 2)
     assert receiver.told == ["message 1", "message 2"]
+
+
+@inReactor
+async def test_cancelled(system: Nodes, server: RedisServer) -> None:
+    """Who does not wait any longer changes nothing for anybody else."""
+    node = system.backplanes[0]
+    server.freeze()
+    waiting: list[Deferred[Any]] = [
+        *(node.publish("r", "message", "", "1"), node.subscribe("r", print)),
+        *(node.read("r", BEGINNING, 1), node.tail("r", 1), node.members("r")),
+    ]
+    for each in waiting:
+        each.addErrback(lambda failure: failure.trap(CancelledError))
+        each.cancel()
+    server.thaw()
+    await soon(say(node, "2"))
+    found = await soon(node.read("r", BEGINNING, 9))
+    assert [each.text for each in found] == ["1", "2"]
 
 
 @inReactor

@@ -121,6 +121,13 @@ class RedisBackplane(Service):
         """
         return self._publishing.waiting
 
+    def measure(self, call: Callable[[float], object]) -> None:
+        """
+        Have C{call} called with the seconds that Redis, and the way to it and back, took for each
+        batch of publications.
+        """
+        self._publishing.onAnswered = call
+
     def startService(self) -> None:
         """
         Connect, and keep trying.
@@ -219,7 +226,7 @@ class RedisBackplane(Service):
         """
         if self._isStopped:
             return fail(BackplaneError(self._problem))
-        fired: Deferred[_T] = Deferred(lambda cancelled: None)
+        fired: Deferred[_T] = Deferred()
         self._asking.append((question, fired))
         if self._commands.problem is None:
             self._askAll()

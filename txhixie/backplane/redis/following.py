@@ -89,7 +89,7 @@ class Following:
         if room is None:
             room = self._rooms[channel] = _Room(name)
             self._subscribe([channel])
-        fired: Deferred[str] = Deferred(lambda cancelled: None)
+        fired: Deferred[str] = Deferred()
         room.beginning.append((receiver, fired))
         self._begin(room)
         return fired

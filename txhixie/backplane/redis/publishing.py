@@ -53,24 +53,27 @@ class _Outbox:
     recognized and the order is kept; what comes meanwhile goes together in the next.
 
     @ivar number: of the batch that is under way.
+    @ivar began: when it was first sent.
     @ivar batch: that batch; empty if there is none.
     @ivar isSent: whether an answer to it will come.
     """
 
-    __slots__ = ("batch", "isSent", "number", "room", "waiting")
+    __slots__ = ("batch", "began", "isSent", "number", "room", "waiting")
 
     def __init__(self, room: str) -> None:
         self.room = room
         self.number = 0
+        self.began = 0.0
         self.batch: list[_Publication] = []
         self.isSent = False
         self.waiting: deque[_Publication] = deque()
 
-    def fill(self, number: int) -> None:
+    def fill(self, number: int, now: float) -> None:
         """
         Begin another batch.
         """
         self.number = number
+        self.began = now
         size = 0
         while self.waiting and len(self.batch) < MOST:
             size += len(self.waiting[0].text)
@@ -90,6 +93,7 @@ class Publishing:
     @ivar waiting: messages that were accepted and are not known to be in the log.
     @ivar problem: why Redis refuses to add anything, in one line.
     @ivar onIdle: called when nothing waits.
+    @ivar onAnswered: called with the seconds that a batch took, each time that one is in the log.
     """
 
     _log = Logger()
@@ -105,6 +109,7 @@ class Publishing:
         self.waiting = 0
         self.problem: str | None = None
         self.onIdle: Callable[[], object] = lambda: None
+        self.onAnswered: Callable[[float], object] = lambda seconds: None
         self._link = link
         self._node = node
         self._db = db
@@ -133,7 +138,7 @@ class Publishing:
         """
         if self._isStopped:
             return fail(BackplaneError("the server has stopped"))
-        fired: Deferred[str | None] = Deferred(lambda cancelled: None)
+        fired: Deferred[str | None] = Deferred()
         publication = _Publication(event, sender, text.encode(), key, fired, True)
         self.waiting += 1
         self._outbox(room).waiting.append(publication)
@@ -148,7 +153,7 @@ class Publishing:
         @return: fires when that is done.
         """
         publications = [
-            _Publication(event, sender, text.encode(), "", Deferred(lambda cancelled: None), False)
+            _Publication(event, sender, text.encode(), "", Deferred(), False)
             for sender, text in texts.items()
         ]
         self._outbox(room).waiting.extendleft(reversed(publications))
@@ -199,7 +204,7 @@ class Publishing:
             if not outbox.waiting:
                 del self._outboxes[room]
                 return
-            outbox.fill(next(self._numbers))
+            outbox.fill(next(self._numbers), self._reactor.seconds())
         outbox.isSent = True
         keys.append.run(
             self._link,
@@ -220,6 +225,7 @@ class Publishing:
             # It was given up.
             return
         self.problem = None
+        self.onAnswered(self._reactor.seconds() - outbox.began)
         batch, outbox.batch = outbox.batch, []
         outbox.isSent = False
         # What comes next is sent before anybody hears of this.
