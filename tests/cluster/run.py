@@ -130,15 +130,16 @@ class Run:
 
     async def _watch(self) -> None:
         """
-        Measure the longest time for which the first client heard nothing.
+        Measure the longest time for which a client heard nothing: the first that is still there.
         """
-        longest, heard, last = 0.0, 0, monotonic()
+        longest, heard, last = 0.0, (0, 0), monotonic()
         while not self._isOver:
             await pause(0.01)
             now = monotonic()
-            if len(self._guests[0].seen) != heard:
+            guest = next(each for each in self._guests if not each.isLost)
+            if (guest.number, len(guest.seen)) != heard:
                 longest = max(longest, now - last)
-                heard, last = len(self._guests[0].seen), now
+                heard, last = (guest.number, len(guest.seen)), now
         self.figures["longest silence"] = f"{longest:.1f} s"
 
     # What goes wrong

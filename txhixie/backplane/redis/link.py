@@ -109,8 +109,8 @@ class Link:
         """
         Send a command.
 
-        @return: fires with the answer. It fails with L{LinkLost} if there is no connection or it is
-            lost, and with L{CommandRefused} if Redis answers with an error.
+        @return: fires with the answer. It fails with C{LinkLost} if there is no connection or it is
+            lost, and with C{CommandRefused} if Redis answers with an error.
         """
         if self._connection is None:
             return fail(LinkLost("not connected"))
