@@ -13,6 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self, cast
 
+import hiredis
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
 from twisted.internet import reactor
@@ -20,12 +21,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from tests.interop.server import Child, missing
-
-try:
-    import hiredis
-except ImportError:
-    missing("hiredis and txredisapi are missing: pip install txhixie[redis]")
-
 
 clock = cast(Any, reactor)
 # Seconds that something may take at most.

@@ -133,8 +133,9 @@ class Leases:
         old = self._lease
         self._newLease()
         rooms = {room: dict(members) for room, members in self._members.items()}
-        self._log.info("entering the members of {count} rooms again: {reason}",
-                       count=len(rooms), reason=reason)  # fmt: skip
+        self._log.info(
+            "entering the members of {count} rooms again: {reason}", count=len(rooms), reason=reason
+        )
         self._enter(list(rooms))
 
         def entered(result: object) -> None:
