@@ -529,7 +529,7 @@ def makeService(options: Options) -> IService:
     service = _serving(options)
     if options["admin"] is None:
         return service
-    reporter = _reporter(service)
+    reporter = _reporter(service, options)
     admin = _administered(service, reporter.reports, options["admin"])
     reporter.setServiceParent(admin)
     return admin
@@ -586,10 +586,10 @@ def makeWorker(task: dict[str, Any], sockets: Sequence[int]) -> Serving:
         share = usableMemory() // 4 // options["workers"]
         options["settings"] = replace(settings, memoryLimit=share)
     service = _serving(options, sockets)
-    return Serving(service, None if options["admin"] is None else _reporter(service))
+    return Serving(service, None if options["admin"] is None else _reporter(service, options))
 
 
-def _reporter(service: HixieService) -> Reporter:
+def _reporter(service: HixieService, options: Options) -> Reporter:
     """
     Return what makes the reports of a process that serves. A part of the server that has metrics,
     or may be the reason why nothing is served, is added here.
@@ -598,7 +598,9 @@ def _reporter(service: HixieService) -> Reporter:
 
     from txhixie.admin.reporter import Reporter
 
-    return Reporter(service.factory, __version__, reactor)
+    reporter = Reporter(service.factory, __version__, reactor)
+    reporter.checks.append(lambda: options["backplane"].problem)
+    return reporter
 
 
 def _serving(options: Options, sockets: Sequence[int] = ()) -> HixieService:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from functools import partial
@@ -40,6 +41,16 @@ def hasTexts(guest: Guest, count: int) -> bool:
     return sum(bool(each.text) for each in guest.seen) == count
 
 
+def health(path: Path) -> tuple[int, str]:
+    """@return: status and body of what a server answers at its admin endpoint."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+    head, _, body = answer.partition("\r\n\r\n")
+    return int(head.split()[1]), body
+
+
 async def join(server: Server, number: int = 0) -> Guest:
     """@return: a client that has come to the room."""
     guest = Guest(number, isPlain=False)
@@ -49,13 +60,14 @@ async def join(server: Server, number: int = 0) -> Guest:
 
 
 @inReactor
-async def test_absent() -> None:
+async def test_absent(tmp_path: Path) -> None:
     """
     A server whose Redis is not there runs, says why it does not work, and refuses clients for some
     time. It works as soon as Redis is there.
     """
     port = freePort()
-    with Server("--service", "broadcast", "--backplane", f"redis://127.0.0.1:{port}") as server:
+    options = ("--backplane", f"redis://127.0.0.1:{port}", "--admin", f"unix:{tmp_path / 'admin'}")
+    with Server("--service", "broadcast", *options) as server:
         line = server.waitForLog(r"the backplane redis://.* for commands: .*$")[0]
         assert line.endswith("for commands: nobody listens there; trying again")
         for dialect in DIALECT_NAMES:
@@ -64,9 +76,13 @@ async def test_absent() -> None:
                 await soon(refused)
             assert raised.value.status == 503
             assert int(raised.value.headers[b"retry-after"][0]) > 0
+        status, body = health(tmp_path / "admin")
+        assert status == 503
+        assert "nobody listens there" in body
         with RedisServer(port=port):
             for purpose in ("commands", "news"):
                 server.waitForLog(f"connected to .* for {purpose}")
+            assert health(tmp_path / "admin")[0] == 200
             guest = await join(server)
             guest.say("hello")
             await happens(lambda: len(guest.seen) == 2)
