@@ -453,9 +453,9 @@ class LoopbackCase(SynchronousTestCase):
 
         @return: its service.
         """
-        options = Options()
-        options.parseOptions(list(arguments))
-        service = makeService(options)
+        self.options = Options()
+        self.options.parseOptions(list(arguments))
+        service = makeService(self.options)
         assert isinstance(service, HixieService)
         self.factory = service.factory
         # The rest is in the reactor's time. A turn of that may be over here before the answer.

@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "application": {"dialects"},
     "websocket": {"application", "dialects", "settings"},
     "web": {"addresses", "application", "dialects", "settings", "websocket"},
-    "backplane": {"settings"},
+    "backplane": {"metrics", "settings"},
     "applications": {"application", "backplane", "dialects", "settings"},
     "client": {"application", "dialects", "settings", "websocket"},
     "gateway": {"client", "dialects", "settings", "websocket"},
@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "workers": {"admin", "metrics", "server"},
     "tap": {
         *("__init__", "admin", "application", "applications", "backplane", "console"),
-        *("dialects", "gateway", "helptext", "server", "settings", "web", "websocket", "workers"),
+        *("dialects", "gateway", "helptext", "metrics", "server", "settings", "web", "websocket"),
+        "workers",
     },
     "__init__": {
         *("application", "applications", "backplane", "client", "console", "dialects"),

@@ -27,7 +27,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.guard import HTTPAuthSessionWrapper
 
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
-from txhixie import Broadcast, Echo, Gateway, Settings
+from txhixie import Broadcast, Echo, Gateway, Settings, tap
 from txhixie.applications import SERVICES
 from txhixie.applications.rooms import Rooms
 from txhixie.server.listening import EveryAddressEndpoint
@@ -366,6 +366,15 @@ class WiringTests(LoopbackCase):
             self.serveCommand(*arguments)
             answer = self.ask(b"/console/server", upgrade=False)
             assert json.loads(answer.partition(b"\r\n\r\n")[2])["paths"] == paths
+
+    def test_rooms(self) -> None:
+        """The metrics count the rooms that have clients, wherever they are routed."""
+        service = self.serveCommand("--service", "broadcast", "--route", "/chat=broadcast")
+        reporter = tap._reporter(service, self.options)
+        for path, count in ((b"/broadcast", 1), (b"/chat/red", 2), (b"/chat/red", 2)):
+            self.connect(HEAD76.replace(b"/demo", path) + KEY3)
+            metrics = {each.name: each for each in reporter.report().metrics}
+            assert [each.value for each in metrics["txhixie_rooms"].samples] == [count]
 
     def test_noAuth(self) -> None:
         """Without it nobody has to log in."""

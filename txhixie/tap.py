@@ -31,6 +31,7 @@ from txhixie.dialects.head import HandshakeError
 from txhixie.gateway.commandline import Gateways, splitRoute
 from txhixie.gateway.relay import BYTES_POLICIES
 from txhixie.helptext import escapeOutput, helpText
+from txhixie.metrics import gauge
 from txhixie.server.factory import HixieFactory
 from txhixie.server.garbage import collectLessOften
 from txhixie.server.origins import readOrigins
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from txhixie.admin.pages import Reports
     from txhixie.admin.reporter import Reporter
     from txhixie.application import Application
+    from txhixie.backplane.contract import Backplane
     from txhixie.workers.serving import Serving
 
 # Where an endpoint description holds a port number.
@@ -511,11 +513,11 @@ def _application(option: str, name: str, gateways: Gateways) -> Application:
 
 def _roomsOf(application: Application) -> list[Rooms]:
     """
-    Return the rooms that have a path of their own.
+    Return the rooms among what is served.
     """
     if isinstance(application, Routes):
         return [rooms for each in application.applications for rooms in _roomsOf(each)]
-    return [application] if isinstance(application, Rooms) and application.path != "/" else []
+    return [application] if isinstance(application, Rooms) else []
 
 
 def makeService(options: Options) -> IService:
@@ -599,7 +601,14 @@ def _reporter(service: HixieService, options: Options) -> Reporter:
     from txhixie.admin.reporter import Reporter
 
     reporter = Reporter(service.factory, __version__, reactor)
-    reporter.checks.append(lambda: options["backplane"].problem)
+    backplane: Backplane = options["backplane"]
+    reporter.checks.append(lambda: backplane.problem)
+    if hasattr(backplane, "metrics"):
+        reporter.metrics.append(backplane.metrics)
+    allRooms = _roomsOf(options["application"])
+    reporter.metrics.append(
+        lambda: [gauge("txhixie_rooms", "Rooms with clients.", sum(map(len, allRooms)))]
+    )
     return reporter
 
 
@@ -621,6 +630,9 @@ def _serving(options: Options, sockets: Sequence[int] = ()) -> HixieService:
         console = Console(factory, paths)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
     for rooms in _roomsOf(served):
+        if rooms.path == "/":
+            # The site is there.
+            continue
         page = RoomsResource(rooms, factory, options["publish"], bool(checkers), root)
         root.place(rooms.path, guarded(page, checkers) if checkers else page)
     service = HixieService(factory, *options["ports"], descriptors=sockets)

@@ -22,6 +22,7 @@ from txhixie.backplane.redis.link import Link
 from txhixie.backplane.redis.publishing import Publishing
 from txhixie.backplane.redis.refusals import explain
 from txhixie.backplane.redis.url import RedisURL, parseURL
+from txhixie.metrics import Histogram, Metric, counter, gauge
 from txhixie.settings import Settings
 
 # Seconds that a stopping backplane waits for what it has sent to be answered.
@@ -73,6 +74,11 @@ class RedisBackplane(Service):
             *(self._commands, secrets.token_hex(8), url.db, history, reactor),
             least=lambda: self._following.latest,
         )
+        self._seconds = Histogram(
+            "txhixie_publish_seconds",
+            "What the backplane, and the way to it and back, took for a batch of publications.",
+        )
+        self._publishing.onAnswered = self._seconds.observe
         self._leases = Leases(self._commands, self._publishing, reactor)
         # Questions that are asked when there is a connection again.
         self._asking: list[tuple[Callable[[], Awaitable[Any]], Deferred[Any]]] = []
@@ -121,12 +127,28 @@ class RedisBackplane(Service):
         """
         return self._publishing.waiting
 
-    def measure(self, call: Callable[[float], object]) -> None:
+    def metrics(self) -> list[Metric]:
         """
-        Have C{call} called with the seconds that Redis, and the way to it and back, took for each
-        batch of publications.
+        Return what was counted and measured until now.
         """
-        self._publishing.onAnswered = call
+        return [
+            self._seconds.metric(),
+            gauge(
+                "txhixie_publish_waiting",
+                "Publications that are not known to be in a log yet.",
+                self.waiting,
+            ),
+            counter(
+                "txhixie_backplane_reconnects",
+                "Connections to the backplane that were made again.",
+                self.reconnects,
+            ),
+            counter(
+                "txhixie_backplane_gaps",
+                "Times that entries of a room were lost to this process.",
+                self.gaps,
+            ),
+        ]
 
     def startService(self) -> None:
         """
