@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -575,6 +576,12 @@ class UsableTests(SynchronousTestCase):
 
             self.patch(os, "sysconf", sysconf)
             assert memory.usableMemory.__wrapped__() >= 1 << 26
+
+    def test_ofProcess(self) -> None:
+        """The limit of the process counts that is in force, and not what it may be raised to."""
+        for limits in ((1 << 20, resource.RLIM_INFINITY), (1 << 20, 1 << 30)):
+            self.patch(resource, "getrlimit", lambda kind, limits=limits: limits)
+            assert memory.usableMemory.__wrapped__() == 1 << 20
 
     def test_default(self) -> None:
         """That is the limit by default."""

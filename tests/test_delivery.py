@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from txhixie.dialects.events import Closed
 from txhixie.websocket.delivery import Delivery
 from txhixie.websocket.reading import Pause, Reading
 from txhixie.websocket.turn import Turn
@@ -34,3 +35,17 @@ def test_addedWhileSuspended() -> None:
     reading.resume(Pause.APPLICATION)
     delivery.goOn()
     assert calls == ["first", "second", "added"]
+
+
+def test_closeAfterMessages() -> None:
+    """Messages to a connection that is closing are dropped. The peer's close after them is not."""
+    happened: list[object] = []
+    closed = Closed(1000, "")
+    connection: Any = SimpleNamespace(receiveData=lambda data: ["text", b"bytes", closed])
+    owner: Any = SimpleNamespace(caughtUp=lambda: None, happened=happened.append)
+    reading = Reading(StringTransport())
+    protocol: Any = SimpleNamespace()
+    delivery = Delivery(protocol, connection, reading, Turn(Clock()), owner)
+    delivery.receive(b"two messages and a close")
+    assert happened == [closed]
+    assert delivery.messagesReceived == 0

@@ -580,6 +580,20 @@ class FactoryTests(LoopbackCase):
         assert self.successResultOf(gone) is None
         self.assertQuiet()
 
+    def test_logAfterRestart(self) -> None:
+        """A factory that was stopped and started again goes on to log once a second."""
+        self.serve(logRate=1)
+        for call in (self.factory.doStart, self.factory.doStop, self.factory.doStart):
+            call()
+        wire = self.open()
+        with capturedLogs() as events:
+            for _ in range(3):
+                self.factory.shared.log.info("again")
+            wire.lose()
+            assert len(ownLines(events)) == 1
+            self.clock.advance(1)
+            assert len(ownLines(events)) == 2
+
     def test_startAgainEarly(self) -> None:
         """One that starts again before all are gone serves the new ones, and lets the old go."""
         self.serve(drainTimeout=10)

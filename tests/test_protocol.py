@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.logger import capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 
 from tests.loopback import (
@@ -752,6 +752,30 @@ class DecidingTests(LoopbackCase):
         self.clock.advance(10)
         assert decision.called
         self.assertRefused(wire, b"503")
+
+    def test_quietly(self) -> None:
+        """What scanners and slow clients cause is logged for debugging only, with the reason."""
+        for data, wait, reason in (
+            (b"hello\r\n", 0, "this is not HTTP"),
+            (HEAD76[:20], 10, "the request took too long"),
+        ):
+            with capturedLogs() as events:
+                wire = self.connect(data)
+                self.clock.advance(wait)
+            assert reason.encode() in wire.take()
+            (event,) = (each for each in events if each["log_namespace"].startswith("txhixie."))
+            assert event["log_level"] is LogLevel.debug
+            assert reason in (formatEvent(event) or "")
+
+    def test_timeoutWhileEnding(self) -> None:
+        """A handshake whose connection is ending already is not counted as timed out."""
+        self.record(negotiationStarted=lambda made, transport: transport.loseConnection())
+        wire = self.connect(HEAD76)
+        wire.stuck = True
+        self.clock.advance(4)
+        assert wire.webSocket.isEnding
+        self.clock.advance(7)
+        assert self.factory.statistics()["events"].get("handshakes timed out", 0) == 0
 
     def test_serverStops(self) -> None:
         """A server that stops does not wait for decisions either."""

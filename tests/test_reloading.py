@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 from twisted.protocols.policies import WrappingFactory
 from twisted.python import usage
@@ -334,7 +335,7 @@ class Endpoint:
 def test_renew(tmp_path: Path, kind: str) -> None:
     """A port gets a new factory for TLS, below which ours goes on; if the files are bad, none."""
     description = makeTLS(kind, tmp_path)
-    endpoint, factory = Endpoint(), ServerFactory()
+    endpoint, factory = Endpoint(), ServerFactory.forProtocol(Protocol)
     renewable = RenewableEndpoint(endpoint, description)
     listening: list[object] = []
     renewable.listen(factory).addCallback(listening.append)
@@ -344,6 +345,10 @@ def test_renew(tmp_path: Path, kind: str) -> None:
     second = endpoint.port.factory
     assert second is not first
     assert second.wrappedFactory is factory
+    # It is a server's: the client has to begin.
+    transport = StringTransport()
+    second.buildProtocol(None).makeConnection(transport)
+    assert transport.value() == b""
     assert (first.numPorts, second.numPorts, factory.numPorts) == (0, 1, 1)
     (tmp_path / "cert.pem").write_text("-----BEGIN CERTIFICATE-----\nnone\n")
     with pytest.raises(Exception, match=r".+"):

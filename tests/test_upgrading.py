@@ -362,7 +362,8 @@ def test_resourceForPages(site: Any) -> None:
     wire.send(b"GET /chat HTTP/1.1\r\nHost: x\r\n\r\n")
     answer = wire.take()
     assert answer.startswith(b"HTTP/1.1 426 ")
-    assert b"Upgrade: websocket" in answer
+    assert b"\r\nUpgrade: websocket\r\n" in answer
+    assert b"\r\nConnection: Upgrade\r\n" in answer
 
 
 @pytest.mark.parametrize(("site", "status"), [(OurSite, b"101"), (StockSite, b"400")])
@@ -385,3 +386,17 @@ def test_resourceLimits(dialect: str) -> None:
     wire.send(request(dialect))
     assert wire.take().startswith(b"HTTP/1.1 403 ")
     assert wire.ended
+
+
+@every
+def test_resourceConnections(dialect: str) -> None:
+    """It counts its connections, and admits one more when one ends."""
+    site = StockSite(tree(Recorder(), maxConnections=1))
+    first, second, third = (site.connect() for _ in range(3))
+    first.send(request(dialect))
+    assert first.take().startswith(b"HTTP/1.1 101 ")
+    second.send(request(dialect))
+    assert second.take().startswith(b"HTTP/1.1 503 ")
+    first.lose()
+    third.send(request(dialect))
+    assert third.take().startswith(b"HTTP/1.1 101 ")

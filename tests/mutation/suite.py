@@ -29,7 +29,6 @@ PACKAGE = PROJECT / "txhixie"
 # take too long.
 SLOW = (
     "tests/abuse",
-    "tests/contract/test_reactors.py",
     "tests/contract/test_trial.py",
     "tests/contract/test_typing.py",
     "tests/fuzz",

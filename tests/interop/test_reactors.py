@@ -1,4 +1,4 @@
-"""The tests of this folder with the other reactor."""
+"""The contract of applications with the other reactor."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent
-PROJECT = FOLDER.parents[1]
+PROJECT = Path(__file__).parents[2]
+FOLDER = "tests/contract"
 
-# What does not depend on a reactor, and this test.
-WITHOUT_REACTOR = ("test_reactors.py", "test_settings.py", "test_typing.py")
+# What does not depend on a reactor.
+WITHOUT_REACTOR = ("test_settings.py", "test_typing.py")
 
 
 def test_otherReactor(pytestconfig: pytest.Config) -> None:
-    """All of them pass with asyncio's reactor, or with the default one where that is in use."""
+    """The contract also holds with asyncio's reactor, or the default one if that one is in use."""
     other = "default" if pytestconfig.getoption("reactor") == "asyncio" else "asyncio"
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"),
-        *("--reactor", other, str(FOLDER.relative_to(PROJECT))),
-        *(f"--ignore={FOLDER.relative_to(PROJECT) / name}" for name in WITHOUT_REACTOR),
+        *("--reactor", other, FOLDER),
+        *(f"--ignore={FOLDER}/{name}" for name in WITHOUT_REACTOR),
     ]
     try:
         run = subprocess.run(
