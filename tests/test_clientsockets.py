@@ -205,9 +205,13 @@ FAKES: list[tuple[Callable[[str, bytes], bytes | None], type[OpeningError], str]
 
 
 async def asked(
-    answer: Callable[[bytes], bytes | None], dialect: str = "rfc6455", scheme: str = "ws"
+    answer: Callable[[bytes], bytes | None],
+    dialect: str = "rfc6455",
+    scheme: str = "ws",
+    seconds: float = 10,
 ) -> WebSocketTransport:
     """
+    @param seconds: for the handshake.
     @return: what a client gets of a fake server.
     """
     factory = Factory.forProtocol(lambda: Fake(answer))
@@ -216,7 +220,7 @@ async def asked(
     try:
         webSocket, recording = await opened(
             f"{scheme}://example.com/demo?x=1",
-            Settings(handshakeTimeout=0.2),
+            Settings(handshakeTimeout=seconds),
             dialect=dialect,
             endpoint=TCP4ClientEndpoint(clock, "127.0.0.1", port.getHost().port),
         )
@@ -247,7 +251,8 @@ async def test_fakeServer(
 ) -> None:
     """Each wrong answer has an error of its own kind, with what the server said."""
     with pytest.raises(OpeningError, match=re.escape(text)) as raised:
-        await asked(lambda request: answer(dialect, request), dialect)
+        seconds = 0.2 if error is OpeningTimedOut else 10
+        await asked(lambda request: answer(dialect, request), dialect, seconds=seconds)
     assert type(raised.value) is error
     if isinstance(raised.value, HandshakeRefused):
         assert (raised.value.status, raised.value.body) == (403, b"not now")

@@ -478,8 +478,6 @@ class WebSocket:
             self._slowness.catchUp()
         if self._outgoing.isReady and self._attached is not None:
             self._attached.resume()
-        if self._holding is not None:
-            self._account()
         if not self._outgoing.isBlocked:
             self._resume(Pause.PEER)
 
