@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -175,26 +174,6 @@ def test_proxies() -> None:
     C{python -m tests.interop.proxies --write docs/proxies.md} writes it.
     """
     assert (DOCS / "proxies.md").read_text(encoding="utf-8") == proxiesDocument()
-
-
-def test_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The code of the tutorial runs as it is printed, and its tests pass.
-    """
-    monkeypatch.syspath_prepend(str(DOCS.parent / "examples"))
-    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) >= 9
-    names: dict[str, Any] = {}
-    for block in blocks:
-        code = compile(block, "tutorial.md", "exec")
-        # The others are lines about a server that runs.
-        if "class " in block or "import " in block:
-            exec(code, names)
-    tests = [value for name, value in names.items() if name.startswith("test_")]
-    assert len(tests) == 2
-    for test in tests:
-        test()
 
 
 def test_reconnecting() -> None:
