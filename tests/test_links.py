@@ -13,7 +13,9 @@ DOCS = README.parent / "docs"
 
 def test_readme() -> None:
     """Every link is absolute, as PyPI needs it, and those to the documentation lead to a page."""
-    links = readmeLinks(README.read_text(encoding="utf-8"))
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 120
+    links = readmeLinks(text)
     assert [link for link in links if not link.startswith("http")] == []
     pages = {link.removeprefix(LATEST).partition("#")[0] for link in links if SITE in link}
     assert len(pages) > 5
