@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,6 +20,7 @@ from txhixie.tap import Options, numberOptions
 from txhixie.websocket.counters import EVENTS
 
 DOCS = Path(__file__).parent.parent / "docs"
+PACKAGE = DOCS.parent / "txhixie"
 
 # What is limited: the setting, what it limits, what happens over it, and what that is counted as.
 LIMITS: list[tuple[str, str, str, str]] = [
@@ -166,6 +168,21 @@ def test_readme() -> None:
     named = set(re.findall(r"`(--[\w-]+)`", limits))
     assert named
     assert named <= names
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "diagrams").iterdir()), ids=lambda path: path.name)
+def test_diagrams(path: Path) -> None:
+    """
+    Every file, folder and class that a diagram names exists, and it can be read in the dark.
+    """
+    diagram = ElementTree.parse(path)
+    text = "\n".join(diagram.getroot().itertext())
+    assert "prefers-color-scheme: dark" in text
+    for name in re.findall(r"\b([a-z]+(?:/$|\.py\b))", text, re.MULTILINE):
+        assert (PACKAGE / name).exists(), name
+    sources = "".join(source.read_text(encoding="utf-8") for source in PACKAGE.rglob("*.py"))
+    for name in re.findall(r"^((?:[A-Z][a-z]+){2,}|[a-z]+[A-Z]\w+(?=\(\)))", text, re.MULTILINE):
+        assert re.search(rf"\b(class|def) {name}\b", sources), name
 
 
 def test_proxies() -> None:
