@@ -145,8 +145,13 @@ class Started(Child):
     @ivar ports: where it listens: how (C{TLS}, C{PROXY} or nothing), and the number or the path.
     """
 
-    def __init__(self, command: Command, folder: Path) -> None:
+    def __init__(self, command: Command, folder: Path, behind: int) -> None:
+        """
+        @param behind: the port that C{portforward} forwards to.
+        """
         words = [local(word, folder) for word in command.words[1:]]
+        if "--dest_port" in words:
+            words[words.index("--dest_port") + 1] = str(behind)
         if words[-1:] == ["hixie"] or ("hixie" in words and "--port" not in words):
             words += ["--port", LOOPBACK]
         variables = {name: str(folder / value) for name, value in command.variables.items()}
@@ -209,7 +214,10 @@ def test_twistd(command: Command, folder: Path) -> None:
         # Whether this Twisted has them.
         makeTLS("tls", folder)
     path = re.search(r"(?:path=|--route )(/\w+)", command.text)
-    with Started(command, folder) as server:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as behind,
+        Started(command, folder, behind.getsockname()[1]) as server,
+    ):
         for how, where in server.ports:
             with closing(connect(how.strip(" ()"), where, folder)) as client:
                 client.open("rfc6455", path[1] if path else "/")
