@@ -7,15 +7,17 @@ with the reason.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from configparser import RawConfigParser
 from contextlib import closing
 from importlib.util import find_spec
@@ -42,6 +44,7 @@ ELSEWHERE = {
 # The commands that are not run here, by how they begin, and why.
 NOT_RUN = {
     "python3 -m venv": "makes a virtual environment: .ci/run does so",
+    "podman": "needs podman and the internet: test_operations.py checks the Containerfile",
     "pip install": "needs the internet: .ci/run installs each extra",
     "pytest": "runs all tests: .ci/run does so",
     "trial": "runs all tests: .ci/run does so",
@@ -50,7 +53,7 @@ NOT_RUN = {
     "sphinx-build": "takes long: .ci/run does so",
 }
 
-STARTED = re.compile(r"(?:Factory|Site)( \(\w+\))? starting on (\S+)")
+STARTED = re.compile(r"HixieFactory( \(\w+\))? starting on (\d+|'[^']+')")
 
 
 def test_known() -> None:
@@ -77,6 +80,10 @@ def test_executed(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks of a page run one after the other, and its test functions pass."""
     monkeypatch.syspath_prepend(str(PROJECT / "examples"))
     names: dict[str, Any] = {"__name__": "page"}
+    if any("prometheus_client" in block.text for block in pages()[page]):
+        reason = "pip install 'txhixie[metrics]'"
+        prometheus = pytest.importorskip("prometheus_client", reason=reason)
+        monkeypatch.setattr(prometheus, "REGISTRY", prometheus.CollectorRegistry())
     for block in pages()[page]:
         exec(compile("\n" * (block.line - 1) + block.text, block.page, "exec"), names)
     for name, value in list(names.items()):
@@ -110,8 +117,10 @@ MYPY = """
 plugins = mypy_zope:plugin
 check_untyped_defs = True
 follow_imports = silent
+ignore_missing_imports = True
 # Users need no annotations and no checks for None, and a later block may define a name again.
-disable_error_code = no-redef, override, union-attr, var-annotated
+strict_optional = False
+disable_error_code = no-redef, override, var-annotated
 """
 
 
@@ -145,24 +154,33 @@ class Started(Child):
     @ivar ports: where it listens: how (C{TLS}, C{PROXY} or nothing), and the number or the path.
     """
 
-    def __init__(self, command: Command, folder: Path, behind: int) -> None:
+    def __init__(self, command: Command, folder: Path, others: Mapping[str, str]) -> None:
         """
-        @param behind: the port that C{portforward} forwards to.
+        @param others: what options that name another server get instead.
         """
-        words = [local(word, folder) for word in command.words[1:]]
-        if "--dest_port" in words:
-            words[words.index("--dest_port") + 1] = str(behind)
+        words = command.words[1:]
+        for option, value in others.items():
+            words[words.index(option) + 1] = value
+        for option in {"--admin", "--port"} & set(words):
+            index = words.index(option) + 1
+            if words[index].isdecimal():
+                words[index] = LOOPBACK
+        words = [local(word, folder) for word in words]
         if words[-1:] == ["hixie"] or ("hixie" in words and "--port" not in words):
             words += ["--port", LOOPBACK]
         variables = {name: str(folder / value) for name, value in command.variables.items()}
         path = Path(variables.get("PYTHONPATH", folder))
         super().__init__([*TWISTD, *words], cwd=str(folder), env=environment(path))
-        count = sum(bool(re.match(r"(ws:)?(haproxy|tcp|tls|ssl|unix):", word)) for word in words)
+        count = max(1, words.count("--port"))
         try:
             self.ports = self.wait(lambda: self._listening(count), "to listen", 20)
         except BaseException:
             self.end()
             raise
+
+    def waitFor(self, pattern: str) -> None:
+        """Wait until a line has a match of a regular expression."""
+        self.wait(lambda: re.search(pattern, "".join(self.lines)), repr(pattern), 20)
 
     def _listening(self, count: int) -> list[tuple[str, str]] | None:
         found = STARTED.findall("".join(self.lines))
@@ -175,7 +193,7 @@ def local(word: str, folder: Path) -> str:
     interface = "" if "interface=" in word else ":interface=127.0.0.1"
     word = re.sub(r"\b(tcp|ssl):\d+", rf"\1:0{interface}", word)
     word = re.sub(r"\bport=\d+", f"port=0{interface}", word)
-    return re.sub(r"\b[\w.]*example\.com$", "127.0.0.1", word)
+    return re.sub(r"^[\w.]+\.example\.com$", "127.0.0.1", word)
 
 
 @pytest.fixture
@@ -187,6 +205,9 @@ def folder(tmp_path: Path) -> Path:
     certificates.mkdir(parents=True)
     for path in selfSigned(tmp_path):
         (certificates / path.name).symlink_to(path)
+    for block in blocks("python"):
+        if name := re.match(r"# (\w+\.py)\n", block.text):
+            (tmp_path / name[1]).write_text(block.text, encoding="utf-8")
     package = tmp_path / "my"
     package.mkdir()
     text = "\n".join(command.text for command in commands())
@@ -202,8 +223,32 @@ def ofProgram(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("command", found, ids=str)
 
 
+@pytest.fixture
+def redis() -> Iterator[str]:
+    """The address of a Redis server."""
+    pytest.importorskip("txredisapi", reason="pip install 'txhixie[redis]'")
+    from tests.redis import RedisServer
+
+    with RedisServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def others(command: Command, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """What options that name another server get instead: one that is there."""
+    made = {}
+    if "--backend" in command.words:
+        made["--backend"] = f"ws://127.0.0.1:{request.getfixturevalue('feed').port}"
+    if "--backplane" in command.words:
+        made["--backplane"] = request.getfixturevalue("redis")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        if "--dest_port" in command.words:
+            made["--dest_port"] = str(listening.getsockname()[1])
+        yield made
+
+
 @ofProgram("twistd")
-def test_twistd(command: Command, folder: Path) -> None:
+def test_twistd(command: Command, folder: Path, others: dict[str, str]) -> None:
     """A server starts as it is printed, opens a WebSocket on each port, and ends in good order."""
     if "systemd:" in command.text:
         startFromSystemd(command.words[1:])
@@ -214,10 +259,10 @@ def test_twistd(command: Command, folder: Path) -> None:
         # Whether this Twisted has them.
         makeTLS("tls", folder)
     path = re.search(r"(?:path=|--route )(/\w+)", command.text)
-    with (
-        socket.create_server(("127.0.0.1", 0)) as behind,
-        Started(command, folder, behind.getsockname()[1]) as server,
-    ):
+    with Started(command, folder, others) as server:
+        if "--backplane" in others:
+            for purpose in ("commands", "news"):
+                server.waitFor(rf"connected to \S+ for {purpose}")
         for how, where in server.ports:
             with closing(connect(how.strip(" ()"), where, folder)) as client:
                 client.open("rfc6455", path[1] if path else "/")
@@ -330,10 +375,39 @@ def test_client(command: Command, feed: Server) -> None:
         assert printed == ["hello"]
 
 
+def test_curl() -> None:
+    """Programs take part in a room by curl: one hears what another says."""
+    if shutil.which("curl") is None:
+        missing("curl is missing, install it with: apt-get install curl")
+    listening, *others = [command for command in commands() if command.program == "curl"]
+    with Server("--service", "broadcast", "--publish") as server:
+
+        def here(command: Command) -> list[str]:
+            address = f"http://127.0.0.1:{server.port}"
+            words = [word.replace("http://localhost:3400", address) for word in command.words]
+            return [words[0], "-s", "--noproxy", "*", *words[1:]]
+
+        def event() -> str | None:
+            return next((line for line in stream.lines if "The build is done." in line), None)
+
+        with Child(here(listening)) as stream:
+            stream.wait(lambda: stream.lines or None, "the stream", 10)
+            said, present = (
+                subprocess.run(
+                    here(other), capture_output=True, text=True, timeout=10, check=True
+                ).stdout
+                for other in others
+            )
+            entry = json.loads(stream.wait(event, "the entry", 10).removeprefix("data: "))
+        assert entry["event"] == "message"
+        assert said.strip() == entry["id"]
+        assert json.loads(present) == {"members": []}
+
+
 def test_notRun() -> None:
     """Every other command is listed with the reason, and is in C{.ci/run} if that is the reason."""
     script = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
-    others = [c for c in commands() if c.program not in ("twistd", "txhixie")]
+    others = [c for c in commands() if c.program not in ("curl", "twistd", "txhixie")]
     for command in others:
         text = f"{command.program} {' '.join(command.words[1:])}"
         reasons = [reason for start, reason in NOT_RUN.items() if text.startswith(start)]
