@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.interop.proxies import document as proxiesDocument
+from tests.test_imports import ALLOWED
 from tests.test_rooms import House
 from txhixie import Settings
 from txhixie.settings import declarations
@@ -184,6 +185,21 @@ def test_diagrams(path: Path) -> None:
     sources = "".join(source.read_text(encoding="utf-8") for source in PACKAGE.rglob("*.py"))
     for name in re.findall(r"^((?:[A-Z][a-z]+){2,}|[a-z]+[A-Z]\w+(?=\(\)))", text, re.MULTILINE):
         assert re.search(rf"\b(class|def) {name}\b", sources), name
+
+
+def test_layers() -> None:
+    """
+    The diagram of the layers has all parts of the package but the package itself, and so does the
+    table below it.
+    """
+    text = "\n".join(ElementTree.parse(DOCS / "diagrams" / "layers.svg").getroot().itertext())
+    drawn = set(re.findall(r"\b([a-z]+)(?:/$|\.py\b)", text, re.MULTILINE))
+    page = (DOCS / "contributing.md").read_text(encoding="utf-8")
+    table = "\n".join(re.findall(r"^\| `.*", page.partition("| layer |")[2], re.MULTILINE))
+    described = set(re.findall(r"`([a-z]+)(?:/|\.py)`", table))
+    parts = {part for part in ALLOWED if not part.startswith("__")}
+    assert drawn == parts
+    assert parts <= described
 
 
 def test_proxies() -> None:
