@@ -72,19 +72,20 @@ def test_bridge(page: dict[str, Any]) -> None:
     """If one side does not read, the other one is not read."""
     left = connectedPair(page["Rooms"](), CollectingProtocol())
     right = connectedPair(page["Rooms"](), CollectingProtocol(), clock=left.clock)
-    page["Bridge"]().connect(left.server, right.server)
+    server: Any = right.server
+    page["Bridge"]().connect(left.server, server)
     left.client.pauseProducing()
     for _ in range(100):
         left.server.sendTextMessage("x" * 10_000)
     left.advance()
-    before = right.server.messagesReceived
+    before = server.messagesReceived
     right.client.sendTextMessage("hello")
     right.advance()
-    assert right.server.messagesReceived == before
+    assert server.messagesReceived == before
     left.client.resumeProducing()
     left.advance()
     right.advance()
-    assert right.server.messagesReceived == before + 1
+    assert server.messagesReceived == before + 1
 
 
 def test_members(page: dict[str, Any]) -> None:
