@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.interop.proxies import document as proxiesDocument
+from tests.test_imports import ALLOWED
 from tests.test_rooms import House
 from txhixie import Settings
 from txhixie.settings import declarations
@@ -20,6 +22,7 @@ from txhixie.tap import Options, numberOptions
 from txhixie.websocket.counters import EVENTS
 
 DOCS = Path(__file__).parent.parent / "docs"
+PACKAGE = DOCS.parent / "txhixie"
 
 # What is limited: the setting, what it limits, what happens over it, and what that is counted as.
 LIMITS: list[tuple[str, str, str, str]] = [
@@ -169,32 +172,42 @@ def test_readme() -> None:
     assert named <= names
 
 
+@pytest.mark.parametrize("path", sorted((DOCS / "diagrams").iterdir()), ids=lambda path: path.name)
+def test_diagrams(path: Path) -> None:
+    """
+    Every file, folder and class that a diagram names exists, and it can be read in the dark.
+    """
+    diagram = ElementTree.parse(path)
+    text = "\n".join(diagram.getroot().itertext())
+    assert "prefers-color-scheme: dark" in text
+    for name in re.findall(r"\b([a-z]+(?:/$|\.py\b))", text, re.MULTILINE):
+        assert (PACKAGE / name).exists(), name
+    sources = "".join(source.read_text(encoding="utf-8") for source in PACKAGE.rglob("*.py"))
+    for name in re.findall(r"^((?:[A-Z][a-z]+){2,}|[a-z]+[A-Z]\w+(?=\(\)))", text, re.MULTILINE):
+        assert re.search(rf"\b(class|def) {name}\b", sources), name
+
+
+def test_layers() -> None:
+    """
+    The diagram of the layers has all parts of the package but the package itself, and so does the
+    table below it.
+    """
+    text = "\n".join(ElementTree.parse(DOCS / "diagrams" / "layers.svg").getroot().itertext())
+    drawn = set(re.findall(r"\b([a-z]+)(?:/$|\.py\b)", text, re.MULTILINE))
+    page = (DOCS / "contributing.md").read_text(encoding="utf-8")
+    table = "\n".join(re.findall(r"^\| `.*", page.partition("| layer |")[2], re.MULTILINE))
+    described = set(re.findall(r"`([a-z]+)(?:/|\.py)`", table))
+    parts = {part for part in ALLOWED if not part.startswith("__")}
+    assert drawn == parts
+    assert parts <= described
+
+
 def test_proxies() -> None:
     """
     The page about proxies has the configurations that are tested, and what passes through them.
     C{python -m tests.interop.proxies --write docs/proxies.md} writes it.
     """
     assert (DOCS / "proxies.md").read_text(encoding="utf-8") == proxiesDocument()
-
-
-def test_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The code of the tutorial runs as it is printed, and its tests pass.
-    """
-    monkeypatch.syspath_prepend(str(DOCS.parent / "examples"))
-    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) >= 9
-    names: dict[str, Any] = {}
-    for block in blocks:
-        code = compile(block, "tutorial.md", "exec")
-        # The others are lines about a server that runs.
-        if "class " in block or "import " in block:
-            exec(code, names)
-    tests = [value for name, value in names.items() if name.startswith("test_")]
-    assert len(tests) == 2
-    for test in tests:
-        test()
 
 
 def test_reconnecting() -> None:

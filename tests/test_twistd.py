@@ -1255,6 +1255,7 @@ os.dup2(listening, 3)
 os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="x")
 os.execv(sys.argv[2], sys.argv[2:])
 """
+SYSTEMD = ("-n", "--pidfile=", "hixie", "--port", "systemd:domain=INET:index=0")
 
 
 class Activated(Other):
@@ -1262,7 +1263,12 @@ class Activated(Other):
     A server that is handed a socket which listens already.
     """
 
-    def __init__(self, listening: socket.socket, *options: str) -> None:
+    def __init__(
+        self, listening: socket.socket, *options: str, command: Sequence[str] = SYSTEMD
+    ) -> None:
+        """
+        @param command: the arguments of C{twistd}.
+        """
         with TemporaryDirectory(prefix="hixie-") as folder, socket.socket(socket.AF_UNIX) as giving:
             giving.bind(f"{folder}/s")
             giving.listen()
@@ -1271,8 +1277,7 @@ class Activated(Other):
             give = Thread(target=self._give, args=(giving, listening))
             give.start()
             try:
-                port = ("--port", "systemd:domain=INET:index=0")
-                twistd = (*TWISTD, "-n", "--pidfile=", "hixie", *port, *options)
+                twistd = (*TWISTD, *command, *options)
                 super().__init__([sys.executable, "-c", HAND_OVER, f"{folder}/s", *twistd])
             finally:
                 give.join()

@@ -143,7 +143,7 @@ class Connection(ABC):
     def finished(self) -> bool:
         """
         Whether neither side has anything more to say: TCP may end once the bytes of
-        L{dataToSend} are out.
+        C{dataToSend} are out.
         """
 
     @property
@@ -206,13 +206,13 @@ class Connection(ABC):
     @property
     def unsent(self) -> int:
         """
-        How many bytes L{dataToSend} would return.
+        How many bytes C{dataToSend} would return.
         """
         return sum(map(len, self._outgoing))
 
     def dropUnsent(self) -> int:
         """
-        Drop the bytes that L{dataToSend} would return.
+        Drop the bytes that C{dataToSend} would return.
 
         @return: how many they are.
         """

@@ -48,7 +48,7 @@ class ServerOpening(ABC):
         """
         Read the request.
 
-        @param head: a request that this dialect L{recognizes}, with L{RequestHead.checkUpgrade}
+        @param head: a request that this dialect C{recognizes}, with L{RequestHead.checkUpgrade}
             passed.
         @param settings: limits and policies.
         @param secure: whether the client uses TLS.
