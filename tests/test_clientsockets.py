@@ -250,8 +250,8 @@ async def test_fakeServer(
     text: str,
 ) -> None:
     """Each wrong answer has an error of its own kind, with what the server said."""
+    seconds = 0.2 if error is OpeningTimedOut else 10
     with pytest.raises(OpeningError, match=re.escape(text)) as raised:
-        seconds = 0.2 if error is OpeningTimedOut else 10
         await asked(lambda request: answer(dialect, request), dialect, seconds=seconds)
     assert type(raised.value) is error
     if isinstance(raised.value, HandshakeRefused):

@@ -49,3 +49,28 @@ def test_closeAfterMessages() -> None:
     delivery.receive(b"two messages and a close")
     assert happened == [closed]
     assert delivery.messagesReceived == 0
+
+
+def test_resumedWithin() -> None:
+    """What an application resumes while it is called is delivered after what waited before."""
+    calls: list[str] = []
+    reading = Reading(StringTransport())
+
+    def received(message: str) -> None:
+        calls.append(message)
+        if message == "first":
+            reading.pause(Pause.APPLICATION)
+        elif message == "second":
+            delivery.goOn()
+
+    messages = {b"early": ["first", "second", "third"], b"parked": ["fourth"]}
+    protocol: Any = SimpleNamespace(textMessageReceived=received)
+    connection: Any = SimpleNamespace(receiveData=messages.__getitem__)
+    owner: Any = SimpleNamespace(caughtUp=lambda: None)
+    delivery = Delivery(protocol, connection, reading, Turn(Clock()), owner)
+    delivery.isOpen = True
+    delivery.receive(b"early")
+    reading.parked = b"parked"
+    reading.resume(Pause.APPLICATION)
+    delivery.goOn()
+    assert calls == ["first", "second", "third", "fourth"]

@@ -11,6 +11,7 @@ from twisted.internet import reactor as installed
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -25,6 +26,7 @@ from tests.loopback import (
     LoopbackCase,
     Poller,
     Recorder,
+    Recording,
     Wire,
     echo,
     frame,
@@ -579,6 +581,23 @@ class FactoryTests(LoopbackCase):
         wire.lose()
         assert self.successResultOf(gone) is None
         self.assertQuiet()
+
+    def test_lastCallback(self) -> None:
+        """A connection whose application takes its time with the end is waited for."""
+        done: Deferred[None] = Deferred()
+
+        class Late(Recording):
+            def connectionLost(self, reason: Failure) -> Any:
+                return done
+
+        self.record(lambda made: Late(made.request, {}))
+        wire = self.open()
+        gone = self.factory.closeConnections()
+        wire.send(CLOSE)
+        wire.lose()
+        self.assertNoResult(gone)
+        done.callback(None)
+        assert self.successResultOf(gone) is None
 
     def test_logAfterRestart(self) -> None:
         """A factory that was stopped and started again goes on to log once a second."""
