@@ -26,7 +26,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         self.log = self.limited(3)
 
     def limited(self, rate: int) -> LimitedLogger:
-        """@return: a logger that lets C{rate} events of a kind pass, and a list of its events."""
+        """@return: a logger that lets C{rate} events of a kind pass, into the test's list."""
         logger = Logger("test", observer=cast(ILogObserver, self.events.append))
         return LimitedLogger(logger, self.clock, rate, self.count)
 
