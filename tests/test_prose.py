@@ -1,5 +1,5 @@
 """
-Docs, docstrings, comments and messages are in plain modern English: these phrases may not come back.
+Docs, docstrings, comments and messages are in plain modern English: some phrases may not come back.
 
 C{python -m tests.test_prose} lists where they are.
 """
@@ -21,10 +21,13 @@ _FIRST = r"(?:^ *|[.;:] |\"\"\"|# )"
 _PARTS = r"byte|end|first|frame|head|last|length|message|newest|nonce|request|text"
 _VERBS = r"be|come|do|end|go|have|keep|read|say|send|stay|stop|tell|wait"
 
-# By phrase: what finds it, and what to write instead. A space in a pattern also stands for the end of
-# a line; ^ stands for the beginning of one.
+# By phrase: what finds it, and what to write instead. A space in a pattern also stands for the end
+# of a line, and ^ for the beginning of one.
 PHRASES = {
-    "told": (_BE + r"(?:also |first |never |not |only |then )?told\b", "gets, is notified, reported"),
+    "told": (
+        _BE + r"(?:also |first |never |not |only |then )?told\b",
+        "gets, is notified, reported",
+    ),
     "told of": (r"\btold of\b", "reported"),
     "Who tells": (_FIRST + r"Who (?!are |is |may )\w+ ", "a client that tells"),
     "whoever": (r"\b[Ww]ho(?:m|so)?ever\b", "anyone who; whichever side"),

@@ -401,7 +401,7 @@ class OnThePortTests(LoopbackCase):
         assert wires[0].take() == wires[2].take() == frame(f"{names[0]}: hi") + rest
 
     def members(self, count: int, dialect: str = "hixie-76") -> list[TCPWire]:
-        """@return: members of a new broadcast who have all joined."""
+        """@return: members of a new broadcast who know of each other."""
         self.serve(Broadcast())
         wires = [self.open(dialect) for _ in range(count)]
         self.clock.advance(0)

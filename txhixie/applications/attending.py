@@ -1,5 +1,5 @@
 """
-What a room needs of those who are told what happens there.
+The listeners of a room, and what a room needs of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Sender(Protocol):
 
 class Attendee(Protocol):
     """
-    Who is told what happens in a room.
+    A listener of a room: it gets what happens there.
     """
 
     @property
@@ -39,13 +39,13 @@ class Attendee(Protocol):
     @property
     def wording(self) -> Wording:
         """
-        How it is told.
+        The format of what it gets.
         """
 
     @property
     def wantsPresence(self) -> bool:
         """
-        Whether it is told first who else is there.
+        Whether it first gets a list of the clients in the room.
         """
 
     @property

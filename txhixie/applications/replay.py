@@ -1,5 +1,5 @@
 """
-The past of a room, for one of those who are told.
+The past of a room, for one attendee.
 """
 
 from __future__ import annotations

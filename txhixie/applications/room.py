@@ -1,5 +1,5 @@
 """
-One room, as far as this process has somebody in it.
+One room, on behalf of the attendees in this process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Room:
 
     What happens while entries are delivered waits until all have them. Entries that come together
     are delivered together: each attendee is visited once, and not once for each entry. This matters
-    for large numbers of them. So do joins and leaves that happen together.
+    for large numbers of them. The same holds for joins and leaves that happen together.
 
     An attendee that wants the past catches up first: it reads the log page by page, at its own
     speed, until it has reached what was delivered to the others. From then on it is live.
@@ -67,7 +67,8 @@ class Room:
         self._isClosed = False
         # Why the room does not work.
         self._failure: str | None = None
-        # Members whose entry has not come yet, by their id, and from when on they are told.
+        # Members whose entry has not come yet, by their id, and where their view of the room
+        # starts.
         self._joining: dict[str, tuple[Attendee, Start | Deferred[str] | None]] = {}
         self._live: dict[Wording, dict[Attendee, None]] = {}
         self._catchingUp: dict[Attendee, None] = {}
@@ -119,7 +120,7 @@ class Room:
         """
         Add a member, and tell everybody.
 
-        @param start: from when on the member is told.
+        @param start: where the member's view of the room starts.
         @param text: what goes with the entry.
         """
         self._joining[member.id] = member, None
@@ -148,7 +149,7 @@ class Room:
 
     def listen(self, attendee: Attendee, start: Start) -> None:
         """
-        Add somebody who is told what happens, and of whom nobody is told.
+        Add an attendee that does not appear in the room.
         """
         self._catchingUp[attendee] = None
         self._whenSubscribed(attendee, self._listen, start)
@@ -280,8 +281,8 @@ class Room:
         self, entries: list[Entry], first: dict[Attendee, int]
     ) -> list[tuple[Attendee, Start | Deferred[str] | None]]:
         """
-        Return the members whose joining is among the entries. Those that want nothing of the past
-        are live from then on.
+        Return the members whose joining is among the entries. Members that do not want the past are
+        live from then on.
         """
         found = []
         for number, entry in enumerate(entries):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from txhixie.application import WebSocketProtocol
 
-# What a hook answers: a text in place of the one there is; None leaves it, False refuses.
+# What a hook answers: a text replaces the message; None leaves it, False refuses.
 Answer = str | bool | None
 JoinHook = Callable[[Visitor], Answer | Awaitable[Answer]]
 MessageHook = Callable[[Visitor, str], Answer | Awaitable[Answer]]
@@ -65,7 +65,8 @@ class Rooms:
             it with 403, and a L{txhixie.HandshakeError} with any status. A text goes with the news
             in the format C{json}.
         @param onMessage: asked about each message. A text is sent in its place; C{False}: none.
-        @param onLeave: told of each client that leaves. A text goes with the news.
+        @param onLeave: called with each client that leaves. A text that it returns goes with the
+            news.
         @raise ValueError: if C{path} is no path.
         """
         self.setPath(path)
@@ -220,7 +221,7 @@ class Rooms:
 
     def heard(self, visitor: Visitor, message: str) -> Any:
         """
-        Return what is to be said in place of a message, C{False} for nothing, or an awaitable.
+        Return what replaces a message, C{False} for nothing, or an awaitable.
         """
         if self._onMessage is None:
             return message

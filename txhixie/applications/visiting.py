@@ -29,7 +29,7 @@ _UNSUPPORTED, _TRY_AGAIN_LATER = 1003, 1013
 
 class Visitor(Protocol):
     """
-    Who comes to a room, as hooks are given it.
+    A client of a room, as hooks get it.
 
     @ivar id: stands for the visitor in entries; that of its connection, if it has one.
     @ivar room: the name of the room.
@@ -63,7 +63,7 @@ class Host(Protocol):
 
     def heard(self, visitor: Visitor, message: str) -> Any:
         """
-        Return what is to be said in place of a message; C{False}: nothing; or an awaitable.
+        Return what replaces a message; C{False}: nothing; or an awaitable.
         """
 
     def gone(self, visitor: Visitor) -> Any:
@@ -213,14 +213,14 @@ class Member:
     @property
     def wording(self) -> Wording:
         """
-        How it is told what happens.
+        The format of what it gets.
         """
         return self.wish.wording
 
     @property
     def wantsPresence(self) -> bool:
         """
-        Whether it is told who else is there.
+        Whether it first gets a list of the clients in the room.
         """
         return self.wish.wantsPresence
 

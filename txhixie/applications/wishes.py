@@ -33,7 +33,7 @@ class Start(NamedTuple):
     @property
     def isNow(self) -> bool:
         """
-        Whether nothing of the past is wanted.
+        Whether the past is not wanted at all.
         """
         return self.since is None and not self.last
 
@@ -114,7 +114,7 @@ def readQuery(request: Request, since: str | None = None) -> tuple[Start, Wordin
     """
     Return what the query of a request wants.
 
-    @param since: what counts in place of C{since} and C{last}.
+    @param since: used instead of C{since} and C{last}.
     @raise HandshakeError: 400 if it means nothing.
     """
     query = getattr(request, "uri", b"").partition(b"?")[2]

@@ -98,8 +98,8 @@ class Backplane(Protocol):
     @property
     def isFull(self) -> bool:
         """
-        Whether publications wait, and so many that the sender of a further one should be paused
-        until its L{publish} has fired. Nothing is dropped if it is not paused.
+        Whether the number of waiting publications is so high that senders should be paused until
+        their L{publish} has fired. Nothing is dropped if they are not paused.
         """
 
     def startService(self) -> object:
@@ -109,7 +109,7 @@ class Backplane(Protocol):
 
     def stopService(self) -> Deferred[None] | None:
         """
-        Publish what waits, as far as possible at once, and let go of everything. What could not be
+        Publish what waits, if that is possible at once, and release everything. What could not be
         published fails with L{BackplaneError}, and so does everything from now on. Members that are
         still in rooms leave them.
 
@@ -132,7 +132,7 @@ class Backplane(Protocol):
             repeated: a second one with the same key adds nothing and gets the id of the first, for
             L{KEY_LIFETIME}.
         @return: fires with the id of the entry once it is safely in the log, or with C{None} if
-            nothing was to be added. It fails with L{BackplaneError} if the entry will never be
+            there was nothing to add. It fails with L{BackplaneError} if the entry will never be
             added.
         """
 
@@ -162,9 +162,9 @@ class Backplane(Protocol):
         @param limit: entries to read at most, a C{gap} not counted.
         @return: fires with the entries, oldest first. There are none if C{since} is the id of the
             newest. If entries after C{since} are lost, the first one is a C{gap}, and those that
-            are still there follow. So it is if C{since} is of another epoch, or later than the
-            newest entry: then the log is not the one that it was. A room that is not known has no
-            entries, and the id of its newest one is L{BEGINNING}.
+            are still there follow. The same holds if C{since} is of another epoch, or later than
+            the newest entry: then the log is not the one that it was. A room that is not known has
+            no entries, and the id of its newest one is L{BEGINNING}.
         """
 
     def tail(self, room: str, count: int) -> Deferred[str]:

@@ -216,7 +216,7 @@ class LocalBackplane(Service):
 
     def subscribe(self, room: str, receiver: Receiver) -> Deferred[str]:
         """
-        Have a receiver called with the entries of a room.
+        Call a receiver with the entries of a room.
         """
         if self._isStopped:
             return fail(BackplaneError("the server has stopped"))

@@ -145,7 +145,7 @@ class Client:
         answered: Callable[[ResponseHead], object] | None = None,
     ) -> Deferred[WebSocketTransport]:
         """
-        Open a WebSocket over an endpoint that has TLS already, if it is to have TLS.
+        Open a WebSocket over an endpoint that already has TLS, if TLS is needed.
 
         @param answered: as in L{connect}.
         """

@@ -53,7 +53,7 @@ class Gateway:
             asked for the path of the client.
         @param bytesPolicy: what happens to bytes messages for clients whose dialect carries only
             text (Hixie-75, Hixie-76): C{"drop"}, C{"close"} the connection, or C{"base64"}.
-        @param tls: makes TLS connections to the back ends, in place of C{optionsForClientTLS} with
+        @param tls: makes TLS connections to the back ends, instead of C{optionsForClientTLS} with
             the name of the host.
         @param settings: limits and policies for the connections to the back ends.
             L{Settings.handshakeTimeout} is divided among them, so that another one can be asked in

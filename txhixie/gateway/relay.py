@@ -118,7 +118,7 @@ class Side:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Close the other side, in the same way as far as that is possible.
+        Close the other side, in the same way if that is possible.
         """
         self._stopTimer()
         ending = reason.value

@@ -21,7 +21,7 @@ def oneLine(error: Exception) -> str:
 
 class Reloading:
     """
-    Reads things anew on SIGHUP.
+    Reads files again on SIGHUP.
     """
 
     _log = Logger()

@@ -74,7 +74,7 @@ class Roster:
         self._handshakes = dict.fromkeys(DIALECT_NAMES, 0)
         # Totals of closed connections, by dialect.
         self._gone: Sums = {name: dict.fromkeys(_COUNTERS, 0) for name in DIALECT_NAMES}
-        # Totals of all connections, when they were added up, and how many seconds they last.
+        # Totals of all connections, when they were added up, and how many seconds they are valid.
         self._sums = self._gone
         self._summedAt = self._started
         self._sumsLast = 0.0

@@ -27,7 +27,7 @@ from txhixie.server.starting import startOrExit
 
 class Lasting(Protocol):
     """
-    A service as far as it is started and stopped.
+    A service that can be started and stopped.
     """
 
     def startService(self) -> object:

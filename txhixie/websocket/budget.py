@@ -27,8 +27,8 @@ class Budget:
     A connection reports its share only when something is left over at the end of a read or a write.
     Messages that arrive whole and leave at once cost nothing.
 
-    @ivar limit: bytes that may be held in all; infinity: any number.
-    @ivar held: bytes that are held in all.
+    @ivar limit: the largest total, in bytes; infinity: no limit.
+    @ivar held: bytes that are held in total.
     """
 
     def __init__(self, limit: int) -> None:

@@ -73,7 +73,7 @@ class WorkersService(Service):
         """
         @param endpoints: where to listen: numbers of TCP ports on all addresses, or descriptions.
         @param count: how many workers there are.
-        @param task: what they are told, see L{txhixie.workers.child}.
+        @param task: their first message, see L{txhixie.workers.child}.
         @param lameDuck: seconds for which they go on to accept when they stop.
         @param drain: seconds that their clients have then.
         @param reactor: by default the one that is installed.
@@ -273,7 +273,7 @@ class WorkersService(Service):
             return self._stopListening()
         self._gone = Deferred()
         later = self._clock.callLater
-        # Clients are not to wait for somebody who accepts them when the workers do not any more.
+        # Clients should not wait in the queue when no worker accepts any longer.
         self._timers = [
             later(self._lameDuck, self._stopListening),
             later(self._lameDuck + self._drain + _GRACE, self._kill),

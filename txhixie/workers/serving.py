@@ -13,7 +13,7 @@ from txhixie.workers.channel import Message
 
 class Serving:
     """
-    The service of a worker, as it is told to start and to stop.
+    The service of a worker, which starts and stops on request.
     """
 
     def __init__(self, service: HixieService, reporter: Reporter | None) -> None:

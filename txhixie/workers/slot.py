@@ -15,7 +15,7 @@ from txhixie.workers.worker import Worker
 
 # Seconds a worker may take to be ready, and how often in a row it may fail to.
 _START, _ATTEMPTS = 60.0, 5
-# A worker that served for so many seconds is replaced at once. Of others that end in a row the
+# A worker that served for this many seconds is replaced at once. Of others that end in a row the
 # first is, too; then the pauses double, in seconds from the first to the longest.
 _STEADY, _SHORTEST, _LONGEST = 10.0, 0.5, 30.0
 

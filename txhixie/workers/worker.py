@@ -58,7 +58,7 @@ class Worker(ProcessProtocol):
         self, name: str, task: Message, supervisor: Supervisor, clock: IReactorTime
     ) -> None:
         """
-        @param task: the first message to it: what it is to do.
+        @param task: the first message to it: its task.
         """
         self.name = name
         self.isReady = False

@@ -102,7 +102,7 @@ class RedisBackplane(Service):
     @property
     def isFull(self) -> bool:
         """
-        Whether so many publications wait that senders should be paused.
+        Whether the number of waiting publications is so high that senders should be paused.
         """
         return self._publishing.waiting >= self._publishLimit
 
@@ -206,7 +206,7 @@ class RedisBackplane(Service):
 
     def subscribe(self, room: str, receiver: Receiver) -> Deferred[str]:
         """
-        Have a receiver called with the entries of a room.
+        Call a receiver with the entries of a room.
         """
         if self._isStopped:
             return fail(BackplaneError(self._problem))

@@ -113,7 +113,7 @@ class Following:
                     each[1].errback(BackplaneError("it was unsubscribed"))
                     break
         isUnused = not room.receivers and not room.beginning
-        # Who was told just now may have left, or come back.
+        # Attendees that were just called may have left, or come back.
         if isUnused and self._rooms.get(channel) is room:
             del self._rooms[channel]
             self._news.switch("UNSUBSCRIBE", [channel])
@@ -194,7 +194,7 @@ class Following:
 
     def _catchUp(self, room: _Room) -> None:
         """
-        Read the log of a room, if that is to be done and can be done.
+        Read the log of a room, if that is needed and possible.
         """
         if room.isBusy or not room.isSubscribed or not room.ordering.isReading:
             return
