@@ -33,7 +33,7 @@ class Attendee(Protocol):
     @property
     def id(self) -> str:
         """
-        What stands for it in entries.
+        The id that stands for it in entries.
         """
 
     @property
@@ -51,7 +51,7 @@ class Attendee(Protocol):
     @property
     def transport(self) -> Sender:
         """
-        What sends a single message.
+        The sender of single messages.
         """
 
     def sendAll(self, messages: tuple[str, ...]) -> None:
@@ -61,22 +61,23 @@ class Attendee(Protocol):
 
     def whenReceived(self, call: Callable[[], object]) -> None:
         """
-        Call C{call} once everything that is being received has been handled, if that is known.
+        Call C{call} once everything that is being received has been handled, if the transport
+        knows.
         """
 
     def whenSettled(self, call: Callable[[], object]) -> None:
         """
-        Call C{call} once everything that came together has been handled, if that is known.
+        Call C{call} once everything that came together has been handled, if the transport knows.
         """
 
     def catchUp(self) -> None:
         """
-        Prepare for much to be sent: the past.
+        Prepare to send the past, which may be long.
         """
 
     def ready(self) -> Deferred[None]:
         """
-        Return a Deferred that fires once more can be sent of it.
+        Return a Deferred that fires once more of it can be sent.
         """
 
     def caughtUp(self) -> None:
@@ -86,14 +87,14 @@ class Attendee(Protocol):
 
     def failed(self, reason: str) -> None:
         """
-        End: the room does not work.
+        End the attendee: the room does not work.
         """
 
 
 @implementer(IPushProducer)
 class Past:
     """
-    The past, as it is sent: a transport's producer.
+    The past while it is sent: a transport's producer.
     """
 
     def __init__(self, whenSettled: Callable[[Callable[[], object]], None]) -> None:
@@ -106,7 +107,7 @@ class Past:
         Return a Deferred that fires once the transport takes more.
         """
         ready = self._waiting = Deferred()
-        # What was sent is written then.
+        # What was sent is written now.
         self._whenSettled(self._goOn)
         return ready
 
@@ -123,7 +124,7 @@ class Past:
 
     def resumeProducing(self) -> None:
         """
-        Go on.
+        Resume.
         """
         self._isPaused = False
         self._goOn()

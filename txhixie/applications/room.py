@@ -21,7 +21,7 @@ from txhixie.backplane.contract import Backplane, BackplaneError, Entry, Event, 
 
 class Room:
     """
-    Tells everybody in a room what happens there, in the order of its log.
+    Sends everybody in a room what happens there, in the order of its log.
 
     What happens while entries are delivered waits until all have them. Entries that come together
     are delivered together: each attendee is visited once, and not once for each entry. This matters
@@ -65,7 +65,7 @@ class Room:
         self._backplane = backplane
         self._empty = empty
         self._isClosed = False
-        # Why the room does not work.
+        # The reason why the room does not work.
         self._failure: str | None = None
         # Members whose entry has not come yet, by their id, and where their view of the room
         # starts.
@@ -76,11 +76,11 @@ class Room:
         self._ahead: dict[Attendee, tuple[int, int]] = {}
         self._presence = Presence(backplane, key)
         self._pending: list[Entry] = []
-        # Whether the delivery of what is pending is due at the end of a read, or of a turn.
+        # Whether the delivery of pending entries is due at the end of a read, or of a turn.
         self._isDue = self._isDueLater = self._isDelivering = False
         # The id of the last entry that was delivered.
         self._position = ""
-        # What waits for the subscription.
+        # Calls that wait for the subscription.
         self._waiting: list[Callable[[], object]] | None = []
         backplane.subscribe(key, self._receive).addCallbacks(self._subscribed, self._failed)
 
@@ -114,7 +114,7 @@ class Room:
         else:
             self._waiting.append(subscribed)
 
-    # What attendees do
+    # Called by attendees
 
     def join(self, member: Attendee, start: Start, text: str = "") -> None:
         """
@@ -180,7 +180,7 @@ class Room:
 
     def close(self) -> None:
         """
-        Listen no more: nobody is here.
+        Stop listening: nobody is here.
         """
         self._backplane.unsubscribe(self.key, self._receive)
 
@@ -188,7 +188,7 @@ class Room:
         """
         Send a member's message to everybody, and everything that is pending before it.
 
-        @return: what the member has to wait for before it says more.
+        @return: what the member has to wait for before it sends more.
         """
         if self._waiting is not None:
             subscribed: Deferred[Any] = Deferred()
@@ -205,7 +205,7 @@ class Room:
 
     def _publishLater(self, member: Attendee, event: Event, text: str) -> None:
         """
-        Publish that a member came or left, and deliver it with all others that do.
+        Publish that a member came or left, and deliver it together with all others that do.
         """
         isDue, self._isDueLater = self._isDueLater, True
         published = self._backplane.publish(self.key, event, member.id, text)
@@ -250,9 +250,9 @@ class Room:
 
     def _deliverTogether(self, entries: list[Entry]) -> None:
         """
-        Deliver entries to each attendee in one go.
+        Deliver entries to each attendee in one write.
         """
-        # The first entry for each of those who do not get all of them.
+        # The first entry for each attendee that does not get all of them.
         first = self._skipped(entries) if self._ahead else {}
         starting = self._joined(entries, first) if self._joining else []
         self._presence.note(entries)
@@ -316,7 +316,7 @@ class Room:
 
     async def _readOn(self, attendee: Attendee, start: Start | Deferred[str]) -> None:
         """
-        Send what an attendee has missed, and have it live then.
+        Send what an attendee has missed, and then make it live.
         """
         since = str(start.since) if isinstance(start, Start) else await start
         attendee.catchUp()
@@ -325,7 +325,7 @@ class Room:
             lambda: self._position,
             lambda: attendee in self._catchingUp,
         )
-        # It may be gone by what it was sent.
+        # Sending may have ended it.
         if attendee in self._catchingUp:
             attendee.caughtUp()
             self._goLive(attendee, reached)
