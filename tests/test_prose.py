@@ -29,7 +29,7 @@ PHRASES = {
         "gets, is notified, reported",
     ),
     "told of": (r"\btold of\b", "reported"),
-    "Who tells": (_FIRST + r"Who (?!are |is |may )\w+ ", "a client that tells"),
+    "Who tells": (_FIRST + r"Who (?!are |is |may |speaks )\w+ ", "a client that tells"),
     "whoever": (r"\b[Ww]ho(?:m|so)?ever\b", "anyone who; whichever side"),
     "no more": (_BE + r"(?:\w+ )?no more\b(?! \w+ than| than)", "no longer"),
     "reads no more": (r"\b(?:call|produce|read|say|send|tell|write)s? no more\b", "stops reading"),

@@ -729,7 +729,7 @@ def test_portInUseInBackground(server: Server, tmp_path: Path) -> None:
         assertPortInUse(server.port, daemon.log.splitlines())
         assert daemon.log.count("#critical") == 1
         assert "Traceback" not in daemon.started.stdout
-        # The daemon ends after whoever started it.
+        # The daemon ends after the process that started it.
         deadline = monotonic() + 10
         while daemon.pidfile.exists():
             assert monotonic() < deadline
