@@ -22,7 +22,7 @@ _OTHER_FILES = 200
 
 def _fitting(load: Load, room: int) -> Load:
     """
-    @param room: connections that there may be.
+    @param room: the largest number of connections.
     """
     connections = min(load.connections, room)
     return replace(load, connections=connections, storm=min(load.storm, room - connections))
@@ -30,7 +30,7 @@ def _fitting(load: Load, room: int) -> Load:
 
 def main() -> None:
     """
-    Measure, and tell.
+    Measure, and print the results.
     """
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure txhixie.")
     parser.add_argument("--quick", action="store_true", help="in less than a minute, roughly")
@@ -48,20 +48,20 @@ def main() -> None:
     wantedServers = arguments.servers.split(",") if arguments.servers else list(servers)
     for wanted, names in ((wantedLoads, list(known)), (wantedServers, list(servers))):
         if unknown := set(wanted) - set(names):
-            parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+            parser.error(f"no {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
     started = time.monotonic()
     measured = {name: servers[name] for name in servers if name in wantedServers}
     measurement = Measurement(measured, rounds, seconds)
     results = measurement.results
     if SERVER_CORE == LOAD_CORE:
-        results.note("there is but one core, for the server and the load generator")
+        results.note("there is only one core for the server and the load generator")
     with results.noting("some servers are missing"):
         installNodePackages()
     room = raiseFileLimit() - _OTHER_FILES
     chosen = [known[name] for name in known if name in wantedLoads]
     for load in chosen:
         if load.connections + load.storm > room:
-            results.note(f"{load.title}: {room:,} in fact, as no more files may be open")
+            results.note(f"{load.title}: only {room:,}, because no more files may be open")
     measurement.run([_fitting(load, room) for load in chosen])
     took = f"{seconds:g} s a run, {rounds} of each; {time.monotonic() - started:.0f} s in all"
     report = Report(results, chosen, servers, took)

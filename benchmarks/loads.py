@@ -1,5 +1,5 @@
 """
-What the servers are put under.
+The loads that servers are measured with.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _MEMBERS = 8
 @dataclass(frozen=True)
 class Load:
     """
-    One of them.
+    One load.
 
-    @ivar mode: that of the generator; or one of these:
+    @ivar mode: the mode of the generator, or one of these:
          - C{memory}: what idle connections take;
          - C{growth}: an echo with several numbers of connections in turn;
          - C{rooms}: broadcasts in several numbers of rooms in turn;
@@ -80,8 +80,8 @@ class Load:
 
 def loads(quick: bool) -> list[Load]:
     """
-    @return: all loads, or those of a quick run. Such as follow one another and differ in depth
-        only run on the same connections, and those of C{growth} and C{rooms} in turn.
+    @return: all loads, or those of a quick run. Neighbours that differ only in depth run on the
+        same connections, and the loads of C{growth} and C{rooms} run in turn.
     """
     clients, idle, everyDialect = (200, 1000, _MOST) if quick else (1000, 8000, _ALL)
     deflated = 200 if quick else 1000

@@ -1,6 +1,6 @@
 """
-The runs: all servers of a load in turn, round after round, so that what changes about the machine
-meanwhile changes for all.
+The runs: all servers of a load in turn, round after round, so that changes of the machine affect
+all of them alike.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from benchmarks.loads import Load
 from benchmarks.process import BenchmarkError, Generator, Sample, Server, settle
 from benchmarks.subjects import Subject
 
-# A server's first messages are unlike all others: compilers warm up, caches fill.
+# A server's first messages are not typical: compilers warm up, caches fill.
 _FIRST_WARM_UP = 0.4
-# How often the memory is looked at while idle connections are opened.
+# How often the memory is measured while idle connections are opened.
 _STEPS = 4
 
 
 def say(text: str) -> None:
     """
-    Tell whoever waits.
+    Print progress for the person who waits.
     """
     print(text, file=sys.stderr, flush=True)
 
@@ -31,7 +31,7 @@ def say(text: str) -> None:
 @dataclass
 class Weight:
     """
-    What a server's connections take.
+    The memory that a server's connections take.
 
     @ivar idle: resident KiB by number of connections, none of which sent a message.
     @ivar used: resident KiB with all of them, after an echo of a message on each.
@@ -43,7 +43,7 @@ class Weight:
     @property
     def connections(self) -> int:
         """
-        How many there were at most.
+        The largest number of connections.
         """
         return max(self.idle)
 
@@ -58,7 +58,7 @@ class Weight:
 @dataclass
 class Results:
     """
-    All that was measured.
+    All results.
 
     @ivar samples: one of each round, by load and server.
     @ivar memory: by load and server.
@@ -71,7 +71,7 @@ class Results:
 
     def note(self, text: str) -> None:
         """
-        Keep in mind that something could not be measured.
+        Note that something could not be measured.
         """
         say(f"! {text}")
         self.notes.append(text)
@@ -79,7 +79,7 @@ class Results:
     @contextmanager
     def noting(self, what: str) -> Iterator[None]:
         """
-        Go on after a L{BenchmarkError}.
+        Continue after a L{BenchmarkError}.
         """
         try:
             yield
@@ -89,7 +89,7 @@ class Results:
 
 def _likeness(load: Load) -> Load:
     """
-    @return: what loads have in common that run together.
+    @return: what loads that run together have in common.
     """
     if load.mode in ("growth", "rooms"):
         return replace(load, name="", depth=0, connections=0, rooms=0)
@@ -98,8 +98,8 @@ def _likeness(load: Load) -> Load:
 
 def _sharesServers(load: Load) -> bool:
     """
-    @return: whether servers that were under such a load are as good as new. After a broadcast
-        they are not: the clients' parting would be announced to all.
+    @return: whether servers can be used again after such a load. After a broadcast they cannot: all
+        clients would be notified of each one that leaves.
     """
     hasOwn = load.tls or load.deflate or load.storm
     return load.serverMode == "echo" and not hasOwn
@@ -107,7 +107,7 @@ def _sharesServers(load: Load) -> bool:
 
 def _kind(load: Load, subject: Subject) -> tuple[str, bool, bool]:
     """
-    @return: what a server is, as far as starting it is concerned.
+    @return: everything about a server that matters for starting it.
     """
     return subject.name, load.deflate, load.tls
 
@@ -126,9 +126,9 @@ class Measurement:
         self._subjects = subjects
         self._rounds = rounds
         self._seconds = seconds
-        # Those that do not start.
+        # Servers that do not start.
         self._failed: set[tuple[str, bool, bool]] = set()
-        # Servers that stay for the next load.
+        # Servers that are kept for the next load.
         self._echoing: dict[str, Server] = {}
 
     def run(self, loads: Iterable[Load]) -> None:
@@ -156,9 +156,9 @@ class Measurement:
 
     def _start(self, load: Load, servers: dict[str, Server]) -> list[Subject]:
         """
-        Have the servers of a load up.
+        Make sure that the servers of a load run.
 
-        @param servers: those that are up already; gets the others.
+        @param servers: servers that already run; the new ones are added.
         @return: what can be measured.
         """
         found = [self._subjects[name] for name in load.servers.split() if name in self._subjects]
@@ -184,7 +184,7 @@ class Measurement:
         self, load: Load, subject: Subject, server: Server, connections: int, mode: str = ""
     ) -> Generator:
         """
-        @param mode: that of the generator, if it is another than that of the load.
+        @param mode: the mode of the generator, if it differs from that of the load.
         """
         modes = {"memory": "echo", "growth": "echo", "rooms": "broadcast", "storm": "rate"}
         return Generator(
@@ -227,7 +227,7 @@ class Measurement:
 
     def _runAtHalf(self, load: Load) -> None:
         """
-        See what each server can do with the connections of a load, and run it at half of that.
+        Measure what each server can do with the connections of a load, and run it at half of that.
         """
         servers = self._echoing
         generators: dict[str, Generator] = {}
@@ -267,7 +267,7 @@ class Measurement:
                 generators[name] = generator
                 samples.setdefault(name, []).append(sample)
                 if load.storm:
-                    # All those clients are gone again.
+                    # All those clients are gone.
                     settle([generator.server])
                 say(
                     f"{load.title}, round {number + 1} of {self._rounds}: {name} "
@@ -302,15 +302,16 @@ class Measurement:
 
     def _sendOne(self, generators: list[Generator]) -> None:
         """
-        Have a message echoed on each connection, at least.
+        Let at least one message be echoed on each connection.
         """
         for generator in generators:
             generator.run(0, 0.001, 1)
 
     def _weigh(self, load: Load) -> None:
         """
-        See how much servers grow with their connections, and with a message on each. Each server
-        has had some connections before, and lost them, so that what it needs once is there.
+        Measure how much servers grow with their connections, and with a message on each. Each
+        server had some connections before, and lost them, so that what it needs once is already
+        there.
         """
         weights = self.results.memory.setdefault(load.name, {})
         for name in load.servers.split():

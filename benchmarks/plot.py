@@ -1,5 +1,5 @@
 """
-What was measured, as a plot.
+The results as a plot.
 """
 
 from __future__ import annotations

@@ -20,22 +20,22 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "txhixie-benchmarks"
 NODE_PACKAGES = {"ws": "8", "websocket-driver": "0.7"}
-# Of the processors this one may use: the servers' and the load generator's.
+# The processors for the servers and for the load generator.
 SERVER_CORE, LOAD_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
-# Nothing that is waited for takes this many seconds.
+# The longest time in seconds that anything may take.
 _PATIENCE = 90.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class BenchmarkError(Exception):
     """
-    Something could not be measured; says what and why.
+    Something could not be measured; the text says what and why.
     """
 
 
 def raiseFileLimit() -> int:
     """
-    @return: how many files this process and its children may have open from now on.
+    @return: how many files this process and its children may open from now on.
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -82,7 +82,7 @@ def installNodePackages() -> None:
     """
     Install what the servers on Node need, unless it is there.
 
-    @raise BenchmarkError: if that cannot be.
+    @raise BenchmarkError: if that is not possible.
     """
     if all((CACHE / "node_modules" / name).is_dir() for name in NODE_PACKAGES):
         return
@@ -96,7 +96,7 @@ def installNodePackages() -> None:
 
 class Server:
     """
-    A server on its core; it comes up in the background until L{wait} is called.
+    A server on its core; it starts in the background until L{wait} is called.
     """
 
     def __init__(self, name: str, command: Callable[[int], Sequence[str]]) -> None:
@@ -125,7 +125,7 @@ class Server:
         """
         Wait until it accepts connections.
 
-        @raise BenchmarkError: with its last words, if it does not.
+        @raise BenchmarkError: with its last output, if it does not.
         """
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:
@@ -160,7 +160,7 @@ class Server:
 
 def settle(servers: Iterable[Server]) -> None:
     """
-    Wait until servers have nothing left to do.
+    Wait until servers are idle.
     """
     deadline = time.monotonic() + _PATIENCE
     before, used = -1.0, 0.0
@@ -176,10 +176,10 @@ class Sample:
 
     @ivar units: messages, deliveries or handshakes.
     @ivar wall: the seconds they took.
-    @ivar busy: the seconds of those that the load generator did not just wait.
+    @ivar busy: the part of those seconds in which the load generator did not just wait.
     @ivar serverCpu: the server's CPU seconds.
-    @ivar latency: seconds by percentile, from when a message was due.
-    @ivar late: how late the generator itself was, likewise.
+    @ivar latency: seconds by percentile, counted from the time at which a message was due.
+    @ivar late: how late the generator itself was, in the same form.
     """
 
     units: float
@@ -214,7 +214,7 @@ class Generator:
     def __init__(self, server: Server, mode: str, **options: object) -> None:
         """
         @param mode: C{echo}, C{broadcast}, C{rate} or C{handshakes}.
-        @param options: those of C{load/load.c}; what is C{False} or C{True} there is 0 or 1.
+        @param options: options of C{load/load.c}; C{False} and C{True} become 0 and 1.
         @raise BenchmarkError: if the connections cannot be opened.
         """
         self.server = server

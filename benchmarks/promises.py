@@ -1,5 +1,5 @@
 """
-What txhixie has to reach.
+The results that txhixie has to reach.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ FRESH_MEMORY = {
 }
 # ... and after one.
 USED_MEMORY = {("memory-deflate", "txhixie-13"): 16}
-# The cost of a message with more connections or rooms, at most, in terms of that with the fewest.
+# The cost of a message with more connections or rooms, at most, relative to that with the fewest.
 GROWTH = 1.2
 # Milliseconds of the 99th percentile of latency, at most, by load.
 LATENCY = {"storm": 50}

@@ -18,7 +18,7 @@ cost, many at once show what a message costs, and large ones how often their byt
 A broadcast sends each message of one client to all clients, and each delivery is counted. A
 handshake opens a WebSocket and closes it again.
 
-The bare servers know nothing of WebSockets. They send the bytes that they received, so they show
+The bare servers do not speak WebSocket. They send the bytes that they received, so they show
 how fast Twisted and the kernel are by themselves.
 
 "TLS" is TLS 1.3 with AES-128-GCM. With "deflate" the clients offer permessage-deflate, as browsers
@@ -31,11 +31,11 @@ brackets per second of wall time. Bold is what txhixie sets out to reach, with t
 """
 GROWTH = f"""\
 The CPU time of an echo of 16 B at depth 1, and how many times that with the fewest connections,
-compared round by round. txhixie's is to stay within {promises.GROWTH:g} times.
+compared round by round. txhixie's must stay within {promises.GROWTH:g} times.
 """
 ROOMS = f"""\
 Each room is a path with a broadcast for 8 clients, and one of them sends 64 B at depth 1. This is
-the CPU time of one delivery, and how many times that with the fewest rooms. It is to stay within
+the CPU time of one delivery, and how many times that with the fewest rooms. It must stay within
 {promises.GROWTH:g} times. There are 8 connections for each room.
 """
 MEMORY = """\
@@ -55,8 +55,8 @@ rate, whether or not those before are answered. {_SENT_LATE}
     "tail": (
         "Latency at half of capacity",
         f"""\
-The same, with as many messages a second as half of what each server can do with so many
-connections: that is measured first. So the servers have different rates. {_SENT_LATE}
+The same, at half of the messages per second that each server can handle with this number of
+connections, which is measured first. The servers therefore have different rates. {_SENT_LATE}
 """,
     ),
     "storm": (

@@ -1,5 +1,5 @@
 """
-What was measured, as Markdown.
+The results as Markdown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.process import CACHE, NODE_PACKAGES
 from benchmarks.subjects import Subject
 
 _PACKAGES = ("txhixie", "twisted", "autobahn", "wsproto", "websockets", "picows", "uvloop")
-# Modes whose figures have a section of their own.
+# Modes whose figures have a separate section.
 _APART = ("rate", "tail", "storm", "growth", "rooms", "memory")
 
 
@@ -100,7 +100,7 @@ class Report:
 
     def markdown(self, plot: str | None) -> str:
         """
-        @param plot: where the plot is found from the report, if there is one.
+        @param plot: the path of the plot as seen from the report, if there is one.
         """
         parts = [
             f"# Performance\n\nMeasured by `python -m benchmarks`: {self._how}.\n",

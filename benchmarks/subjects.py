@@ -11,7 +11,7 @@ from benchmarks.process import HERE, certificate, compiled
 
 _TWISTD = (
     *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="),
-    # No pings while a measurement rests; their deadlines are kept as always.
+    # No pings while a measurement pauses; their deadlines are kept as always.
     *("hixie", "--ping-interval", "600"),
 )
 
@@ -19,13 +19,13 @@ _TWISTD = (
 @dataclass(frozen=True)
 class Subject:
     """
-    A server, spoken to in one dialect.
+    A server, as measured in one dialect.
 
     @ivar label: its name in tables.
-    @ivar dialect: as C{load/load.c} calls it.
-    @ivar program: what is started.
+    @ivar dialect: its name for C{load/load.c}.
+    @ivar program: the command that is started.
     @ivar isOurs: whether this is txhixie.
-    @ivar isPlain: whether it is not compressed where the others are.
+    @ivar isPlain: whether it does not compress where the others do.
     """
 
     name: str

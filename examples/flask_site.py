@@ -31,7 +31,7 @@ def home() -> str:
 
 class Root(Resource):
     """
-    Gives Flask every path that has no resource of its own.
+    Gives Flask every path that has no other resource.
     """
 
     def __init__(self, pool: ThreadPool) -> None:

@@ -1,5 +1,5 @@
 """
-A chat of lines that knows nothing of WebSockets, for programs over TCP and for browsers of every
+A chat of lines that does not know about WebSockets, for programs over TCP and for browsers of every
 dialect. Run it with C{twistd -noy line_chat.py}.
 """
 

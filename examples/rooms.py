@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class Rooms:
     """
-    The application: who asks for the same path is in the same room.
+    The application: clients that ask for the same path are in the same room.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Rooms:
 
 class Visitor:
     """
-    Somebody in a room.
+    A client in a room.
     """
 
     def __init__(self, room: set[Visitor]) -> None:
@@ -46,7 +46,7 @@ class Visitor:
             visitor.transport.sendTextMessage(message)
 
     def bytesMessageReceived(self, data: bytes | bytearray) -> None:
-        # The oldest dialects could not pass it on.
+        # Clients of the oldest dialects could not get bytes.
         self.transport.loseConnection(1003)
 
     def pongReceived(self, payload: bytes) -> None:

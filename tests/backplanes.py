@@ -68,7 +68,7 @@ class _Watcher:
         self.entries += entries
 
     def hasGot(self, count: int) -> bool:
-        """@return: whether it has got so many entries."""
+        """@return: whether it has got this many entries."""
         return len(self.entries) >= count
 
     def isAt(self, entryId: str) -> bool:
@@ -94,7 +94,7 @@ class BackplaneMachine(RuleBasedStateMachine):
         self.system = self.makeSystem()
         self.observers = {room: _Watcher(self.system, 0, room) for room in ROOMS}
         self.watchers: list[_Watcher] = []
-        # What is to be in the logs: publications in flight, and those by the id they got.
+        # What should be in the logs: publications in flight, and those by the id they got.
         self.flying: list[tuple[str, tuple[str, str, str], Deferred[str | None]]] = []
         self.expected: dict[str, dict[str, tuple[str, str, str]]] = {room: {} for room in ROOMS}
         self.said: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -246,7 +246,7 @@ class BackplaneMachine(RuleBasedStateMachine):
 
     @rule(node=_nodes, room=_rooms, back=st.integers(0, 30), limit=st.integers(1, 30))
     def read(self, node: int, room: str, back: int, limit: int) -> None:
-        """Read a part of a log, or be told what is lost of it."""
+        """Read a part of a log, or get the number of lost entries."""
         self.settle()
         log = self.observers[room].entries
         back = min(back, len(log))
@@ -267,7 +267,7 @@ class BackplaneMachine(RuleBasedStateMachine):
 
     @rule(node=_nodes, room=_rooms, limit=st.integers(1, 30))
     def readAll(self, node: int, room: str, limit: int) -> None:
-        """Read a log from its beginning; nobody is told of a gap."""
+        """Read a log from its beginning; a gap is not reported."""
         self.settle()
         found = self.system.wait(self.system.nodes[node].read(room, BEGINNING, limit))
         log = self.observers[room].entries

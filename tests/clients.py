@@ -1,5 +1,5 @@
 """
-Clients without a network: of a server that the test plays, or of ours.
+Clients without a network: connected to a server that the test plays, or to ours.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Attempt:
         return self.memory.wire
 
     def assertOver(self, error: type[Exception]) -> None:
-        """The attempt failed, TCP is gone, and nobody waits for anything."""
+        """The attempt failed, TCP is gone, and nothing is waiting."""
         assert type(self.outcome) is error
         self.clock.advance(0)
         assert self.wire.lost

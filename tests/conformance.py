@@ -37,7 +37,7 @@ frames, CL closing, U text, L limits, HY RFC 6455 and the drafts before it, B ba
 
 class _Collector:
     """
-    A pytest plugin that writes down what the collected tests claim.
+    A pytest plugin that records what the collected tests claim.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class _Collector:
 
 def collect() -> Claims:
     """
-    Collect all tests but those with real peers, which need not be here.
+    Collect all tests except those with real peers, which may be missing here.
     """
     collector = _Collector()
     # Warnings and summaries would get into the output.

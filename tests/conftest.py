@@ -21,8 +21,8 @@ def pytest_pyfunc_call(
     pyfuncitem: pytest.Function,
 ) -> Generator[None, object | None, object | None]:
     """
-    Undo what pytest-twisted does to a hypothesis test: it wraps the function behind it anew for
-    every parameter, and the second wrapper cannot run inside of the first.
+    Undo what pytest-twisted does to a hypothesis test: it wraps the inner function again for every
+    parameter, and the second wrapper cannot run inside the first.
     """
     hypothesis = getattr(pyfuncitem.obj, "hypothesis", None)
     inner = getattr(hypothesis, "inner_test", None)

@@ -149,7 +149,7 @@ class World:
         return wire
 
     def open(self, dialect: str, **head: Any) -> Any:
-        """@return: a client with the opening handshake behind it."""
+        """@return: a client whose opening handshake is complete."""
         wire = self.connect(buildHead(dialect, **head) + IDIOMS[dialect].preamble)
         answer = wire.take()
         assert answer.startswith(b"HTTP/1.1 101 "), answer

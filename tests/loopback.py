@@ -1,5 +1,5 @@
 """
-A server without a network: the test is the client, and tells the time.
+A server without a network: the test is the client, and sets the time.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def frame(text: str) -> bytes:
     return b"\0" + text.encode() + b"\xff"
 
 
-# What a Recording writes down, besides the messages.
+# What a Recording records, besides the messages.
 STARTED = "negotiationStarted"
 FINISHED = "negotiationFinished"
 LOST = "connectionLost"
@@ -98,10 +98,10 @@ LOST = "connectionLost"
 
 class Recording:
     """
-    One connection's application: writes down what it is told, then does what its hooks say.
+    One connection's application: records its calls, then does what its hooks say.
 
     @ivar calls: the callbacks in order, messages as C{"text: hello"}.
-    @ivar ending: the exception it was told at the end.
+    @ivar ending: the exception it got at the end.
     """
 
     transport: Any
@@ -167,7 +167,7 @@ def echo(recording: Recording, message: str) -> None:
 
 
 class Producer:
-    """A push producer that writes down what it is told."""
+    """A push producer that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -187,9 +187,9 @@ class Wire(StringTransport):
     The server's end of a connection that cannot be half-closed.
 
     @ivar writes: what the protocol wrote, call by call.
-    @ivar stuck: whether the client reads nothing, so that the end never gets out.
+    @ivar stuck: whether the client reads nothing, so that the end is never sent.
     @ivar halfClosed: whether the protocol ended its direction.
-    @ivar lost: whether the protocol was told that all is over.
+    @ivar lost: whether the protocol was notified of the lost connection.
     """
 
     stuck = False
@@ -242,7 +242,7 @@ class Wire(StringTransport):
 
     @property
     def ended(self) -> bool:
-        """Whether the server will send no more."""
+        """Whether the server will not send anything more."""
         return self.halfClosed or self.disconnecting
 
     def _arrive(self) -> None:
@@ -253,7 +253,7 @@ class Wire(StringTransport):
     # The transport
 
     def fill(self) -> None:
-        """Ask the server to write no more: the client does not read."""
+        """Ask the server to stop writing: the client does not read."""
         assert self.producer is not None
         self.producer.pauseProducing()
 
@@ -296,10 +296,10 @@ class TCPWire(Wire):
         self.halfClosed = True
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """The reactor's business."""
+        """The reactor does this."""
 
     def writeConnectionLost(self, reason: Failure) -> None:
-        """This as well."""
+        """The reactor does this, too."""
 
     def getTcpNoDelay(self) -> bool:
         return self._noDelay
@@ -324,7 +324,7 @@ class TLSWire(TCPWire):
 
 class Poller(Clock):
     """
-    A clock that is a reactor to L{Descriptor}s: it writes when it is told to.
+    A clock that is a reactor to L{Descriptor}s: it writes when the test says so.
     """
 
     def __init__(self) -> None:
@@ -346,7 +346,7 @@ class Poller(Clock):
 
     def turn(self) -> None:
         """
-        Let everybody write who wants to, as a reactor does.
+        Let everything that wants to write do so, as a reactor does.
         """
         for descriptor in list(self.writers):
             why = descriptor.doWrite()
@@ -494,7 +494,7 @@ class LoopbackCase(SynchronousTestCase):
     def open(self, dialect: str = "hixie-76", *, kind: type[_W]) -> _W: ...
 
     def open(self, dialect: str = "hixie-76", kind: type[Wire] = TCPWire) -> Wire:
-        """@return: a connection with the opening handshake behind it."""
+        """@return: a connection whose opening handshake is complete."""
         known = HANDSHAKES.get(dialect)
         idiom = IDIOMS[dialect]
         wire = self.connect(known[0] if known else buildHead(dialect) + idiom.preamble, kind)
@@ -503,7 +503,7 @@ class LoopbackCase(SynchronousTestCase):
 
     def count(self, event: str) -> int:
         """
-        @param event: one of L{EVENTS}, with a number behind it where only those are meant.
+        @param event: one of L{EVENTS}, followed by a number to count only that one.
         @return: how often it happened.
         """
         assert event.rstrip(" 0123456789") in EVENTS
@@ -512,12 +512,12 @@ class LoopbackCase(SynchronousTestCase):
 
     @property
     def calls(self) -> list[str]:
-        """What the newest connection's application was told."""
+        """The calls of the newest connection's application."""
         return self.recorder.made[-1].calls
 
     @property
     def ending(self) -> Any:
-        """How the newest connection ended, as its application was told."""
+        """How the newest connection ended, as its application got it."""
         return self.recorder.made[-1].ending
 
     def pass_(self, seconds: float, step: float = 0.5) -> None:
@@ -525,7 +525,7 @@ class LoopbackCase(SynchronousTestCase):
         self.clock.pump([step] * int(seconds / step))
 
     def assertQuiet(self) -> None:
-        """Nothing is left of any connection, and nobody waits for anything."""
+        """Nothing is left of any connection, and nothing is waiting."""
         self.clock.advance(0)
         assert dict(self.factory.connections) == {}
         assert self.clock.getDelayedCalls() == []

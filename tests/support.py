@@ -1,7 +1,7 @@
 """
-What a client of each dialect says, and helpers to say it to a connection.
+What a client of each dialect sends, and helpers to send it to a connection.
 
-Whoever adds a dialect adds an entry to L{IDIOMS}; the contract and property tests then cover it.
+To add a dialect, add an entry to L{IDIOMS}; the contract and property tests then cover it.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Opened:
 class Served:
     """
     A server's connection from its request on: an opening handshake, and the connection that it
-    opens. It is used like a connection; what is sent early waits for the handshake.
+    opens. It is used like a connection; messages that are sent early wait for the handshake.
     """
 
     def __init__(self, opening: ServerOpening) -> None:
@@ -220,7 +220,7 @@ class Served:
         return [*self.receiveData(b"")]
 
     def receiveData(self, data: bytes) -> Iterable[Any]:
-        """Read what follows the request head."""
+        """Read the bytes after the request head."""
         if self._isOpen:
             return self.connection.receiveData(data)
         missing = self.opening.tailSize - len(self._tail)
@@ -285,7 +285,7 @@ def cuts(data: bytes) -> Iterator[list[bytes]]:
 
 def feed(connection: Connection | Served, *pieces: bytes) -> list[Any]:
     """
-    Have a connection receive pieces of data, and return all events.
+    Let a connection receive pieces of data, and return all events.
     """
     return [event for piece in pieces for event in connection.receiveData(piece)]
 
@@ -340,7 +340,7 @@ def compressing(settings: Settings, offer: bytes = b"permessage-deflate") -> Con
     return served.connection
 
 
-# What does not belong to a thing that refers to it.
+# Types of objects that are not counted as a part of what refers to them.
 _SHARED = (
     CodeType,
     Enum,
@@ -356,8 +356,8 @@ _SHARED = (
 
 def heldBytes(*things: object) -> int:
     """
-    The length of all bytes and strings that things keep, however deep; not of what is logged, and
-    not of the last frames, which all connections share.
+    The total length of all bytes and strings that objects keep, at any depth; without what is
+    logged, and without the last frames, which all connections share.
     """
     total = 0
     seen: set[int] = set()
@@ -369,7 +369,7 @@ def heldBytes(*things: object) -> int:
             total += len(thing) if isinstance(thing, (bytes, bytearray, str)) else 0
             todo += gc.get_referents(thing)
             if isinstance(thing, dict):
-                # The collector passes over keys that are strings.
+                # The collector skips keys that are strings.
                 todo += thing
     return total
 

@@ -1,4 +1,4 @@
-"""When connections are accepted, and how those get in that have to wait."""
+"""When connections are accepted, and how waiting connections get accepted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from txhixie.server.accepting import Accepting, ControlledEndpoint, descriptorLi
 
 @implementer(IListeningPort)
 class Port(FileDescriptor):
-    """A port whose clients only exist in numbers, as many as there is need for."""
+    """A port whose clients exist only as numbers, as many as needed."""
 
     numberAccepts = 100
 
@@ -43,7 +43,7 @@ class Port(FileDescriptor):
         return self in self.reads.readers  # type: ignore[comparison-overlap]
 
     def flood(self) -> int:
-        """@return: how many connections it accepts in one turn, if there is no end to them."""
+        """@return: how many connections it accepts in one turn, if there is no limit."""
         if not self.listens:
             return 0
         count = self.numberAccepts
@@ -60,14 +60,14 @@ class Port(FileDescriptor):
         return IPv4Address("TCP", "127.0.0.1", 80)
 
     def startListening(self) -> None:
-        """It does from the beginning."""
+        """A fake port always does."""
 
     def stopListening(self) -> None:
         """Nothing to do."""
 
 
 class Plain(FileDescriptor):
-    """A port that says nothing of how often it accepts."""
+    """A port that does not show how often it accepts."""
 
     def __init__(self, reactor: Poller) -> None:
         super().__init__(reactor)  # type: ignore[arg-type]
@@ -91,10 +91,10 @@ class AcceptingCase(SynchronousTestCase):
 
 
 class RateTests(AcceptingCase):
-    """So many connections a second."""
+    """A limit on connections per second."""
 
     def test_one(self) -> None:
-        """With ten a second the next one waits a tenth."""
+        """With ten per second, the next one waits a tenth of a second."""
         port = self.accept(10)
         assert port.numberAccepts == 1
         self.accepting.connected()
@@ -107,7 +107,7 @@ class RateTests(AcceptingCase):
         assert self.poller.getDelayedCalls() == []
 
     def test_flood(self) -> None:
-        """A flood gets in as fast as it may, and not faster."""
+        """A flood is accepted as fast as the limit allows, and not faster."""
         for rate in (0.5, 1, 7, 10, 100, 1000):
             with self.subTest(rate=rate):
                 port = self.accept(rate)
@@ -115,7 +115,7 @@ class RateTests(AcceptingCase):
                 for _ in range(2000):
                     count += port.flood()
                     self.poller.advance(0.01)
-                # Twisted's ports may go on a little when they are told to stop.
+                # Twisted's ports may accept a few more after they are asked to stop.
                 assert 0.95 * 20 * rate <= count <= 20 * rate + max(1, rate / 5) + 20
 
     def test_atOnce(self) -> None:
@@ -130,7 +130,7 @@ class RateTests(AcceptingCase):
         assert self.pauses == 1
 
     def test_calm(self) -> None:
-        """Who comes slower than that never waits, and a long calm earns nobody more."""
+        """Clients that come slower than that never wait, and a long calm gains nothing."""
         port = self.accept(10)
         for _ in range(100):
             self.poller.advance(0.11)
@@ -141,7 +141,7 @@ class RateTests(AcceptingCase):
         assert not port.listens
 
     def test_unlimited(self) -> None:
-        """Without a rate nobody waits, and ports keep their own ways."""
+        """Without a rate nothing waits, and ports keep their own behaviour."""
         port = self.accept()
         assert port.numberAccepts == 100
         assert sum(port.flood() for _ in range(10)) == sum(range(100, 300, 20))
@@ -149,7 +149,7 @@ class RateTests(AcceptingCase):
         assert self.poller.getDelayedCalls() == []
 
     def test_goneMeanwhile(self) -> None:
-        """That others leave is no reason to accept sooner."""
+        """Clients that leave are no reason to accept sooner."""
         port = self.accept(10)
         self.accepting.connected()
         self.accepting.disconnected()
@@ -158,7 +158,7 @@ class RateTests(AcceptingCase):
         assert port.listens
 
     def test_notListening(self) -> None:
-        """Connections that come by no port of ours have no rate."""
+        """Connections that do not come from a controlled port have no rate."""
         self.accepting = Accepting(self.poller, 10, self._paused, lambda: None)
         self.accepting.connected()
         assert self.poller.getDelayedCalls() == []
@@ -192,7 +192,7 @@ class CapacityTests(AcceptingCase):
                 assert port.listens
 
     def test_connectionsBefore(self) -> None:
-        """Connections there are already are not counted against what is left."""
+        """Connections that exist already are not counted against the descriptors that are left."""
         self.accepting = Accepting(self.poller, 0, self._paused, lambda: 4)
         for _ in range(10):
             self.accepting.connected()
@@ -210,7 +210,7 @@ class CapacityTests(AcceptingCase):
                 assert sum(port.flood() for _ in range(500)) < descriptors
 
     def test_withRate(self) -> None:
-        """When the rate would allow more there still has to be room."""
+        """When the rate would allow more, there still have to be descriptors."""
         port = self.accept(10, 4)
         for _ in range(3):
             self.accepting.connected()
@@ -220,18 +220,18 @@ class CapacityTests(AcceptingCase):
         assert port.listens
 
     def test_unknown(self) -> None:
-        """Where nobody knows how many there are, none are too many."""
+        """If the number of descriptors is not known, there is no limit."""
         port = self.accept(descriptors=None)
         for _ in range(100_000):
             self.accepting.connected()
         assert port.listens
 
     def test_measuredAnew(self) -> None:
-        """A server that starts again looks again."""
+        """A server that starts again counts again."""
         left = iter((4, 8))
         self.accepting = Accepting(self.poller, 0, self._paused, lambda: next(left))
         self.accepting.add(Port(self.poller, self.accepting))
-        # A second port is no reason to.
+        # A second port is no reason to count again.
         self.accepting.add(Port(self.poller, self.accepting))
         self.accepting.clear()
         port = self.accepting.add(Port(self.poller, self.accepting))
@@ -253,14 +253,14 @@ class PortsTests(AcceptingCase):
         assert [port.listens for port in ports] == [False, False]
         self.poller.advance(0.1)
         assert [port.listens for port in ports] == [True, True]
-        # They do not stay at what they grew to.
+        # They do not keep the number that they grew to.
         ports[0].numberAccepts = 50
         self.accepting.connected()
         self.poller.advance(0.1)
         assert [port.numberAccepts for port in ports] == [1, 1]
 
     def test_plain(self) -> None:
-        """A port that says nothing of how often it accepts stops, too."""
+        """A port that does not show how often it accepts stops, too."""
         self.accepting = Accepting(self.poller, 10, self._paused, lambda: None)
         port = self.accepting.add(Plain(self.poller))
         assert not hasattr(port, "numberAccepts")
@@ -271,7 +271,7 @@ class PortsTests(AcceptingCase):
         assert not hasattr(port, "numberAccepts")
 
     def test_others(self) -> None:
-        """Something that is no descriptor is let be."""
+        """Something that is not a descriptor is left alone."""
         self.accepting = Accepting(self.poller, 10, self._paused, lambda: 4)
         port = object()
         assert self.accepting.add(port) is port
@@ -280,7 +280,7 @@ class PortsTests(AcceptingCase):
         assert self.pauses == 0
 
     def test_clear(self) -> None:
-        """Ports that stop to listen are let go, for good: none of them starts again."""
+        """Ports that stop listening are released for good: none of them starts again."""
         port = self.accept(10)
         self.accepting.connected()
         self.accepting.clear()
@@ -291,7 +291,9 @@ class PortsTests(AcceptingCase):
         self.accepting.clear()
 
     def test_clearFull(self) -> None:
-        """Connections that come by no port are no reason to pause one that is added later."""
+        """
+        Connections that do not come from a port are no reason to pause one that is added later.
+        """
         self.accept(descriptors=4)
         self.accepting.clear()
         for _ in range(5):
@@ -301,7 +303,7 @@ class PortsTests(AcceptingCase):
         assert port.listens
 
     def test_clearReading(self) -> None:
-        """So are those that do not wait."""
+        """Connections that do not wait are no reason either."""
         port = self.accept(10)
         self.accepting.clear()
         self.accepting.connected()
@@ -324,7 +326,7 @@ class PortsTests(AcceptingCase):
                 self.pauses = 0
 
     def test_addedAfterClear(self) -> None:
-        """Ports that are added after a pause was cut short listen, and are paused anew."""
+        """Ports that are added after a pause was cut short listen, and are paused again."""
         for rate, descriptors in ((10, None), (0, 4)):
             with self.subTest(rate=rate):
                 port = self.accept(rate, descriptors)
@@ -347,7 +349,7 @@ class PortsTests(AcceptingCase):
                 self.pauses = 0
 
     def test_allGoneWhileCleared(self) -> None:
-        """Who goes while no port listens is not counted when one listens again."""
+        """A client that leaves while no port listens is not counted when one listens again."""
         port = self.accept(descriptors=4)
         for _ in range(3):
             self.accepting.connected()
@@ -386,7 +388,7 @@ class DescriptorLimitTests(SynchronousTestCase):
     """How many descriptors there are."""
 
     def test_real(self) -> None:
-        """Each that is opened is one less."""
+        """Each descriptor that is opened reduces the number by one."""
         before = descriptorLimit()
         with open(os.devnull):
             after = descriptorLimit()
@@ -408,7 +410,7 @@ class DescriptorLimitTests(SynchronousTestCase):
         assert descriptorLimit() is None
 
     def test_soft(self) -> None:
-        """The soft limit counts, for a process may not open more."""
+        """The soft limit counts, because a process may not open more."""
         import resource
 
         limits = []
@@ -419,7 +421,7 @@ class DescriptorLimitTests(SynchronousTestCase):
         assert limits == [limits[0], limits[0] + 1, limits[0] + 1]
 
     def test_elsewhere(self) -> None:
-        """There are systems without any of it."""
+        """Some systems have none of it."""
         with patch.dict(sys.modules, {"resource": None}):
             assert descriptorLimit() is None
 
@@ -428,7 +430,7 @@ class RealPortTests(SynchronousTestCase):
     """A server on a real port, whose reactor is a L{Poller}."""
 
     def test_waitingGetIn(self) -> None:
-        """Those who have to wait for the rate get in, all of them, in their turn."""
+        """All connections that have to wait for the rate are accepted in their turn."""
         poller = Poller()
         factory = HixieFactory(Echo(), None, Settings(acceptRate=20), poller)
         port = TCPPort(0, factory, 100, "127.0.0.1", poller)
@@ -445,7 +447,7 @@ class RealPortTests(SynchronousTestCase):
             turns = 0
             while len(factory.connections) < len(clients):
                 for reader in list(poller.readers):
-                    # One that waits is told so by the system, the port as well as the others.
+                    # The system notifies a waiting port and waiting connections alike.
                     reader.doRead()
                 poller.advance(0.01)
                 turns += 1

@@ -145,7 +145,7 @@ class ReporterTests(SynchronousTestCase):
         assert [(sample.suffix, sample.value) for sample in metric.samples] == [("_total", 3)]
 
     def test_stopping(self) -> None:
-        """A server that stops is not to be sent clients."""
+        """A server that stops should get no more clients."""
         from twisted.internet import reactor
 
         factory = HixieFactory(None)

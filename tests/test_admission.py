@@ -1,4 +1,4 @@
-"""How many clients are let in, and which handshakes make room for newer ones."""
+"""How many clients are admitted, and which handshakes make room for newer ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from txhixie.dialects.head import comeAgain
 from txhixie.server.admission import Admission
 
 PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-# Whose first request is answered, and the second is on its way.
+# The first request is answered, and the second is on its way.
 BUSY = PLAIN + b"GET"
 MALFORMED = b"GET /\r\n"
 COME_AGAIN = re.compile(
@@ -32,7 +32,7 @@ COME_AGAIN = re.compile(
 
 
 def at(address: IPv4Address | UNIXAddress) -> type[TCPWire]:
-    """@return: what a client at that address comes by."""
+    """@return: the transport of a client at that address."""
 
     class There(TCPWire):
         def getPeer(self) -> IPv4Address | UNIXAddress:
@@ -42,15 +42,15 @@ def at(address: IPv4Address | UNIXAddress) -> type[TCPWire]:
 
 
 def by(host: str) -> type[TCPWire]:
-    """@return: what a client of that host comes by."""
+    """@return: the transport of a client of that host."""
     return at(IPv4Address("TCP", host, 54321))
 
 
 class AdmissionCase(LoopbackCase):
-    """Has clients that are turned away."""
+    """Has clients that are refused."""
 
     def assertTurnedAway(self, wire: Wire, text: bytes) -> None:
-        """A client was told to come again in a while, and that is the end."""
+        """A client was asked to try again later, and then the connection ends."""
         match = COME_AGAIN.fullmatch(wire.take())
         assert match is not None
         assert 5 <= int(match[1]) <= 15
@@ -58,15 +58,15 @@ class AdmissionCase(LoopbackCase):
         assert wire.ended
 
     def isIn(self, wire: Wire) -> bool:
-        """@return: whether a client got what it came for."""
+        """@return: whether a client got its answer."""
         return wire.take()[:12] in (b"HTTP/1.1 101", b"HTTP/1.1 200")
 
 
 class CountTests(SynchronousTestCase):
-    """Who is counted, and when those may come again that are turned away."""
+    """Which clients are counted, and when refused clients may try again."""
 
     def test_spread(self) -> None:
-        """They are told different times, from 5 to 15 seconds, so that not all come at once."""
+        """Clients get different times, from 5 to 15 seconds, so that not all come at once."""
         seconds = {int(dict(comeAgain("x").headers)[b"Retry-After"]) for _ in range(1000)}
         assert seconds == set(range(5, 16))
 
@@ -83,7 +83,9 @@ class CountTests(SynchronousTestCase):
                 assert heldBytes(admission) == before
 
     def test_severalOfOne(self) -> None:
-        """Of several of one address each that goes makes room for one, and the last for all."""
+        """
+        If several have one address, each that leaves makes room for one, and the last for all.
+        """
         admission = Admission(10, 2)
         before = heldBytes(admission)
         for _ in range(2):
@@ -113,7 +115,7 @@ class CountTests(SynchronousTestCase):
         assert heldBytes(admission) == before
 
     def test_mapped(self) -> None:
-        """An IPv4 address is the same one where it comes by IPv6."""
+        """An IPv4 address is the same one if it comes through IPv6."""
         admission = Admission(10, 1)
         admission.admit("10.0.0.1")
         with pytest.raises(HandshakeError, match="from this address"):
@@ -122,7 +124,7 @@ class CountTests(SynchronousTestCase):
         admission.admit("10.0.0.1")
 
     def test_withoutAddress(self) -> None:
-        """Clients that have no address are counted in all only."""
+        """Clients that have no address are counted only in total."""
         admission = Admission(3, 1)
         before = heldBytes(admission)
         for _ in range(2):
@@ -136,10 +138,10 @@ class CountTests(SynchronousTestCase):
 
 
 class InAllTests(AdmissionCase):
-    """The limit on connections in all."""
+    """The limit on the total number of connections."""
 
     def ways(self) -> dict[str, Callable[[], TCPWire]]:
-        """@return: ways to be let in, each of which connects."""
+        """@return: ways to be admitted, each of which connects."""
 
         def answered(decide: Callable[..., object], data: bytes) -> TCPWire:
             recorder = self.recorder
@@ -162,7 +164,7 @@ class InAllTests(AdmissionCase):
         }
 
     def test_exactly(self) -> None:
-        """As many as the limit allows get in, the next is turned away and counted."""
+        """As many clients as the limit allows are admitted; the next is refused and counted."""
         self.serve(maxConnections=len(IDIOMS) + 1)
         wires = [self.connect(buildHead(name) + IDIOMS[name].preamble) for name in IDIOMS]
         wires.append(self.connect(BUSY))
@@ -174,7 +176,7 @@ class InAllTests(AdmissionCase):
         assert not any(wire.ended for wire in wires)
 
     def test_released(self) -> None:
-        """Whoever was let in is counted until its connection is gone, however that went."""
+        """An admitted client is counted until its connection is gone, however that happens."""
         for name in self.ways():
             with self.subTest(name):
                 self.serve(maxConnections=1)
@@ -188,7 +190,10 @@ class InAllTests(AdmissionCase):
                 self.assertTurnedAway(self.connect(HEAD75), b"too many connections")
 
     def test_notCounted(self) -> None:
-        """Those whose request is not complete are not counted, nor those refused before that."""
+        """
+        Clients with an incomplete request are not counted, and neither are clients refused before
+        that.
+        """
         self.serve(maxConnections=1, maxFields=10)
         for data in (b"", b"GET / HTTP/1.1\r\n", MALFORMED, b"\x16\x03", HEAD75[:-2]):
             self.connect(data)
@@ -196,7 +201,7 @@ class InAllTests(AdmissionCase):
         assert self.isIn(self.connect(HEAD75))
 
     def test_log(self) -> None:
-        """The application never hears of those who are turned away."""
+        """The application never hears of refused clients."""
         self.serve(maxConnections=1)
         self.open()
         for _ in range(3):
@@ -210,7 +215,7 @@ class PerAddressTests(AdmissionCase):
     text = b"too many connections from this address"
 
     def test_exactly(self) -> None:
-        """Only the address that has too many is turned away."""
+        """Only the address with too many clients is refused."""
         self.serve(maxPerAddress=2)
         wires = [self.connect(HEAD75, by("192.0.2.1")), self.connect(PLAIN, by("192.0.2.1"))]
         assert all(map(self.isIn, wires))
@@ -223,7 +228,7 @@ class PerAddressTests(AdmissionCase):
         assert self.count("refused 503") == 3
 
     def test_inAll(self) -> None:
-        """The limit on all holds as well, and who exceeds it is not counted by address."""
+        """The limit on all holds as well, and clients over it are not counted by address."""
         self.serve(maxConnections=2, maxPerAddress=2)
         first = self.connect(HEAD75, by("192.0.2.1"))
         self.connect(HEAD75, by("192.0.2.2"))
@@ -235,7 +240,7 @@ class PerAddressTests(AdmissionCase):
         assert self.isIn(self.connect(HEAD75, by("192.0.2.1")))
 
     def test_turnedAwayGone(self) -> None:
-        """When those who were turned away are gone, there is no room for more than before."""
+        """When refused clients are gone, there is no more room than before."""
         self.serve(maxPerAddress=1)
         self.connect(HEAD75)
         for _ in range(3):
@@ -244,7 +249,7 @@ class PerAddressTests(AdmissionCase):
             wire.lose()
 
     def test_unlimited(self) -> None:
-        """By default there is none."""
+        """By default there is no limit."""
         assert all(self.isIn(self.connect(HEAD75)) for _ in range(100))
 
     def test_unix(self) -> None:
@@ -254,7 +259,10 @@ class PerAddressTests(AdmissionCase):
         assert all(self.isIn(self.connect(HEAD75, kind)) for _ in range(3))
 
     def test_proxy(self) -> None:
-        """Behind a trusted proxy the client counts; one who only says so counts itself."""
+        """
+        Behind a trusted proxy the client counts; a client that only pretends to have a proxy counts
+        itself.
+        """
         self.serve(maxPerAddress=1, trustedProxies=("192.0.2.1",))
 
         def request(client: bytes) -> bytes:
@@ -292,7 +300,7 @@ class EvictionTests(AdmissionCase):
         assert self.count("refused") == 0
 
     def test_begun(self) -> None:
-        """One that has begun is told that it took too long."""
+        """A client whose request has begun is answered that it took too long."""
         for data in (b"GET / HTTP/1.1\r\n", HEAD76[:-2], PLAIN[:-2]):
             answer = self.evicted(data).take()
             assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
@@ -300,13 +308,13 @@ class EvictionTests(AdmissionCase):
             assert self.count("refused 408") == 1
 
     def test_refused(self) -> None:
-        """One that was refused and stays is told nothing more."""
+        """A client that was refused and stays gets nothing more."""
         for data in (MALFORMED, b"\x16\x03\x01"):
             assert self.evicted(data).take() == b""
             assert self.count("refused 408") == 0
 
     def test_turnedAway(self) -> None:
-        """Neither is one that was turned away."""
+        """A refused client gets nothing more either."""
         self.serve(maxHandshakes=1, maxConnections=1)
         self.open()
         away = self.connect(HEAD75)
@@ -316,7 +324,7 @@ class EvictionTests(AdmissionCase):
         assert away.take() == b""
 
     def test_stuck(self) -> None:
-        """One that does not even read that is aborted in the end."""
+        """A client that does not even read that is aborted in the end."""
         self.serve(maxHandshakes=1, handshakeTimeout=1000, lingerTimeout=5)
         oldest = self.connect(b"GET / HTTP/1.1\r\n")
         oldest.stuck = True
@@ -329,7 +337,7 @@ class EvictionTests(AdmissionCase):
         self.assertQuiet()
 
     def test_admitted(self) -> None:
-        """Nobody goes who was let in, whatever it waits for."""
+        """No admitted client has to go, whatever it waits for."""
         self.serve(maxHandshakes=1)
         wires = [self.open(name) for name in IDIOMS]
         wires += [self.connect(PLAIN), self.connect(HEAD76), self.connect(HEAD76 + KEY3[:7])]
@@ -343,7 +351,7 @@ class EvictionTests(AdmissionCase):
         assert self.count("handshakes evicted") == 19
 
     def test_order(self) -> None:
-        """The oldest goes first; who is gone or let in makes room without harm."""
+        """The oldest goes first; a client that is gone or admitted makes room without harm."""
         self.serve(maxHandshakes=3)
         first, second, third = (self.connect() for _ in range(3))
         fourth = self.connect()
@@ -360,7 +368,7 @@ class EvictionTests(AdmissionCase):
         ]
 
     def test_nothingLeft(self) -> None:
-        """Nothing is left of those who had to go."""
+        """Nothing is left of clients that had to go."""
         self.serve(maxHandshakes=5)
         wires = [self.connect(data) for data in (b"", b"GET", MALFORMED, b"GET / HTTP/1.1\r\n") * 5]
         self.clock.advance(0)
@@ -370,7 +378,9 @@ class EvictionTests(AdmissionCase):
         self.assertQuiet()
 
     def test_timeout(self) -> None:
-        """Without newer ones each has its time: told so, if its request has begun."""
+        """
+        Without newer ones each has its full time, and gets an answer if its request has begun.
+        """
         wires = [self.connect(data) for data in (b"", b"GET / HTTP/1.1\r\n", HEAD76)]
         wires[2].take()
         self.pass_(10)

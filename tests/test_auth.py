@@ -62,7 +62,7 @@ def memory() -> InMemoryUsernamePasswordDatabaseDontUse:
 
 @implementer(ICredentialsChecker)
 class Checker:
-    """Says what it is told to say."""
+    """Returns what the test sets."""
 
     credentialInterfaces = (IUsernamePassword,)
 
@@ -74,16 +74,16 @@ class Checker:
 
 
 class ICharacter(Interface):
-    """What an application of its own wants its avatars to be."""
+    """The interface of an application's avatars."""
 
 
 @implementer(IRealm)
 class Realm:
     """
-    Makes avatars of its own.
+    Makes its own avatars.
 
     @ivar asked: what it was asked for.
-    @ivar left: the names of those who were logged out.
+    @ivar left: the names of the users that were logged out.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ def failing(error: Exception, _: object) -> Deferred[Any]:
 
 
 class AuthenticatedCase(LoopbackCase):
-    """A server that lets the users of C{memory} in."""
+    """A server that admits the users of C{memory}."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -119,7 +119,7 @@ class AuthenticatedCase(LoopbackCase):
         self.serve(Authenticated(self.asked, portal, **options))
 
     def avatars(self) -> list[object]:
-        """@return: the avatars of those about whom the application was asked."""
+        """@return: the avatars of the clients that the application was asked about."""
         return [getattr(recording.request, "avatar", None) for recording in self.asked.made]
 
     def assertLetIn(self, head: bytes, avatar: object) -> TCPWire:
@@ -131,7 +131,7 @@ class AuthenticatedCase(LoopbackCase):
         return wire
 
     def assertKeptOut(self, *heads: bytes) -> None:
-        """Each handshake is answered with the challenge; the application knows nothing of it."""
+        """Each handshake is answered with the challenge; the application is not asked."""
         for head in heads:
             wire = self.connect(head)
             answer = wire.take()
@@ -145,7 +145,7 @@ class CredentialsTests(AuthenticatedCase):
     """What a client sends."""
 
     def test_right(self) -> None:
-        """Right credentials let in, whatever characters they are made of."""
+        """Right credentials are accepted, whatever characters they contain."""
         self.assertLetIn(handshake(ALICE), b"alice")
         self.assertLetIn(handshake(basic(b"bob::a:b:")), b"bob")
         self.assertLetIn(handshake(basic(b"eve:")), b"eve")
@@ -158,7 +158,7 @@ class CredentialsTests(AuthenticatedCase):
             self.assertLetIn(handshake(scheme + b64encode(b"alice:sesame")), b"alice")
 
     def test_wrong(self) -> None:
-        """Wrong credentials do not, also when they begin right."""
+        """Wrong credentials are refused, also when they begin right."""
         for userPass in (
             *(b"alice:sesamE", b"alice:sesame ", b"alice:sesam", b"alice:sesame1", b"alice:"),
             *(b"mallory:sesame", b"Alice:sesame", b":sesame", b":", b"eve:x", b"alice:" * 1000),
@@ -166,11 +166,11 @@ class CredentialsTests(AuthenticatedCase):
             self.assertKeptOut(handshake(basic(userPass)))
 
     def test_missing(self) -> None:
-        """Nor do none at all."""
+        """Missing credentials are refused."""
         self.assertKeptOut(HEAD75, handshake(b""))
 
     def test_malformed(self) -> None:
-        """Nor does what is no Basic credentials, even if half of it is right."""
+        """Malformed Basic credentials are refused, even if half of them is right."""
         right = b64encode(b"alice:sesame")
         self.assertKeptOut(
             handshake(b"Basic"),
@@ -187,7 +187,9 @@ class CredentialsTests(AuthenticatedCase):
         )
 
     def test_unsafe(self) -> None:
-        """Nor control characters, nor what is not UTF-8: some checkers fail on them."""
+        """
+        Control characters and bytes that are not UTF-8 are refused: some checkers fail on them.
+        """
         checker = Checker(lambda credentials: succeed(credentials.username))
         self.protect(checker)
         self.assertLetIn(handshake(ALICE), b"alice")
@@ -196,11 +198,11 @@ class CredentialsTests(AuthenticatedCase):
             self.assertKeptOut(handshake(basic(userPass)))
 
     def test_several(self) -> None:
-        """Nor several header fields, even if they are the same."""
+        """Several header fields are refused, even if they are the same."""
         self.assertKeptOut(handshake(ALICE, ALICE), handshake(ALICE, b"Basic x"))
 
     def test_pageCredentials(self) -> None:
-        """The request tells the user's name and password, as in any twisted.web application."""
+        """The request has the user's name and password, as in any twisted.web application."""
         wire = self.assertLetIn(handshake(ALICE), b"alice")
         request = self.asked.made[0].request
         assert (request.getUser(), request.getPassword()) == (b"alice", b"sesame")
@@ -211,7 +213,7 @@ class ComparisonTests(AuthenticatedCase):
     """How passwords are compared."""
 
     def test_constantTime(self) -> None:
-        """Every comparison is left to one whose time tells nothing, for any length."""
+        """Every comparison takes a time that reveals nothing, for any length."""
         compared: list[tuple[bytes, bytes]] = []
 
         def compare(one: bytes, other: bytes) -> bool:
@@ -226,7 +228,7 @@ class ComparisonTests(AuthenticatedCase):
 
 
 class CheckersTests(AuthenticatedCase):
-    """Twisted's own checkers, and how several go together."""
+    """Twisted's checkers, alone and together."""
 
     def passwordFile(self) -> str:
         """@return: the name of a file with users."""
@@ -252,12 +254,12 @@ class CheckersTests(AuthenticatedCase):
             self.assertKeptOut(handshake(basic(b"carol:x")), handshake(basic(b"x:secret")), HEAD75)
 
     def test_missingFile(self) -> None:
-        """Nobody is let in by a password file that is not there."""
+        """Nobody can log in with a password file that does not exist."""
         self.protect(FilePasswordDB(self.passwordFile() + ".old"))
         self.assertKeptOut(handshake(ALICE))
 
     def test_memoryOption(self) -> None:
-        """What C{--auth memory:NAME:PASSWORD} makes lets NAME in."""
+        """The checker that C{--auth memory:NAME:PASSWORD} makes accepts NAME."""
         self.protect(makeChecker("memory:alice:sesame:j\u00fcrgen:\u00e9"))
         self.assertLetIn(handshake(ALICE), b"alice")
         name = "j\u00fcrgen".encode()
@@ -266,7 +268,7 @@ class CheckersTests(AuthenticatedCase):
         self.assertKeptOut(handshake(basic(b"alice:x")), handshake(basic(b"x:sesame")))
 
     def test_anonymous(self) -> None:
-        """Where anonymous access is allowed, no credentials are needed, but wrong ones refused."""
+        """If anonymous access is allowed, no credentials are needed, but wrong ones are refused."""
         self.protect(AllowAnonymousAccess(), memory())
         self.assertLetIn(HEAD75, b"")
         self.assertLetIn(handshake(ALICE), b"alice")
@@ -274,12 +276,16 @@ class CheckersTests(AuthenticatedCase):
         self.assertKeptOut(handshake(basic(b"alice:x")), handshake(b"Basic x"))
 
     def test_textName(self) -> None:
-        """A checker that names people in text, as that of system accounts: the avatar is bytes."""
+        """
+        A checker may name people in text, as that of system accounts does: the avatar is bytes.
+        """
         self.protect(Checker(lambda credentials: succeed(credentials.username.decode())))
         self.assertLetIn(handshake(basic("j\u00fcrgen:".encode())), "j\u00fcrgen".encode())
 
     def test_several(self) -> None:
-        """Whom one of several checkers lets in is in; who is in none of them is not."""
+        """
+        A user that one of several checkers accepts is logged in; a user that none accepts is not.
+        """
         self.protect(memory(), FilePasswordDB(self.passwordFile()))
         self.assertLetIn(handshake(ALICE), b"alice")
         self.assertLetIn(handshake(basic(b"alice:other")), b"alice")
@@ -288,18 +294,18 @@ class CheckersTests(AuthenticatedCase):
         self.assertKeptOut(handshake(basic(b"carol:sesame")))
 
     def test_none(self) -> None:
-        """Without any checker nobody is let in."""
+        """Without any checker nobody can log in."""
         self.protect()
         self.assertKeptOut(HEAD75, handshake(ALICE))
 
     def test_denied(self) -> None:
-        """All kinds of refusal are one to the client."""
+        """All kinds of refusal look the same to the client."""
         for error in (UnauthorizedLogin(), LoginDenied("not now")):
             self.protect(Checker(partial(failing, error)))
             self.assertKeptOut(handshake(ALICE))
 
     def test_broken(self) -> None:
-        """A checker that fails is an error of the server's, and logged as such."""
+        """A checker that fails is an error of the server, and logged as such."""
 
         def fault(credentials: IUsernamePassword) -> object:
             raise ZeroDivisionError
@@ -324,7 +330,7 @@ class CheckersTests(AuthenticatedCase):
         assert self.avatars() == [b"alice"]
 
     def test_lostMeanwhile(self) -> None:
-        """Who does not wait for the checker is not logged in, and nothing is left."""
+        """A client that leaves before the checker answers is not logged in, and nothing is left."""
         answer: Deferred[bytes] = Deferred()
         self.protect(Checker(lambda _: answer))
         wire = self.connect(handshake(ALICE))
@@ -345,7 +351,7 @@ class CheckersTests(AuthenticatedCase):
 
 
 class ApplicationTests(AuthenticatedCase):
-    """What the application behind it may answer: everything it may answer without."""
+    """The inner application may answer everything that it may answer without authentication."""
 
     def decide(self, decide: Callable[[Any], object]) -> TCPWire:
         """@return: a connection of alice's to an application that answers so."""
@@ -368,7 +374,7 @@ class ApplicationTests(AuthenticatedCase):
         assert wire.take() == REPLY75
 
     def test_works(self) -> None:
-        """The protocol it answers is the one that is told everything."""
+        """The protocol that it returns gets all calls."""
         wire = self.decide(lambda recording: recording)
         wire.take()
         wire.send(b"\0hello\xff")
@@ -392,30 +398,34 @@ class ApplicationTests(AuthenticatedCase):
         assert b"X-Why: because\r\n" in self.decide(refuse).take()
 
     def test_fails(self) -> None:
-        """Its own failures stay failures; those of cred are no invitation to log in again."""
+        """
+        Its own failures stay failures; failures of cred do not ask the client to log in again.
+        """
         for error in (ZeroDivisionError, UnauthorizedLogin):
             assert self.decide(partial(failing, error())).take()[9:12] == b"500"
             assert len(self.flushLoggedErrors(error)) == 1
 
     def test_cancelled(self) -> None:
-        """If the client goes while it thinks, it is told."""
+        """If the client leaves while it decides, it is cancelled."""
         answer: Deferred[Recording] = Deferred()
         self.decide(lambda _: answer).lose()
         assert answer.called
         self.assertQuiet()
 
     def test_nested(self) -> None:
-        """Other applications go around and behind it."""
+        """Other applications may be around and inside it."""
         inner = Authenticated(self.asked, portalFor([memory()]))
         self.serve(Authenticated(inner, portalFor([memory()])))
         self.assertLetIn(handshake(ALICE), b"alice")
 
 
 class PortalTests(AuthenticatedCase):
-    """A portal of one's own."""
+    """A custom portal."""
 
     def test_realm(self) -> None:
-        """Its realm is asked for anything, or for an interface, and its avatar is the request's."""
+        """
+        Its realm gets requests for anything, or for an interface, and its avatar is the request's.
+        """
         realm = Realm()
         self.use(Portal(realm, [memory()]))
         self.assertLetIn(handshake(ALICE), ("avatar of", b"alice"))
@@ -424,7 +434,7 @@ class PortalTests(AuthenticatedCase):
         assert realm.asked == [(b"alice", None, Interface), (b"alice", None, ICharacter)]
 
     def test_realmName(self) -> None:
-        """The name in the challenge can be chosen, of what needs no quoting."""
+        """The realm in the challenge can be chosen, from names that need no quoting."""
         self.use(portalFor([memory()]), realm="the chat room")
         assert b'Basic realm="the chat room", charset="UTF-8"\r\n' in self.connect(HEAD75).take()
         for name in ("", 'a"b', "a\\b", "a\r\nb", "caf\u00e9"):
@@ -441,7 +451,7 @@ class LogoutTests(AuthenticatedCase):
         self.use(Portal(self.realm, [memory()]))
 
     def request(self, head: bytes = handshake(ALICE)) -> UpgradeRequest:
-        """@return: a handshake as applications are shown it."""
+        """@return: a handshake as applications get it."""
         wire = self.connect()
         return UpgradeRequest(
             parseHead(head),
@@ -453,7 +463,7 @@ class LogoutTests(AuthenticatedCase):
         )
 
     def ask(self, request: UpgradeRequest) -> Deferred[Any]:
-        """@return: what comes of asking about a request."""
+        """@return: the result of asking about a request."""
         application = self.factory.application
         assert isinstance(application, Authenticated)
         return Deferred.fromCoroutine(application.buildProtocol(request))
@@ -467,7 +477,7 @@ class LogoutTests(AuthenticatedCase):
         assert self.realm.left == [b"alice"]
 
     def test_refused(self) -> None:
-        """Also that of one whom the application refuses."""
+        """Avatars of clients that the application refuses are logged out, too."""
 
         def refuse(_: object) -> None:
             raise HandshakeError(403)
@@ -480,14 +490,17 @@ class LogoutTests(AuthenticatedCase):
         assert self.realm.left == [b"alice"] * 3
 
     def test_neverIn(self) -> None:
-        """Not who was never logged in."""
+        """Clients that never logged in are not logged out."""
         request = self.request(HEAD75)
         self.failureResultOf(self.ask(request), HandshakeError)
         request.connectionLost(Failure(ConnectionDone()))
         assert self.realm.left == []
 
     def test_connection(self) -> None:
-        """When the connection is gone, after the application was told so; refused or not."""
+        """
+        This happens when the connection is gone, after the application was notified; refused or
+        not.
+        """
         told: list[list[object]] = []
         self.asked = Recorder(connectionLost=lambda *_: told.append([*self.realm.left]))
         self.serve(Authenticated(self.asked, Portal(self.realm, [memory()])))
@@ -529,7 +542,7 @@ class GuardedTests(AuthenticatedCase):
         return self.connect(head).take()
 
     def test_shown(self) -> None:
-        """The page and all below it is shown to those who log in."""
+        """The page and everything below it is shown to users that log in."""
         for path, content in (
             (b"/console", b"<!DOCTYPE html>"),
             (b"/console/", b"<!DOCTYPE html>"),
@@ -542,7 +555,7 @@ class GuardedTests(AuthenticatedCase):
         assert self.get(b"/console/nothing", ALICE).startswith(b"HTTP/1.1 404 ")
 
     def test_hidden(self) -> None:
-        """Others get the challenge of the handshake, so that one password does for both."""
+        """Others get the challenge of the handshake, so that one password is enough for both."""
         for path in (b"/console", b"/console/", b"/console/statistics", b"/console/nothing"):
             for authorization in ([], [b"Basic x"], [basic(b"alice:x")], [b"Bearer x"]):
                 answer = self.get(path, *authorization)
@@ -551,7 +564,7 @@ class GuardedTests(AuthenticatedCase):
         assert self.get(b"/").endswith(b"okay")
 
     def test_sameCredentials(self) -> None:
-        """What is right for the page is right for the handshake, and the other way round."""
+        """Credentials that are right for the page are right for the handshake, and vice versa."""
         for userPass in (b"alice:sesame", b"bob::a:b:", b"alice:x", b"alice", b"a\0:b", b"\xff:"):
             page = self.get(b"/console", basic(userPass))
             opened = self.connect(handshake(basic(userPass))).take()
@@ -574,7 +587,7 @@ class GuardedTests(AuthenticatedCase):
         assert self.get(b"/any/where").startswith(b"HTTP/1.1 401 ")
 
     def test_realmName(self) -> None:
-        """The name in the challenge can be chosen, of what needs no quoting."""
+        """The realm in the challenge can be chosen, from names that need no quoting."""
         self.serve(site=guarded(Resource(), [memory()], "the chat room"))
         assert b'realm="the chat room"' in self.get(b"/")
         with pytest.raises(ValueError, match="is not the name of a realm"):

@@ -151,7 +151,7 @@ def test_unsubscribed() -> None:
 
 
 def test_members() -> None:
-    """Who comes and leaves is counted once."""
+    """A client that comes and leaves is counted once."""
     backplane = LocalBackplane()
     assert result(backplane.members("r")) == ()
     assert result(backplane.publish("r", "close", "B")) is None
@@ -184,7 +184,7 @@ def test_key() -> None:
 
 
 def test_read() -> None:
-    """The log is read from an id on, at most so many entries."""
+    """The log is read from an id on, at most up to the limit."""
     backplane = LocalBackplane()
     ids = say(backplane, "r", *"12345")
     assert texts(result(backplane.read("r", ids[1], 9))) == ["3", "4", "5"]
@@ -195,7 +195,7 @@ def test_read() -> None:
 
 
 def test_gap() -> None:
-    """Entries that are lost are told of before the rest, and the id of the gap leads on."""
+    """A gap is reported before the rest, and its id leads on."""
     backplane = LocalBackplane(history=2)
     ids = say(backplane, "r", *"12345")
     entries = result(backplane.read("r", ids[0], 9))

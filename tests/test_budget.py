@@ -35,7 +35,7 @@ MODERN = ("hybi-07", "hybi-08", "rfc6455")
 
 
 def begun(dialect: str, size: int) -> bytes:
-    """@return: the beginning of a message, with so many bytes of payload."""
+    """@return: the beginning of a message with C{size} bytes of payload."""
     if dialect in MODERN:
         return clientFrame(1, b"x" * size)
     return b"\0" + b"x" * size
@@ -47,7 +47,7 @@ def rest(dialect: str) -> bytes:
 
 
 class Holder:
-    """Holds as much as it is told to, and less if it has to."""
+    """Holds a given number of bytes, and less if it has to."""
 
     def __init__(self, budget: Budget, name: str, order: list[str]) -> None:
         self.budget = budget
@@ -55,7 +55,7 @@ class Holder:
         self.order = order
 
     def hold(self, size: int) -> None:
-        """Hold so many bytes."""
+        """Hold this number of bytes."""
         self.budget.report(self, size)
 
     def relieve(self) -> None:
@@ -97,7 +97,7 @@ class BudgetTests(SynchronousTestCase):
         assert self.order == []
 
     def test_exactly(self) -> None:
-        """As much as the limit may be held."""
+        """Holders may hold exactly the limit."""
         a, b = self.holder("a"), self.holder("b")
         a.hold(400)
         b.hold(600)
@@ -106,7 +106,7 @@ class BudgetTests(SynchronousTestCase):
         assert (self.order, self.budget.held) == (["b"], 400)
 
     def test_largest(self) -> None:
-        """The largest goes first, whoever has more, and as many as have to."""
+        """The largest share goes first, whichever holder reports, and as many go as necessary."""
         a, b, c, d = map(self.holder, "abcd")
         a.hold(100)
         b.hold(500)
@@ -118,7 +118,7 @@ class BudgetTests(SynchronousTestCase):
         assert self.budget.held == 501
 
     def test_oldest(self) -> None:
-        """Of those about as large the oldest goes."""
+        """Of shares of about the same size, the oldest goes."""
         holders = [self.holder(name) for name in "abc"]
         for number, holder in enumerate(holders):
             holder.hold(300 + number)
@@ -126,7 +126,9 @@ class BudgetTests(SynchronousTestCase):
         assert self.order == ["a"]
 
     def test_stubborn(self) -> None:
-        """One that cannot hold less is asked once, and is not counted until it reports again."""
+        """
+        A holder that cannot hold less is asked once, and is not counted until it reports again.
+        """
         stubborn = self.holder("a", Stubborn)
         stubborn.hold(2000)
         assert (self.order, self.budget.held) == (["a"], 0)
@@ -136,7 +138,7 @@ class BudgetTests(SynchronousTestCase):
         assert self.order == ["a", "b"]
 
     def test_within(self) -> None:
-        """What others report meanwhile is counted, and asks nobody in between."""
+        """What others report meanwhile is counted, and nothing is asked in between."""
         b = self.holder("b")
 
         class Passing(Holder):
@@ -150,7 +152,7 @@ class BudgetTests(SynchronousTestCase):
         assert self.budget.held == 0
 
     def test_failing(self) -> None:
-        """An error does no more harm than itself."""
+        """An error affects nothing else."""
 
         class Failing(Holder):
             def relieve(self) -> None:
@@ -163,7 +165,7 @@ class BudgetTests(SynchronousTestCase):
         assert self.order == ["b"]
 
     def test_unlimited(self) -> None:
-        """Without a limit nobody has to."""
+        """Without a limit nothing has to be freed."""
         budget = Budget(0)
         Holder(budget, "a", self.order).hold(1 << 60)
         assert (self.order, budget.held) == ([], 1 << 60)
@@ -177,7 +179,7 @@ class MessageTests(LoopbackCase):
         return self.factory.shared.budget.held
 
     def test_counted(self) -> None:
-        """What has come of a message is held until it is complete, in every dialect."""
+        """The part of a message that has arrived is held until it is complete, in every dialect."""
         for dialect in IDIOMS:
             for kind in (TCPWire, TLSWire):
                 wire = self.open(dialect, kind=kind)
@@ -189,7 +191,7 @@ class MessageTests(LoopbackCase):
                 assert self.held() == 0
 
     def test_whole(self) -> None:
-        """Whole messages are not, however many come at once; nor is what is answered."""
+        """Whole messages are not held, however many come at once; neither are their answers."""
         reports: list[object] = []
         for dialect in IDIOMS:
             wire = self.open(dialect)
@@ -214,7 +216,7 @@ class MessageTests(LoopbackCase):
             assert self.held() == 0
 
     def test_afterAnother(self) -> None:
-        """So it is after a message that came with it."""
+        """The beginning of a frame after a complete message is held, too."""
         for dialect in IDIOMS:
             wire = self.open(dialect)
             wire.send(IDIOMS[dialect].clientText("whole") + begun(dialect, 700))
@@ -223,7 +225,7 @@ class MessageTests(LoopbackCase):
             assert self.held() == 0
 
     def test_parked(self) -> None:
-        """So it is when it came while the application was not to be told."""
+        """It is also held if it came while the application was paused."""
         wire = self.open("hixie-76")
         wire.webSocket.pauseProducing()
         wire.protocol.dataReceived(begun("hixie-76", 500))
@@ -234,11 +236,11 @@ class MessageTests(LoopbackCase):
         assert wire.webSocket.bytesReceived - before == len(begun("hixie-76", 500))
 
     def inflated(self, wire: Wire, size: int) -> None:
-        """Send the beginning of a compressed message of so many bytes."""
+        """Send the beginning of a compressed message that inflates to C{size} bytes."""
         wire.send(clientFrame(0x41, Deflater(level=9).compress(b"x" * size) + b"\0\0\xff\xff"))
 
     def test_compressed(self) -> None:
-        """Of a compressed message it counts what it is inflated to."""
+        """A compressed message counts with its inflated size."""
         self.serve(compression=True)
         offer = [(b"Sec-WebSocket-Extensions", b"permessage-deflate")]
         wire = self.connect(buildHead("rfc6455", extra=offer))
@@ -249,7 +251,7 @@ class MessageTests(LoopbackCase):
         assert self.calls[-1] == "text: " + "x" * 100_000
 
     def test_closed(self) -> None:
-        """Beyond the limit the largest is closed at once with 1009, and nobody else."""
+        """Beyond the limit the largest is closed at once with 1009, and no other."""
         for dialect in IDIOMS:
             self.serve(memoryLimit=1000)
             large, small = self.open(dialect), self.open(dialect)
@@ -266,14 +268,16 @@ class MessageTests(LoopbackCase):
                 assert answer[2:4] == (1009).to_bytes(2, "big")
             else:
                 assert answer == IDIOMS[dialect].serverClose
-            # Nothing that still comes does any harm.
+            # What still comes does no harm.
             large.send(begun(dialect, 2000) + rest(dialect))
             large.lose()
             assert self.recorder.made[0].ending.code == 1009
             small.send(rest(dialect))
 
     def test_own(self) -> None:
-        """It may be the one that goes too far, in the middle of other messages."""
+        """
+        The connection that exceeds the limit may be the largest, in the middle of other messages.
+        """
         for dialect in IDIOMS:
             self.serve(memoryLimit=1000)
             wire = self.open(dialect)
@@ -284,7 +288,7 @@ class MessageTests(LoopbackCase):
             assert "text: hi" in self.calls
 
     def test_bomb(self) -> None:
-        """Of any number of messages that are inflated no more is held than may be."""
+        """However many compressed messages come, no more is held than the limit."""
         self.serve(compression=True, memoryLimit=1 << 20)
         offer = [(b"Sec-WebSocket-Extensions", b"permessage-deflate")]
         for _ in range(30):
@@ -311,14 +315,14 @@ class MessageTests(LoopbackCase):
 
 
 class BacklogTests(LoopbackCase):
-    """What peers do not read."""
+    """Data that peers do not read."""
 
     def held(self) -> int:
         """@return: what all connections hold."""
         return self.factory.shared.budget.held
 
     def test_counted(self) -> None:
-        """What waits for a peer is held until it reads."""
+        """Data that waits for a peer is held until the peer reads."""
         wire = self.open()
         wire.webSocket.sendTextMessage("x" * 98)
         assert self.held() == 0
@@ -331,7 +335,7 @@ class BacklogTests(LoopbackCase):
         assert len(wire.take()) == 300
 
     def test_closed(self) -> None:
-        """Beyond the limit the largest is closed with 1013, and its backlog given up at once."""
+        """Beyond the limit the largest is closed with 1013, and its backlog is dropped at once."""
         for dialect in IDIOMS:
             self.serve(memoryLimit=1000)
             wires = [self.open(dialect) for _ in range(2)]
@@ -357,7 +361,7 @@ class BacklogTests(LoopbackCase):
             assert self.held() == 0
 
     def test_early(self) -> None:
-        """What is sent before the handshake is complete counts."""
+        """Messages that are sent before the handshake is complete count."""
 
         def greet(made: Recording, transport: Any) -> None:
             transport.sendTextMessage("x" * 98)
@@ -369,7 +373,7 @@ class BacklogTests(LoopbackCase):
         assert self.held() == 0
 
     def test_latest(self) -> None:
-        """So does a message that is kept for a slow peer."""
+        """A message that is kept for a slow peer counts, too."""
         self.serve(sendLimit=10, slowPolicy="latest")
         wire = self.open()
         wire.fill()
@@ -385,7 +389,7 @@ class BacklogTests(LoopbackCase):
         assert wire.take().endswith(frame("x" * 300))
 
     def test_slow(self) -> None:
-        """What a slow peer's close gives up is held no longer."""
+        """What is dropped when a slow peer is closed no longer counts."""
         self.serve(sendLimit=100)
         wire = self.open()
         wire.fill()
@@ -399,7 +403,7 @@ class BacklogTests(LoopbackCase):
 
 
 class WrappedTests(LoopbackCase):
-    """What a transport has whose socket is not ours, such as that of TLS."""
+    """Data in a transport without a socket of ours, such as TLS."""
 
     def test_inTheTransport(self) -> None:
         """It counts until it is taken, and is aborted with the connection that holds most."""
@@ -430,7 +434,7 @@ class WrappedTests(LoopbackCase):
 
 
 class SocketTests(LoopbackCase):
-    """What the transport has already, and its socket does not take."""
+    """Data that the transport already has, and its socket does not take."""
 
     clock: Poller
 
@@ -439,7 +443,7 @@ class SocketTests(LoopbackCase):
         self.serve(memoryLimit=1000)
 
     def blocked(self, room: int) -> Descriptor:
-        """@return: a connection whose socket takes no more than so much."""
+        """@return: a connection whose socket takes a limited number of bytes."""
         protocol = self.factory.buildProtocol(None)
         assert isinstance(protocol, HixieProtocol)
         descriptor = Descriptor(self.clock, protocol)
@@ -458,7 +462,7 @@ class SocketTests(LoopbackCase):
         assert held.held == 0
 
     def test_aborted(self) -> None:
-        """If it is all that can still go, the connection is ended at once, after its close."""
+        """If that is all that can be freed, the connection is ended at once, after its close."""
         first, second = self.blocked(0), self.blocked(0)
         first.webSocket.sendTextMessage("x" * 796)
         assert not first.aborted
@@ -471,7 +475,7 @@ class SocketTests(LoopbackCase):
         assert self.recorder.made[0].ending.code == 1013
 
     def test_notAborted(self) -> None:
-        """If more can be given up, it is closed as others are; if that does not do, it ends."""
+        """If more can be freed, it is closed as others are; if that is not enough, it ends."""
         first, second = self.blocked(100), self.blocked(0)
         for _ in range(6):
             first.webSocket.sendTextMessage("x" * 120)
@@ -488,7 +492,7 @@ class TimeTests(LoopbackCase):
     """How long a message may be unfinished."""
 
     def test_tooLong(self) -> None:
-        """One that takes longer ends the connection with 1008, in every dialect."""
+        """A message that takes longer ends the connection with 1008, in every dialect."""
         for dialect in IDIOMS:
             self.serve(messageTimeout=20, pingInterval=0)
             wire = self.open(dialect)
@@ -510,7 +514,7 @@ class TimeTests(LoopbackCase):
             self.assertQuiet()
 
     def test_compressed(self) -> None:
-        """A compressed one as well."""
+        """The same holds for a compressed message."""
         self.serve(messageTimeout=20, compression=True, pingInterval=0)
         offer = [(b"Sec-WebSocket-Extensions", b"permessage-deflate")]
         wire = self.connect(buildHead("rfc6455", extra=offer))
@@ -519,7 +523,7 @@ class TimeTests(LoopbackCase):
         assert wire.ended
 
     def test_each(self) -> None:
-        """Each message has its time: one that ends with the beginning of the next starts anew."""
+        """Each message has its own time: the end of one may come with the beginning of the next."""
         for dialect in IDIOMS:
             self.serve(messageTimeout=20, pingInterval=0)
             wire = self.open(dialect)
@@ -533,7 +537,7 @@ class TimeTests(LoopbackCase):
             assert wire.webSocket.messagesReceived == 6
 
     def test_empty(self) -> None:
-        """One that has begun without a byte has begun."""
+        """A message begins even if it has no payload yet."""
         for dialect in IDIOMS:
             self.serve(messageTimeout=20, pingInterval=0)
             wire = self.open(dialect)
@@ -542,7 +546,7 @@ class TimeTests(LoopbackCase):
             assert wire.ended, dialect
 
     def test_never(self) -> None:
-        """There need not be a limit."""
+        """There may be no limit."""
         self.serve(messageTimeout=0, pingInterval=0)
         wire = self.open()
         wire.send(begun("hixie-76", 10))
@@ -564,11 +568,11 @@ class UsableTests(SynchronousTestCase):
     """How much memory there is."""
 
     def test_here(self) -> None:
-        """This machine has some, and a server takes a quarter of it unless it is told."""
+        """This machine has some, and a server takes a quarter of it by default."""
         assert memory.usableMemory() > 1 << 26
 
     def test_unknown(self) -> None:
-        """The machine may not say how much it has."""
+        """The machine may not report its memory."""
         for error in (ValueError, OSError):
 
             def sysconf(name: str, error: type[Exception] = error) -> int:
@@ -584,7 +588,7 @@ class UsableTests(SynchronousTestCase):
             assert memory.usableMemory.__wrapped__() == 1 << 20
 
     def test_default(self) -> None:
-        """That is the limit by default."""
+        """The value of the machine is the default limit."""
         case = LoopbackCase()
         case.clock = Clock()
         case.serve()
@@ -612,7 +616,7 @@ class UsableTests(SynchronousTestCase):
     ],
 )
 def test_groups(own: str, files: dict[str, str], limits: list[int], tmp_path: Path) -> None:
-    """The limits of control groups are found, of both versions, and of those around them."""
+    """The limits of control groups of both versions are found, and those of their parents."""
     (tmp_path / "own").write_text(own)
     for name, text in files.items():
         path = tmp_path / "groups" / name
@@ -622,5 +626,5 @@ def test_groups(own: str, files: dict[str, str], limits: list[int], tmp_path: Pa
 
 
 def test_noGroups(tmp_path: Path) -> None:
-    """Where there are none, there is no limit of theirs."""
+    """Without control groups, they set no limit."""
     assert [*memory._ofGroups(tmp_path / "own", tmp_path / "groups")] == []

@@ -56,7 +56,7 @@ dialects = pytest.mark.parametrize("dialect", DIALECT_NAMES)
 
 @dialects
 def test_open(dialect: str) -> None:
-    """The Deferred fires with the open WebSocket, after the application has heard of it."""
+    """The Deferred fires with the open WebSocket, after the application has been notified."""
     pair = Pair(dialect, origin="http://example.com")
     assert pair.recording.calls == [STARTED, FINISHED, "fired"]
     assert pair.outcome is pair.recording.transport
@@ -69,7 +69,7 @@ def test_open(dialect: str) -> None:
 
 @dialects
 def test_asked(dialect: str) -> None:
-    """The server gets what the client asks with."""
+    """The server gets what the client asks for."""
     pair = Pair(
         dialect,
         Settings(subprotocols=("chat",), origins=("http://page.example",)),
@@ -96,7 +96,7 @@ def test_messages(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", HYBI)
 @pytest.mark.parametrize("isCompressed", [False, True])
 def test_bytesAndPings(dialect: str, isCompressed: bool) -> None:
-    """So do bytes and pings, where the dialect has them, compressed or not."""
+    """Bytes and pings go both ways, if the dialect has them, compressed or not."""
     settings = Settings(compression=isCompressed)
     pair = Pair(dialect, settings, settings=settings)
     pair.outcome.sendBytesMessage(b"\0\xff")
@@ -159,7 +159,9 @@ def test_slowServer(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", HYBI)
 @pytest.mark.parametrize("isCompressed", [False, True])
 def test_floodOfPings(dialect: str, isCompressed: bool) -> None:
-    """A server that sends pings and does not read is read no more, before much is held."""
+    """
+    A client stops reading from a server that sends pings and does not read, before much is held.
+    """
     pair = Pair(dialect, settings=Settings(compression=isCompressed))
     pair.wire.fill()
     for _ in range(100):
@@ -177,7 +179,7 @@ def test_floodOfPings(dialect: str, isCompressed: bool) -> None:
 @dialects
 @pytest.mark.parametrize("by", ["client", "server"])
 def test_close(dialect: str, by: str) -> None:
-    """Either side closes, both hear of it as a clean end, and nothing is left."""
+    """Either side closes, both see a clean end, and nothing is left."""
     pair = Pair(dialect)
     closing = pair.recording if by == "client" else pair.served
     closing.transport.loseConnection(4000, "bye")
@@ -263,7 +265,7 @@ def test_applicationFails() -> None:
 
 
 def test_logged() -> None:
-    """Connections and messages are logged if so set, as the server does."""
+    """Connections and messages are logged if the settings say so, as on the server."""
     with capturedLogs() as seen:
         pair = Pair("hixie-76", settings=Settings(logConnections=True, logMessages=True))
         pair.outcome.sendTextMessage("hi")
@@ -312,8 +314,8 @@ REPLY75 = (
 @pytest.mark.parametrize("isCut", [False, True])
 def test_early(dialect: str, isCut: bool) -> None:
     """
-    Messages that come with the answer are told after the Deferred has fired, however the bytes are
-    cut.
+    Messages that come with the answer are delivered after the Deferred has fired, however the bytes
+    are cut.
     """
     attempt = Attempt(dialect)
     server = Recorder(negotiationFinished=lambda it: it.transport.sendTextMessages(("a", "b")))
@@ -353,7 +355,7 @@ def test_answeredEarly(room: int, says: tuple[str, ...]) -> None:
     socket.room = room
     reactor.turn()
     assert len(socket.taken) == min(room, len(REQUEST75))
-    # There is room again, which the transport has not seen yet.
+    # There is room again, which the transport has not noticed yet.
     socket.room = 1000
     socket.protocol.dataReceived(REPLY75)
     attempt.outcome.sendTextMessages(says)
@@ -421,7 +423,7 @@ WRONG: list[tuple[str, bytes, type[OpeningError]]] = [
 @pytest.mark.parametrize(("dialect", "answer", "error"), WRONG)
 @pytest.mark.parametrize("isCut", [False, True])
 def test_wrongAnswer(dialect: str, answer: bytes, error: type[OpeningError], isCut: bool) -> None:
-    """Each wrong answer gives an error of its kind, as soon as it is seen, and ends TCP."""
+    """Each wrong answer gives an error of its kind, as soon as it is detected, and ends TCP."""
     attempt = Attempt(dialect)
     for at in range(0, len(answer), 7 if isCut else len(answer)):
         if not attempt.wire.disconnecting:
@@ -470,7 +472,7 @@ def test_noBody() -> None:
 
 
 def test_interim() -> None:
-    """Answers before the final one are passed over."""
+    """Interim answers before the final one are skipped."""
     attempt = Attempt()
     attempt.wire.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
     assert attempt.outcome is None
@@ -500,7 +502,7 @@ def test_noAnswer(dialect: str, answer: bytes, reason: Exception | None, text: s
 
 
 def test_endsInTail() -> None:
-    """So it does if Hixie-76's 16 bytes do not come."""
+    """It also fires if Hixie-76's 16 bytes do not come."""
     pair = Attempt("hixie-76")
     pair.wire.send(
         b"HTTP/1.1 101 X\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
@@ -513,7 +515,7 @@ def test_endsInTail() -> None:
 
 
 def test_errorOfTLS() -> None:
-    """An error of the transport, such as TLS has them, is passed on."""
+    """An error of the transport, such as those of TLS, is passed on."""
 
     class HandshakeFailed(Exception):
         pass
@@ -551,7 +553,7 @@ class Broken:
 
 
 def test_brokenEndpoint() -> None:
-    """So is an exception of the endpoint."""
+    """An exception of the endpoint is passed on, too."""
     attempt = Attempt(endpoint=Broken())
     assert str(attempt.outcome) == "broken"
     assert attempt.clock.getDelayedCalls() == []
@@ -598,14 +600,14 @@ def test_cancel(dialect: str) -> None:
 
 
 def test_cancelConnecting() -> None:
-    """It does so while the connection is made; one that is made all the same ends at once."""
+    """It also works while connecting; a connection that is made nevertheless ends at once."""
     endpoint = Never()
     attempt = Attempt(endpoint=endpoint)
     protocol: Any = endpoint.factory.buildProtocol(None)  # type: ignore[arg-type]
     attempt.deferred.cancel()
     assert isinstance(attempt.outcome, CancelledError)
     assert endpoint.result.called
-    # Twisted drops a connection that nothing is built for.
+    # Twisted drops a connection if no protocol is built for it.
     assert endpoint.factory.buildProtocol(None) is None  # type: ignore[arg-type]
     wire = TCPWire(protocol, attempt.clock)
     assert wire.writes == []
@@ -640,6 +642,6 @@ def test_withoutTLS(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_senseless(wish: dict[str, Any], error: type[Exception]) -> None:
-    """What makes no sense raises at once."""
+    """Invalid arguments raise at once."""
     with pytest.raises(error):
         Attempt(**wish)

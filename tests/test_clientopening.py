@@ -25,7 +25,7 @@ ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 class Fixed(Random):
-    """Chance that always says the same."""
+    """A random generator that always returns the same."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(1)
@@ -43,7 +43,7 @@ def opening(
     random: Random | None = None,
     **wish: Any,
 ) -> ClientOpening:
-    """@return: the opening of a client that wishes for something."""
+    """@return: the opening of a client that asks for something."""
     data = KEY if random is None else b""
     return forClient(dialect)(
         Wish(WebSocketURL.parse(url), **wish), settings, random or Fixed(_nonce(dialect, data))
@@ -117,7 +117,7 @@ def test_url(text: str, location: bytes, authority: bytes, origin: bytes) -> Non
     ],
 )
 def test_noURL(text: str) -> None:
-    """What is no URL of a WebSocket is refused before anything is sent."""
+    """Anything that is not the URL of a WebSocket is refused before anything is sent."""
     with pytest.raises(ValueError, match=r"not|no proper|control"):
         WebSocketURL.parse(text)
 
@@ -139,7 +139,7 @@ def test_noURL(text: str) -> None:
     ],
 )
 def test_noWish(dialect: str, wish: Any) -> None:
-    """Nothing that is asked for can break or shadow the request."""
+    """No argument can break or shadow the request."""
     with pytest.raises(ValueError, match="not"):
         opening(dialect, **wish)
 
@@ -354,7 +354,7 @@ def test_wrong76(old: bytes, new: bytes | None, error: type[OpeningError]) -> No
 
 
 def test_saidWrong() -> None:
-    """An error has what the server said, and what it should have said."""
+    """An error contains what the server sent, and what it should have sent."""
     client = opening("hixie-76")
     with pytest.raises(WrongAnswer) as raised:
         client.check(head(*REPLY76[:4], b"Sec-WebSocket-Location: ws://other/\x1b" + b"x" * 500))
@@ -477,7 +477,7 @@ def test_wrong13(dialect: str, old: bytes, new: bytes | None, error: type[Openin
     ],
 )
 def test_unasked13(dialect: str, lines: list[bytes]) -> None:
-    """Nothing is agreed on that was not asked for."""
+    """Only what was asked for can be agreed on."""
     client = opening(dialect, subprotocols=("chat", "superchat"))
     with pytest.raises(WrongAnswer):
         client.check(head(*REPLY13, *lines))
@@ -518,7 +518,7 @@ def test_offer() -> None:
     ],
 )
 def test_agreed(answer: bytes, isAgreed: bool) -> None:
-    """An answer that does not fit the offer fails; one that does compresses."""
+    """An answer that does not fit the offer fails; one that fits enables compression."""
     client = opening("rfc6455", settings=COMPRESSING)
     reply = head(*REPLY13, b"Sec-WebSocket-Extensions: " + answer)
     if not isAgreed:

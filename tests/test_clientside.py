@@ -82,11 +82,11 @@ class Client(Protocol):
             self.webSocket.connectionLost(reason)
 
     def peerName(self) -> str:
-        """@return: who the server is."""
+        """@return: the address of the server."""
         return "the server"
 
     def webSocketGone(self) -> None:
-        """All is over."""
+        """The connection is over."""
         self.isGone = True
 
 
@@ -168,7 +168,7 @@ clients = pytest.mark.parametrize("kind", [Hixie76Client, Rfc6455Client])
 
 @clients
 def test_messages(kind: type[Client]) -> None:
-    """Messages go both ways, as many as one likes, of any size."""
+    """Messages go both ways, any number of them, of any size."""
     pair = Pair(kind)
     texts = ["", "h\u00e9llo", "x" * 100_000]
     for text in texts:
@@ -192,7 +192,7 @@ def test_masked() -> None:
 @clients
 @pytest.mark.parametrize("by", ["client", "server"])
 def test_close(kind: type[Client], by: str) -> None:
-    """Either side closes, and both hear of it as a clean end."""
+    """Either side closes, and both see a clean end."""
     pair = Pair(kind)
     closing = pair.recording if by == "client" else pair.server.made[0]
     closing.transport.loseConnection(4000, "bye")

@@ -128,7 +128,7 @@ class Mute(Protocol):
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 @inReactor
 async def test_mute(scheme: str) -> None:
-    """The Deferred always fires: in time, when it is cancelled, and when TCP ends instead."""
+    """The Deferred always fires: in time, when it is cancelled, and when TCP ends."""
     factory = Factory.forProtocol(Mute)
     port: Any = await serverFromString(clock, TCP).listen(factory)
     url = f"{scheme}://127.0.0.1:{port.getHost().port}/"
@@ -153,7 +153,7 @@ async def test_mute(scheme: str) -> None:
 class Fake(Protocol):
     """
     A server that answers once, with what a test makes of the request: bytes, nothing, or the end of
-    TCP in place of bytes that are empty.
+    TCP instead of empty bytes.
     """
 
     def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
@@ -249,7 +249,7 @@ async def test_fakeServer(
     error: type[OpeningError],
     text: str,
 ) -> None:
-    """Each wrong answer has an error of its own kind, with what the server said."""
+    """Each wrong answer has its own kind of error, with what the server sent."""
     seconds = 0.2 if error is OpeningTimedOut else 10
     with pytest.raises(OpeningError, match=re.escape(text)) as raised:
         await asked(lambda request: answer(dialect, request), dialect, seconds=seconds)
@@ -262,21 +262,21 @@ async def test_fakeServer(
 @dialects
 @inReactor
 async def test_rightServer(dialect: str) -> None:
-    """The right answer has none."""
+    """The right answer gives no error."""
     assert (await asked(lambda request: good(dialect, request), dialect)).dialect == dialect
 
 
 @dialects
 @inReactor
 async def test_noTLS(dialect: str) -> None:
-    """A server without TLS is an error of TLS, if TLS was asked for."""
+    """A server without TLS gives an error of TLS, if TLS was asked for."""
     with pytest.raises(SSLError, match=r"wrong version number|unexpected message|packet length"):
         await asked(lambda request: REFUSAL, dialect, "wss")
 
 
 @inReactor
 async def test_nobody() -> None:
-    """Where nobody listens, it is an error of connecting."""
+    """If nothing listens, it is a connection error."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     with pytest.raises(ConnectError, match="refused"):
@@ -328,7 +328,7 @@ async def test_reconnecting(
 
 @inReactor
 async def test_howTo(capsys: pytest.CaptureFixture[str]) -> None:
-    """The client of the how-to runs as it is printed."""
+    """The client in the how-to runs as it is printed."""
     text = (EXAMPLES.parent / "docs" / "howto.md").read_text(encoding="utf-8")
     section = text.partition("## Be a client")[2].partition("\n## ")[0]
     names: dict[str, Any] = {"__name__": "howto"}
@@ -343,7 +343,7 @@ async def test_howTo(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 class Source:
-    """A push producer of so many messages."""
+    """A push producer of C{count} messages."""
 
     def __init__(self, webSocket: WebSocketTransport, count: int) -> None:
         self._webSocket = webSocket
@@ -370,7 +370,7 @@ class Source:
 @dialects
 @inReactor
 async def test_muchBothWays(dialect: str) -> None:
-    """An echo of more than all buffers hold: a server that waits for us is read meanwhile."""
+    """An echo of more than all buffers hold: the client reads from a server that waits for it."""
     count = 1000
     async with serving(Recorder(textMessageReceived=echo)) as running:
         url = f"ws://127.0.0.1:{running.port}/"

@@ -64,8 +64,14 @@ def test_right() -> None:
         (lambda a, b, c: a.said.append("a3"), "client 0 said 3 texts, 2 are in the log"),
         (lambda a, b, c: a.said.reverse(), "client 0 said 2 texts, 2 are in the log, and not"),
         (lambda a, b, c: c.said.clear(), "client 2 said 0 texts, 1 are in the log"),
-        (lambda a, b, c: told(a, ("7-4", "close", "C", "")), "the going of client 2 was told 2"),
-        (lambda a, b, c: told(a, ("7-4", "close", "B", "")), "the going of client 1 was told 1"),
+        (
+            lambda a, b, c: told(a, ("7-4", "close", "C", "")),
+            "leaving of client 2 was reported 2",
+        ),
+        (
+            lambda a, b, c: told(a, ("7-4", "close", "B", "")),
+            "leaving of client 1 was reported 1",
+        ),
         (lambda a, b, c: told(a, ("7-4", "gap", "", "3")), "is a gap"),
         (lambda a, b, c: told(a, ("7-4", "message", "X", "x")), "not there said \\['x'\\]"),
         (lambda a, b, c: told(c, ("7-1", "message", "B", "other")), "client 2 has .* others have"),
@@ -73,7 +79,7 @@ def test_right() -> None:
     ],
 )
 def test_wrong(spoil: Callable[[Guest, Guest, Guest], object], problem: str) -> None:
-    """Each thing that goes wrong is told."""
+    """Each thing that goes wrong is reported."""
     guests = crowd()
     spoil(*guests)
     with pytest.raises(AssertionError, match=problem):

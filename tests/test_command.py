@@ -38,7 +38,7 @@ from txhixie.command.screen import Screen
 
 COMMAND = [sys.executable, "-m", "txhixie"]
 URL = "ws://example.com/demo?x=1"
-# Seconds that anything may take.
+# The longest time in seconds that anything may take.
 LONG = 20
 
 
@@ -135,7 +135,7 @@ def test_lineBuffered(server: Server) -> None:
 
 
 def test_brokenPipe(server: Server) -> None:
-    """It ends quietly if nobody reads its output any longer."""
+    """It ends quietly if nothing reads its output any longer."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -160,7 +160,7 @@ def test_refused(server: Server) -> None:
 
 
 def test_notThere() -> None:
-    """So is a server that is not there."""
+    """A server that is not there gives one line, too."""
     done = run("-c", "x", "ws://127.0.0.1:1/")
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.startswith(b"txhixie: ws://127.0.0.1:1/: Connection was refused")
@@ -258,7 +258,7 @@ class Terminal:
         os.write(self._ours, keys.encode())
 
     def expect(self, text: str) -> None:
-        """Wait until this is shown, and forget everything up to it."""
+        """Wait until this is shown, and drop everything up to it."""
         deadline = monotonic() + LONG
         while text not in self.shown:
             ready, _, _ = select.select([self._ours], [], [], max(0, deadline - monotonic()))
@@ -296,7 +296,7 @@ def test_terminal(server: Server) -> None:
 
 
 def test_terminalLost() -> None:
-    """A server that dies is said on a line of its own, and the terminal is as it was."""
+    """A lost server is reported on a separate line, and the terminal is restored."""
     with Server() as server, Terminal(server.url("/echo")) as terminal:
         terminal.expect("connected (rfc6455)")
         terminal.expect("> ")
@@ -308,7 +308,7 @@ def test_terminalLost() -> None:
 
 
 def test_terminalClosed() -> None:
-    """A server that closes says why."""
+    """When a server closes, its reason is shown."""
     with Server() as server, Terminal(server.url("/echo")) as terminal:
         terminal.expect("> ")
         server.process.send_signal(signal.SIGTERM)
@@ -353,7 +353,9 @@ class Talk:
 
 
 def test_talk(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    """What is entered is sent, and what comes is printed; then all is over."""
+    """
+    Lines that are entered are sent, and messages that come are printed; then the command ends.
+    """
     talk = Talk()
     assert talk.events == ["enter"]
     talk.enter(b"one \xff")
@@ -363,7 +365,7 @@ def test_talk(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
 
 
 def test_talkAtTerminal(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    """At a terminal nothing can drive it, and it has no colours if they are not wanted."""
+    """At a terminal nothing can control it, and it has no colours if they are not wanted."""
     monkeypatch.setenv("NO_COLOR", "1")
     talk = Talk("--dialect", "hixie-75", isTerminal=True)
     talk.enter(b"a\x1b[2Jb\nc")
@@ -392,7 +394,7 @@ def test_talkBlocked() -> None:
 
 
 def test_closedEarly(capsys: pytest.CaptureFixture[str]) -> None:
-    """A server that closes before all has come fails the command."""
+    """A server that closes before everything has come fails the command."""
     talk = Talk("--count", "2")
     talk.pair.served.transport.loseConnection(4000, "no\nmore")
     talk.pair.exchange()
@@ -401,7 +403,7 @@ def test_closedEarly(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    """So does one that is lost."""
+    """A server that is lost fails the command, too."""
     talk = Talk()
     talk.pair.wire.lose()
     assert capsys.readouterr().err == "txhixie: the connection is lost\n"
@@ -478,7 +480,7 @@ class Reactor(MemoryReactorClock):
         self.advance(0)
 
     def interrupt(self) -> Deferred[None] | None:
-        """Press Ctrl-C."""
+        """Simulate Ctrl-C."""
         ((call, _args, _kwargs),) = self.triggers["before"]["shutdown"]
         result: Deferred[None] | None = call()
         return result
@@ -499,13 +501,13 @@ LOCAL = "ws://127.0.0.1/"
 
 
 def test_badURL(capsys: pytest.CaptureFixture[str]) -> None:
-    """A URL that is none is a wrong option."""
+    """An invalid URL is a wrong option."""
     assert Command(parse(["http://h/"]), Reactor()).run() == 2
     assert capsys.readouterr().err.startswith("txhixie: 'http://h/' is not like ws://host:port")
 
 
 def test_run(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    """A message goes and comes, and the reactor stops."""
+    """A message is sent and answered, and the reactor stops."""
     reactor = Reactor(lambda reactor: reactor.serve())
     assert Command(parse(["-c", "hi", LOCAL]), reactor).run() == 0
     assert capsysbinary.readouterr() == (b"hi\n", b"")
@@ -551,14 +553,14 @@ def test_interruptOpen() -> None:
 
 
 class Threads:
-    """A reactor whose thread is the only one."""
+    """A reactor with a single thread."""
 
     def callFromThread(self, call: Any, *args: Any, **kwargs: Any) -> None:
         call(*args, **kwargs)
 
 
 def entering(isTerminal: bool) -> tuple[Entering, list[bytes]]:
-    """@return: what hands lines over, and where to."""
+    """@return: a reader of lines, and the list that it fills."""
     lines: list[bytes] = []
     made = Entering(Threads(), Screen(isTerminal), lines.append, lambda: lines.append(b"the end"))
     return made, lines
@@ -580,7 +582,7 @@ def test_enteringFromPipe(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_enteringAtTerminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each line is asked for with a prompt, until the end of the input."""
+    """Each line is read with a prompt, until the end of the input."""
     ours, theirs = pty.openpty()
     entered = iter(["a", "\udcff"])
 
@@ -601,7 +603,7 @@ def test_enteringAtTerminal(
 
 
 def test_main(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exit status is the run's."""
+    """The exit status is that of the run."""
     monkeypatch.setattr(Command, "run", lambda self: 3)
     with pytest.raises(SystemExit) as raised:
         main([URL])
@@ -628,7 +630,7 @@ def test_reasons(error: Exception, text: str) -> None:
 
 
 def test_aboveThePrompt(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    """A message makes room for itself above the line that is being entered, if there is any."""
+    """A message makes room for itself above the line that is being entered, if there is one."""
     monkeypatch.setenv("COLUMNS", "10")
     monkeypatch.setenv("LINES", "5")
     monkeypatch.setenv("NO_COLOR", "1")

@@ -15,7 +15,7 @@ from tests.requirements import DEVIATIONS, REQUIREMENTS
 @pytest.fixture(scope="module")
 def claims() -> Claims:
     """
-    What all tests claim, whichever of them run now: a process of its own collects them.
+    What all tests claim, whichever of them run now: a separate process collects them.
     """
     command = [sys.executable, "-m", "tests.conformance", "--json"]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
@@ -33,13 +33,13 @@ def test_everyRequirement(claims: Claims) -> None:
 
 def test_knownRequirements(claims: Claims) -> None:
     """
-    Every ID in a test or a reason is a requirement's.
+    Every ID in a test or a reason belongs to a requirement.
     """
     assert {*claims, *DEVIATIONS} - set(REQUIREMENTS) == set()
 
 
 def test_document(claims: Claims) -> None:
     """
-    The document is up to date; C{python -m tests.conformance} brings it there.
+    The document is up to date; C{python -m tests.conformance} updates it.
     """
     assert DOCUMENT.read_text(encoding="utf-8") == render(claims)

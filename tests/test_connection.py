@@ -45,7 +45,7 @@ def connection(name: str) -> Connection:
 @pytest.fixture
 def accepted(name: str) -> bytes:
     """
-    All that is sent to accept a request.
+    Everything that is sent to accept a request.
     """
     connection = connect(buildHead(name))
     connection.accept()
@@ -107,7 +107,7 @@ def test_severalTexts(name: str, idiom: Idiom, compression: bool) -> None:
 
 def test_severalBadTexts(idiom: Idiom, connection: Connection) -> None:
     """
-    What cannot be sent alone cannot be sent with others.
+    A message that cannot be sent alone cannot be sent with others.
     """
     for bad, error in (("\ud800", UnicodeEncodeError), (b"bytes", TypeError)):
         with pytest.raises(error):
@@ -120,7 +120,7 @@ def test_severalBadTexts(idiom: Idiom, connection: Connection) -> None:
 @pytest.mark.requirement("B-51", "KEY3-4")
 def test_earlySends(name: str, idiom: Idiom, accepted: bytes) -> None:
     """
-    What is sent before the handshake is complete waits for that, in order.
+    Messages that are sent before the handshake is complete wait for it, in order.
     """
     connection = connect(buildHead(name))
     assert connection.sendText("one")
@@ -154,7 +154,7 @@ def test_earlyClose(name: str, idiom: Idiom, accepted: bytes) -> None:
 @pytest.mark.requirement("B-51", "CL-08")
 def test_close(idiom: Idiom, connection: Connection) -> None:
     """
-    A close goes out once, and nothing after it; without a closing handshake it is all.
+    A close is sent once, and nothing after it; without a closing handshake nothing is sent.
     """
     connection.sendClose()
     connection.sendClose(CloseCode.GOING_AWAY, "again")
@@ -195,7 +195,7 @@ def test_peerCloses(idiom: Idiom, connection: Connection) -> None:
 
 def test_failure(idiom: Idiom, connection: Connection) -> None:
     """
-    After a breach of the protocol nothing more is read, and the end waits for nothing.
+    After a breach of the protocol nothing more is read, and the end does not wait.
     """
     data = idiom.clientText("last") + idiom.breach + idiom.clientText("late")
     text, event = feed(connection, data)
@@ -216,7 +216,7 @@ def test_failure(idiom: Idiom, connection: Connection) -> None:
 @pytest.mark.requirement("L-01", "L-02", "B-41")
 def test_limit(name: str, idiom: Idiom) -> None:
     """
-    A message of just the limit passes, one byte more is too big.
+    A message of exactly the limit passes, one byte more is too large.
     """
     settings = Settings(maxMessage=100)
     for pieces in cuts(idiom.clientText("x" * 100)):
@@ -231,7 +231,7 @@ def test_limit(name: str, idiom: Idiom) -> None:
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_memory(name: str, idiom: Idiom, size: int) -> None:
     """
-    An unfinished message is kept up to the limit; past it nothing is kept.
+    An unfinished message is kept up to the limit; beyond it nothing is kept.
     """
     for length, kept in ((5000, 5000), (10000, 0)):
         connection = openConnection(name, Settings(maxMessage=5000))
@@ -264,7 +264,7 @@ def test_manyInOne(idiom: Idiom, connection: Connection) -> None:
 
 def test_nothingReceived(name: str, connection: Connection) -> None:
     """
-    No bytes mean nothing.
+    Empty input has no effect.
     """
     assert feed(connection, b"") == []
     assert connection.dataToSend() == b""

@@ -89,10 +89,10 @@ class ConsoleCase(LoopbackCase):
 
 
 class ResourceTests(ConsoleCase):
-    """What is served, and as what."""
+    """What is served, and its content type."""
 
     def test_types(self) -> None:
-        """Everything says what it is, and that browsers should believe it."""
+        """Everything has a content type, and browsers are asked to believe it."""
         for target, contentType in TYPES.items():
             answer = self.request(target)
             assert answer.status == 200, target
@@ -104,7 +104,7 @@ class ResourceTests(ConsoleCase):
             assert answer.fields["Cache-Control"] == ("no-cache" if fixed else "no-store")
 
     def test_files(self) -> None:
-        """The files of the package are what is served, with and without a slash at the end."""
+        """The files of the package are served unchanged, with and without a slash at the end."""
         page = packaged("index.html").encode()
         assert self.request("/console").body == page
         assert self.request("/console/").body == page
@@ -113,7 +113,7 @@ class ResourceTests(ConsoleCase):
         assert self.request("/console/favicon.png").body.startswith(b"\x89PNG\r\n")
 
     def test_server(self) -> None:
-        """The page is told the paths of the applications, and what the events mean."""
+        """The page gets the paths of the applications, and the meanings of the events."""
         assert self.request("/console/server").json == {
             "paths": ["/echo", "/chat"],
             "events": EVENTS,
@@ -136,16 +136,16 @@ class ResourceTests(ConsoleCase):
             assert answer.fields["Allow"] == "GET, HEAD"
 
     def test_unknown(self) -> None:
-        """There is nothing else, in the package or out of it."""
+        """There is nothing else, inside or outside of the package."""
         for name in ("x", "__init__.py", "index.html", "/", "..%2f__init__.py", "log.js/x"):
             assert self.request(f"/console/{name}").status == 404, name
 
 
 class StatisticsTests(ConsoleCase):
-    """The sums of the server."""
+    """The totals of the server."""
 
     def test_nothing(self) -> None:
-        """A new server has a row for every dialect, and saw nothing."""
+        """A new server has a row for every dialect, and has counted nothing."""
         self.clock.advance(2.5)
         assert self.request("/console/statistics").json == {
             "uptime": 2.5,
@@ -167,7 +167,7 @@ class StatisticsTests(ConsoleCase):
         assert len(events) == 1
 
     def test_sums(self) -> None:
-        """Connections are counted while they are open, and what they carried for good."""
+        """Connections are counted while they are open, and their messages permanently."""
         wire: TCPWire = self.open("hixie-75")
         self.open("hixie-76")
         wire.send(frame("hello") + frame("you"))
@@ -194,32 +194,32 @@ class StatisticsTests(ConsoleCase):
 
 
 class ConnectionTests(ConsoleCase):
-    """What became of the connection that a page opened."""
+    """What happened to the connection that a page opened."""
 
     def ask(self, token: str = TOKEN) -> Any:
-        """@return: what a page is told that has this token."""
+        """@return: the answer to a page with this token."""
         return self.request(f"/console/connection?token={token}").json
 
     def join(self, query: str) -> None:
-        """Open a connection by Hixie-75."""
+        """Open a connection with Hixie-75."""
         self.connect(HEAD75.replace(b"x=1", query.encode()))
 
     def test_known(self) -> None:
-        """The connection is known by the token in its query."""
+        """The connection is found by the token in its query."""
         self.join("")
         self.join(f"a=1&console={TOKEN}")
         self.join("console=0123456789abcdeF")
         assert self.ask() == {**UNKNOWN, "dialect": "hixie-75"}
 
     def test_unknown(self) -> None:
-        """There is no answer for a token that nobody has, or that has company."""
+        """An unknown token has no answer, and neither has one that comes with another token."""
         assert self.ask() == UNKNOWN
         self.join(f"console={TOKEN}&console=x")
         self.join(f"other={TOKEN}")
         assert self.ask() == UNKNOWN
 
     def test_gone(self) -> None:
-        """A connection that ended has no dialect any more."""
+        """A connection that has ended has no dialect any longer."""
         wire: TCPWire = self.connect(HEAD75.replace(b"x=1", f"console={TOKEN}".encode()))
         wire.lose()
         assert self.ask() == {
@@ -228,7 +228,7 @@ class ConnectionTests(ConsoleCase):
         }
 
     def test_sameToken(self) -> None:
-        """Of several connections with one token the newest counts, in whatever order they go."""
+        """Of several connections with one token the newest counts, in whatever order they end."""
         head = HEAD75.replace(b"x=1", f"console={TOKEN}".encode())
         older, newer = self.connect(head), self.connect(head)
         older.lose()
@@ -240,7 +240,7 @@ class ConnectionTests(ConsoleCase):
         assert self.ask()["closed"] is not None
 
     def test_lost(self) -> None:
-        """The page is told that the connection did not end in good order."""
+        """The page learns that the connection did not end in good order."""
         target = f"/demo?console={TOKEN}".encode()
         wire: TCPWire = self.connect(HEAD76.replace(b"/demo", target) + KEY3)
         wire.lose()
@@ -249,7 +249,7 @@ class ConnectionTests(ConsoleCase):
         assert not closed["byServer"]
 
     def test_closedByServer(self) -> None:
-        """The page is told that the server closed the connection, whatever the client answered."""
+        """The page learns that the server closed the connection, whatever the client answered."""
         target = f"/demo?console={TOKEN}".encode()
         wire: TCPWire = self.connect(HEAD76.replace(b"/demo", target) + KEY3)
         (webSocket,) = self.factory.connections.values()
@@ -265,7 +265,7 @@ class ConnectionTests(ConsoleCase):
         assert self.ask() == {**UNKNOWN, "dialect": "hixie-75"}
 
     def test_badTokens(self) -> None:
-        """A token is long and there is one of it: it is to be random."""
+        """A token is long, and a query has only one: it should be random."""
         self.join("console=short&console=")
         for query in (
             "",
@@ -287,7 +287,7 @@ class RefusalTests(ConsoleCase):
         return self.request(f"/console/connection?token={token}").json["refused"]
 
     def refuse(self, token: str = TOKEN) -> None:
-        """Have a handshake refused."""
+        """Make a handshake that is refused."""
         self.connect(HEAD75.replace(b"x=1", f"console={token}".encode()))
 
     def setUp(self) -> None:
@@ -300,7 +300,9 @@ class RefusalTests(ConsoleCase):
         self.factory.application = SimpleNamespace(buildProtocol=buildProtocol)
 
     def test_application(self) -> None:
-        """The page is told the status and the text of the answer that a browser keeps to itself."""
+        """
+        The page gets the status and the text of the answer, which a browser does not show to pages.
+        """
         self.refuse()
         assert self.ask() == {"status": 403, "text": "you are\\x0anot welcome"}
         self.error = HandshakeError(404)
@@ -309,14 +311,14 @@ class RefusalTests(ConsoleCase):
         assert self.ask("another-unknown-token") is None
 
     def test_origin(self) -> None:
-        """A refusal before the application is asked counts as well."""
+        """A refusal before the application is asked is known as well."""
         self.factory.changeOrigins(["http://other.example"])
         self.refuse()
         assert self.ask()["status"] == 403
         assert "rigin" in self.ask()["text"]
 
     def test_admission(self) -> None:
-        """So does one because the server has enough connections."""
+        """A refusal because the server has enough connections is known, too."""
         self.factory.admission.close()
         self.refuse()
         self.factory.admission.open()
@@ -366,13 +368,13 @@ class Document(HTMLParser):
 
 
 class PageTests(SynchronousTestCase):
-    """What the files themselves promise."""
+    """What the files themselves guarantee."""
 
     def setUp(self) -> None:
         self.document = Document()
 
     def test_nothingInline(self) -> None:
-        """There are no scripts, styles and handlers in the page, which the policy would stop."""
+        """The page has no inline scripts, styles or handlers, which the policy would block."""
         for tag, text in self.document.texts:
             assert tag not in ("script", "style"), text
         for tag, attributes in self.document.tags:
@@ -384,7 +386,7 @@ class PageTests(SynchronousTestCase):
                 assert not value.startswith("javascript:")
 
     def test_ownAddressesOnly(self) -> None:
-        """All that is loaded comes from this server's console, wherever the server is."""
+        """Everything is loaded from this server's console, wherever the server is."""
         addresses = [
             attributes[name]
             for _, attributes in self.document.tags
@@ -397,7 +399,7 @@ class PageTests(SynchronousTestCase):
             assert re.findall(r"https?://|url\(|@import|[\"'(]//", packaged(name)) == []
 
     def test_labels(self) -> None:
-        """Every control has a name for those who do not see it, and every ID is unique."""
+        """Every control has a name for people who do not see it, and every ID is unique."""
         labelled = {attributes["for"] for attributes in self.document.named("label")}
         for attributes in self.document.named("input", "textarea", "select"):
             assert attributes["id"] in labelled
@@ -421,7 +423,7 @@ class PageTests(SynchronousTestCase):
         assert log["tabindex"] == "0"
 
     def test_textStaysText(self) -> None:
-        """The script has no way to make text into markup or code."""
+        """The script cannot turn text into markup or code."""
         script = scripts()
         for name in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
             assert name not in script

@@ -36,16 +36,16 @@ def fails(made: Recording, *arguments: object) -> Any:
 
 
 class CountersTests(LoopbackCase):
-    """One such happening, whatever else the client and the clock do then."""
+    """One such event, whatever the client and the clock do afterwards."""
 
     def assertCounted(self, *expected: str) -> None:
-        """These were counted, each once, and nothing else."""
+        """These events were counted, once each, and nothing else."""
         events = self.factory.statistics()["events"]
         counted = {name: count for name, count in events.items() if count}
         assert counted == dict.fromkeys(expected, 1)
 
     def assertRefused(self, wire: Wire, status: int, *others: str) -> None:
-        """A client was refused with a status, and stays refused, whatever it says."""
+        """A client was refused with a status, and stays refused, whatever it sends."""
         expected = ("refused", f"refused {status}", *others)
         assert wire.take().startswith(b"HTTP/1.1 %d " % status)
         self.assertCounted(*expected)
@@ -57,7 +57,7 @@ class CountersTests(LoopbackCase):
         self.assertCounted(*expected)
 
     def dialects(self, **settings: Any) -> Iterator[str]:
-        """Go through all dialects, each with a server of its own."""
+        """Go through all dialects, with a server for each."""
         for dialect in IDIOMS:
             with self.subTest(dialect):
                 self.serve(**settings)
@@ -71,7 +71,7 @@ class CountersTests(LoopbackCase):
         return wire
 
     def send(self, *texts: str) -> None:
-        """Have the newest client's application send, with some time after each message."""
+        """Let the newest client's application send, with some time after each message."""
         for text in texts:
             self.recorder.made[-1].transport.sendTextMessage(text)
             self.clock.advance(0)
@@ -96,7 +96,7 @@ class CountersTests(LoopbackCase):
     # Requests
 
     def test_refused(self) -> None:
-        """A request that is no good, for its syntax, its size or what it wants."""
+        """A request that is refused for its syntax, its size or what it asks for."""
         for data, status in (
             (b"GET /\r\n", 400),
             (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101, 431),
@@ -148,7 +148,7 @@ class CountersTests(LoopbackCase):
             assert wire.lost
 
     def test_refusedForRoom(self) -> None:
-        """One client more than there may be, in all or of an address."""
+        """One client more than the limit, in total or from one address."""
         for limit in ("maxConnections", "maxPerAddress"):
             for dialect in self.dialects(**{limit: 1, "pingInterval": 0}):
                 self.open(dialect)
@@ -170,7 +170,7 @@ class CountersTests(LoopbackCase):
             self.assertRefused(wire, 503)
 
     def test_handshakesTimedOut(self) -> None:
-        """A client that says nothing, or nothing more, in time."""
+        """A client that sends nothing, or nothing more, in time."""
         for data, others in (
             (b"", ()),
             (b"GET / HTTP/1.1\r\n", ("refused", "refused 408")),
@@ -198,7 +198,7 @@ class CountersTests(LoopbackCase):
             self.assertRefused(wire, 503, "handshakes timed out")
 
     def test_handshakesEvicted(self) -> None:
-        """A client that made room for a newer one, whatever it said before."""
+        """A client that made room for a newer one, whatever it sent before."""
         for data, others in (
             (b"", ()),
             (b"GET / HTTP/1.1\r\n", ("refused", "refused 408")),
@@ -214,7 +214,7 @@ class CountersTests(LoopbackCase):
             self.assertCounted("handshakes evicted", *others)
 
     def test_notHTTP(self) -> None:
-        """A client that begins with something else, in one piece or several."""
+        """A client that begins with something other than HTTP, in one piece or several."""
         for first in (b"\x16", b"\x16\x03\x01" * 1000, b"<policy-file-request/>\0", b"\0", b"\xff"):
             self.serve()
             wire = self.connect(first)
@@ -245,7 +245,7 @@ class CountersTests(LoopbackCase):
                 self.assertCounted("failed", f"failed {code}")
 
     def test_failedAfterClose(self) -> None:
-        """So it is if that comes in place of an answer to our close."""
+        """It is counted if it comes instead of an answer to our close, too."""
         for dialect in self.dialects():
             idiom = IDIOMS[dialect]
             wire = self.open(dialect)
@@ -253,11 +253,11 @@ class CountersTests(LoopbackCase):
             wire.send(idiom.breach + idiom.breach)
             assert wire.ended
             wire.lose()
-            # After its own end Hixie-75 does not read any more.
+            # After its own end Hixie-75 stops reading.
             self.assertCounted(*(() if dialect == "hixie-75" else ("failed", "failed 1002")))
 
     def test_slowClosed(self) -> None:
-        """A client that does not read, however much more it is sent, and however it goes."""
+        """A client that does not read, however much more is sent to it, and however it ends."""
         for dialect in self.dialects(sendLimit=100, closeTimeout=1000):
             wire = self.clogged(dialect)
             self.send(*["x" * 101] * 3)
@@ -283,7 +283,7 @@ class CountersTests(LoopbackCase):
             wire.lose()
 
     def test_messagesDropped(self) -> None:
-        """A message that a slow client does not get; under each policy it is another one."""
+        """A message that a slow client does not get; which one depends on the policy."""
         for policy, kept in (("drop", ()), ("latest", ("kept",))):
             for dialect in self.dialects(sendLimit=100, slowPolicy=policy):
                 wire = self.clogged(dialect)
@@ -298,7 +298,7 @@ class CountersTests(LoopbackCase):
                 self.assertCounted("messages dropped")
 
     def test_messagesDroppedTogether(self) -> None:
-        """Of several that are sent together each is counted."""
+        """Each of several messages that are sent together is counted."""
         for dialect in self.dialects(sendLimit=100, slowPolicy="drop"):
             self.clogged(dialect)
             self.send("x" * 101, "")
@@ -306,7 +306,7 @@ class CountersTests(LoopbackCase):
             assert self.count("messages dropped") == 3
 
     def test_pingsUnanswered(self) -> None:
-        """A client that says nothing when it is pinged, or sent the heartbeat."""
+        """A client that sends nothing when it is pinged, or sent the heartbeat."""
         for dialect in self.dialects(pingInterval=10, pingTimeout=5, heartbeat="?"):
             wire = self.open(dialect)
             self.pass_(14.5)
@@ -326,7 +326,7 @@ class CountersTests(LoopbackCase):
         self.assertCounted("idle evicted")
 
     def test_memoryRelieved(self) -> None:
-        """A client with the largest part of a message where too much memory is in use."""
+        """A client with the largest part of a message when too much memory is in use."""
         for dialect in self.dialects(memoryLimit=100):
             wire = self.open(dialect)
             whole = IDIOMS[dialect].clientText("x" * 200)
@@ -336,7 +336,7 @@ class CountersTests(LoopbackCase):
             self.assertCounted("memory relieved", "failed", "failed 1009")
 
     def test_idleClosed(self) -> None:
-        """A client with which nothing is said, if it goes when it is told to."""
+        """An idle client that leaves when the server closes the connection."""
         for dialect in self.dialects(idleTimeout=10, pingInterval=0, closeTimeout=50):
             wire = self.open(dialect)
             self.pass_(10)
@@ -348,7 +348,7 @@ class CountersTests(LoopbackCase):
             self.assertCounted("idle closed")
 
     def test_closingTimedOut(self) -> None:
-        """A client that does not answer our close, but goes with TCP."""
+        """A client that does not answer our close, but ends TCP."""
         for dialect in self.dialects():
             if dialect == "hixie-75":
                 # It has no closing handshake.
@@ -380,10 +380,12 @@ class CountersTests(LoopbackCase):
             assert wire.lost
 
     def test_closingTimedOutFailed(self) -> None:
-        """A client that broke the protocol, and does not read that: it has no more time then."""
+        """
+        A client that broke the protocol, and does not read the close: it has no more time then.
+        """
 
         class Clogged(TCPWire):
-            """Has room for nothing more whenever it was given something."""
+            """Is full whenever it was given something."""
 
             def write(self, data: bytes) -> None:
                 super().write(data)
@@ -432,7 +434,9 @@ class CountersTests(LoopbackCase):
                 assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
 
     def test_acceptingPaused(self) -> None:
-        """A pause, though several are accepted before it is seen, and each time there is one."""
+        """
+        A pause, though several are accepted before it takes effect, and each pause is counted.
+        """
         self.serve(acceptRate=10)
         self.factory.accepting.add(FileDescriptor(Poller()))  # type: ignore[arg-type]
         for _ in range(3):
@@ -443,12 +447,12 @@ class CountersTests(LoopbackCase):
         assert self.count("accepting paused") == 2
 
     def test_logEventsSuppressed(self) -> None:
-        """A log event that is left out, for there were too many like it in its second."""
+        """A log event that is suppressed, because there were too many like it in its second."""
         self.serve(logRate=1)
         for _ in range(2):
             self.connect(b"\x16").lose()
         assert self.count("log events suppressed") == 1
-        # Others are others.
+        # Events of another kind pass.
         self.connect(b"GET /\r\n").lose()
         assert self.count("log events suppressed") == 1
         self.pass_(1)

@@ -17,7 +17,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.deadlines: Deadlines[str] = Deadlines(self.clock, 2, self.expire)
 
     def expire(self, item: str) -> None:
-        """Write down what ran out, and when."""
+        """Record what expired, and when."""
         self.expired.append((item, self.clock.seconds()))
 
     def at(self, seconds: float) -> None:
@@ -25,7 +25,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.pump([0.25] * int((seconds - self.clock.seconds()) * 4))
 
     def test_each(self) -> None:
-        """Each has its full time, and is told of once."""
+        """Each item has its full time, and expires once."""
         self.deadlines.start("a")
         self.at(0.5)
         self.deadlines.start("b")
@@ -43,7 +43,7 @@ class DeadlinesTests(SynchronousTestCase):
         assert len(self.clock.getDelayedCalls()) == 1
 
     def test_cancel(self) -> None:
-        """A cancelled one is not told of."""
+        """A cancelled item does not expire."""
         self.deadlines.start("a")
         self.at(1)
         self.deadlines.start("b")
@@ -57,7 +57,7 @@ class DeadlinesTests(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_rest(self) -> None:
-        """The timer stays for those to come, until it is let go of when nobody waits."""
+        """The timer is kept for later items, until it is released when nothing waits."""
         self.deadlines.start("a")
         self.deadlines.cancel("a")
         self.at(1)
@@ -84,7 +84,7 @@ class DeadlinesTests(SynchronousTestCase):
         assert self.expired == [("a", 3)]
 
     def test_startAgainAmongOthers(self) -> None:
-        """One that is started anew makes none of the others late, whatever its place among them."""
+        """Starting an item again delays none of the others, whatever its position."""
         for again in "abc":
             with self.subTest(again):
                 self.expired.clear()
@@ -100,7 +100,7 @@ class DeadlinesTests(SynchronousTestCase):
                 assert self.clock.getDelayedCalls() == []
 
     def test_cancelAmongOthers(self) -> None:
-        """One that is cancelled makes none of the others early or late."""
+        """Cancelling an item makes none of the others early or late."""
         for item in "abc":
             self.deadlines.start(item)
             self.at(self.clock.seconds() + 0.25)
@@ -109,7 +109,7 @@ class DeadlinesTests(SynchronousTestCase):
         assert self.expired == [("a", 2), ("c", 2.5)]
 
     def test_error(self) -> None:
-        """An error as one runs out is logged, and the others run out in time."""
+        """An error when an item expires is logged, and the others expire in time."""
 
         def fail(item: str) -> None:
             self.expire(item)
@@ -127,14 +127,14 @@ class DeadlinesTests(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_reuse(self) -> None:
-        """All can begin anew when none is left."""
+        """Items can be started again when none is left."""
         for moment in (2, 12, 22):
             self.deadlines.start("a")
             self.at(moment + 8)
             assert self.expired.pop() == ("a", moment)
 
     def test_startWhenExpired(self) -> None:
-        """One that starts another wait as its own runs out does not delay the others."""
+        """An item that starts another wait when it expires does not delay the others."""
         self.deadlines = Deadlines(self.clock, 2, self.expireAndRestart)
         self.deadlines.start("a")
         self.at(1)
@@ -148,7 +148,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.deadlines.start(item)
 
     def test_cancelOthersWhenExpired(self) -> None:
-        """One that cancels the rest as it runs out has them cancelled."""
+        """An item that cancels the rest when it expires prevents them from expiring."""
 
         def cancelAll(item: str) -> None:
             self.expire(item)
@@ -163,7 +163,7 @@ class DeadlinesTests(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_many(self) -> None:
-        """When the time of many is up at once, others have their turn in between."""
+        """When many items expire at once, others have their turn in between."""
         took = 0.002
 
         def expire(item: str) -> None:

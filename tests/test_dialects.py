@@ -1,4 +1,4 @@
-"""Which dialect a request speaks, and who is refused."""
+"""Which dialect a request speaks, and which requests are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RFC_VERSION = (b"Sec-WebSocket-Version", b"13")
 
 def test_table() -> None:
     """
-    Every dialect has a name of its own, and tests that know how it is spoken.
+    Every dialect has a unique name, and tests that know how it is spoken.
     """
     assert {dialect.dialect for dialect in DIALECTS} == set(DIALECT_NAMES) == set(IDIOMS)
     assert len(DIALECTS) == len(DIALECT_NAMES)
@@ -56,7 +56,7 @@ def test_switchedOff(name: str) -> None:
 @pytest.mark.parametrize("requestLine", [b"GET /demo HTTP/1.1", b"POST /demo HTTP/1.0", b"x"])
 def test_plainHTTP(upgrade: bytes | None, requestLine: bytes) -> None:
     """
-    What does not ask for a WebSocket is plain HTTP.
+    Requests that do not ask for a WebSocket are plain HTTP.
     """
     head = buildHead("hixie-75", {b"Upgrade": upgrade}, requestLine=requestLine)
     assert choose(parseHead(head)) is None
@@ -67,7 +67,7 @@ def test_plainHTTP(upgrade: bytes | None, requestLine: bytes) -> None:
 @pytest.mark.parametrize("requestLine", [b"POST /demo HTTP/1.0", b"x"])
 def test_plainHTTPWithKeys(name: str, requestLine: bytes) -> None:
     """
-    So is a request that is no GET, whatever fields it has.
+    A request other than GET is plain HTTP, whatever fields it has.
     """
     head = buildHead(name, {b"Upgrade": None}, requestLine=requestLine)
     assert choose(parseHead(head)) is None
@@ -84,7 +84,7 @@ def test_plainHTTPWithKeys(name: str, requestLine: bytes) -> None:
 )
 def test_lostField(name: str, status: int, field: str, value: bytes | None) -> None:
     """
-    A handshake that a proxy took its Upgrade or Connection from is refused, and says why.
+    A handshake from which a proxy removed Upgrade or Connection is refused, with the reason.
     """
     error = refusal(buildHead(name, {field.encode(): value}))
     assert error.status == status
@@ -99,7 +99,7 @@ def test_lostField(name: str, status: int, field: str, value: bytes | None) -> N
 )
 def test_absoluteForm(name: str, target: bytes) -> None:
     """
-    Only Hixie clients may not send a whole URL, as theirs never do.
+    Only Hixie clients may not send a whole URL, because real ones never do.
     """
     head = parseHead(buildHead(name, requestLine=b"GET " + target + b" HTTP/1.1"))
     if name.startswith("hixie"):
@@ -196,7 +196,7 @@ def test_variations(name: str, changes: Changes, extra: Extra, chosen: str) -> N
 )
 def test_refused(name: str, changes: Changes, extra: Extra, status: int) -> None:
     """
-    A damaged or ambiguous request is refused before anything is sent, never taken for another
+    A damaged or ambiguous request is refused before anything is sent, and never treated as another
     dialect.
     """
     assert status == refusal(buildHead(name, changes, extra)).status

@@ -1,6 +1,5 @@
 """
-The documentation says what the code does. C{python -m tests.test_docs} writes the parts of it
-that are made from the code.
+The documentation matches the code. C{python -m tests.test_docs} writes the generated parts.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ from txhixie.websocket.counters import EVENTS
 DOCS = Path(__file__).parent.parent / "docs"
 PACKAGE = DOCS.parent / "txhixie"
 
-# What is limited: the setting, what it limits, what happens over it, and what that is counted as.
+# What is limited: the setting, what it limits, what happens beyond it, and the event that counts
+# it.
 LIMITS: list[tuple[str, str, str, str]] = [
     ("maxConnections", "connections", "an idle one ends, or 503", "refused"),
     ("maxPerAddress", "connections of one address", "503 with `Retry-After`", "refused"),
@@ -124,7 +124,7 @@ def eventsTable() -> str:
     return "\n".join(lines) + "\n"
 
 
-# The parts that are made from the code, by the document and the marks around them.
+# The generated parts, by the document and the marks around them.
 MADE: list[tuple[str, str, Callable[[], str]]] = [
     ("reference.md", "options", reference),
     ("reliability.md", "limits", limitsTable),
@@ -146,15 +146,14 @@ def parts(document: str, mark: str) -> tuple[str, str, str]:
 @pytest.mark.parametrize(("document", "mark", "make"), MADE)
 def test_made(document: str, mark: str, make: Callable[[], str]) -> None:
     """
-    The tables have what is in the code: every option, setting, limit and counter.
+    The tables list everything that the code has: every option, setting, limit and counter.
     """
     assert parts(document, mark)[1] == make()
 
 
 def test_limits() -> None:
     """
-    All settings that limit something are among the limits, and all that they are counted as is
-    counted.
+    All settings that limit something are among the limits, and all their events are counted.
     """
     assert {setting for setting, *_ in LIMITS} == set(numberOptions().values())
     assert {event for *_, event in LIMITS} - {""} <= set(EVENTS)
@@ -162,7 +161,7 @@ def test_limits() -> None:
 
 def test_readme() -> None:
     """
-    Every option and setting that README's limits name exists.
+    Every option and setting in README's limits exists.
     """
     text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     limits = text.partition("## Limits")[2].partition("\n## ")[0]
@@ -212,7 +211,7 @@ def test_proxies() -> None:
 
 def test_reconnecting() -> None:
     """
-    The how-to prints the example that is tested.
+    The how-to contains the example that is tested.
     """
     text = (DOCS / "howto.md").read_text(encoding="utf-8")
     example = (DOCS.parent / "examples" / "reconnecting.py").read_text(encoding="utf-8")

@@ -34,24 +34,24 @@ PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class BatchTests(LoopbackCase):
-    """Not all clients are told to go at once."""
+    """Not all clients are closed at once."""
 
     def openMany(self, count: int) -> list[TCPWire]:
-        """@return: so many clients, open."""
+        """@return: this number of open clients."""
         return [self.open("hixie-76") for _ in range(count)]
 
     def told(self, wires: list[TCPWire]) -> int:
-        """@return: how many clients were told to go since this was called last."""
+        """@return: how many clients were sent a close since the last call."""
         return sum(wire.take() == CLOSE for wire in wires)
 
     def answer(self, wires: list[TCPWire]) -> None:
-        """Have clients do their part, and go."""
+        """Let clients do their part, and leave."""
         for wire in wires:
             wire.send(CLOSE)
             wire.lose()
 
     def test_thousand(self) -> None:
-        """A thousand clients hear of it a hundred at a time, all within a second."""
+        """A thousand clients are closed a hundred at a time, all within a second."""
         self.serve(drainTimeout=10)
         wires = self.openMany(1000)
         gone = self.factory.closeConnections()
@@ -83,13 +83,13 @@ class BatchTests(LoopbackCase):
                 self.assertQuiet()
 
     def test_hundred(self) -> None:
-        """So few as a hundred hear of it at once."""
+        """As few as a hundred are closed at once."""
         wires = self.openMany(100)
         self.factory.closeConnections()
         assert self.told(wires) == 100
 
     def test_goneMeanwhile(self) -> None:
-        """Who goes before its turn is not told anything, nor missed."""
+        """A client that leaves before its turn gets no close, and does not delay the rest."""
         wires = self.openMany(250)
         gone = self.factory.closeConnections()
         for wire in wires[200:]:
@@ -103,7 +103,7 @@ class BatchTests(LoopbackCase):
         self.assertQuiet()
 
     def test_allGoneMeanwhile(self) -> None:
-        """When nobody is left there is nothing to wait for."""
+        """When no client is left there is nothing to wait for."""
         wires = self.openMany(250)
         gone = self.factory.closeConnections()
         for wire in wires:
@@ -112,7 +112,7 @@ class BatchTests(LoopbackCase):
         self.assertQuiet()
 
     def test_talkMeanwhile(self) -> None:
-        """Those who were not told yet are served as before."""
+        """Clients that have not been closed yet are served as before."""
         wires = self.openMany(150)
         self.factory.closeConnections()
         (last,) = (wire for wire in wires[-1:] if not wire.take())
@@ -120,14 +120,14 @@ class BatchTests(LoopbackCase):
         assert last.take() == frame("hi")
 
     def test_notOpen(self) -> None:
-        """Those that are not open do not wait for a batch."""
+        """Connections that are not open do not wait for a batch."""
         self.openMany(300)
         wires = [self.connect(data) for data in (b"", b"GET", PLAIN, HEAD76)]
         self.factory.closeConnections()
         assert [wire.ended for wire in wires] == [True, True, True, False]
 
     def test_cutOff(self) -> None:
-        """Who is still there when the time is up is cut off, and counted."""
+        """A client that is still there when the time is over is cut off, and counted."""
         self.serve(drainTimeout=4)
         wires = self.openMany(5)
         for wire in wires:
@@ -143,7 +143,7 @@ class BatchTests(LoopbackCase):
         self.assertQuiet()
 
     def test_nobody(self) -> None:
-        """Without connections there is nothing to cut off, nor to say."""
+        """Without connections nothing is cut off, and nothing is logged."""
         with capturedLogs() as events:
             self.factory.abortConnections()
         assert ownLines(events) == []
@@ -151,10 +151,10 @@ class BatchTests(LoopbackCase):
 
 
 class NewcomerTests(LoopbackCase):
-    """Those who come while the server goes down."""
+    """Clients that come while the server stops."""
 
     def test_turnedAway(self) -> None:
-        """They are told to come again, until it is up again."""
+        """They get 503 with a time to try again, until the server has started again."""
         staying = self.open()
         self.factory.doStart()
         gone = self.factory.closeConnections()
@@ -178,7 +178,7 @@ class NewcomerTests(LoopbackCase):
         self.factory.doStop()
 
     def test_serviceAgain(self) -> None:
-        """A service that starts again lets everybody in again."""
+        """A service that starts again admits clients again."""
         service = HixieService(self.factory)
         for _ in range(2):
             service.startService()
@@ -192,7 +192,7 @@ class NewcomerTests(LoopbackCase):
             self.successResultOf(stopped)
 
     def test_serviceOfWaitingPort(self) -> None:
-        """A port that waits to accept more, as they came too fast, does not do so after a stop."""
+        """A port that paused because of the rate does not accept more after a stop."""
         self.serve(acceptRate=10)
         service = HixieService(self.factory)
         service.startService()
@@ -208,7 +208,7 @@ class NewcomerTests(LoopbackCase):
 
 
 class Halves(Resource):
-    """Answers in two halves, each when it is told to; the second may be much to read."""
+    """Answers in two halves, each when the test says so; the second may be much to read."""
 
     isLeaf = True
 
@@ -233,7 +233,7 @@ class Halves(Resource):
 
 
 class PlainTests(LoopbackCase):
-    """Plain HTTP when the server goes down."""
+    """Plain HTTP while the server stops."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -241,7 +241,7 @@ class PlainTests(LoopbackCase):
         self.serve(site=self.site, drainTimeout=4)
 
     def test_unanswered(self) -> None:
-        """A request that is not answered yet gets its answer, and hears that it is the last."""
+        """A request that is not answered yet gets its answer, which says that it is the last."""
         wire = self.connect(PLAIN)
         gone = self.factory.closeConnections()
         assert not wire.ended
@@ -268,7 +268,7 @@ class PlainTests(LoopbackCase):
         assert self.successResultOf(gone) is None
 
     def test_body(self) -> None:
-        """A request whose body is on its way is read to the end, and answered."""
+        """A request whose body is still arriving is read to the end, and answered."""
         wire = self.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
         gone = self.factory.closeConnections()
         assert not wire.ended
@@ -280,7 +280,7 @@ class PlainTests(LoopbackCase):
         assert self.successResultOf(gone) is None
 
     def test_pipelined(self) -> None:
-        """Requests that wait behind it are not answered any more."""
+        """Requests that wait after it are not answered."""
         wire = self.connect(PLAIN + PLAIN)
         gone = self.factory.closeConnections()
         self.site.write()
@@ -291,7 +291,7 @@ class PlainTests(LoopbackCase):
         assert self.successResultOf(gone) is None
 
     def test_idle(self) -> None:
-        """Connections on which nothing is asked, or not yet all of a head, end at once."""
+        """Connections without a request, or with a part of a head, end at once."""
         for more in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"):
             for kind in (TCPWire, TLSWire):
                 self.serve(site=self.site)
@@ -306,7 +306,7 @@ class PlainTests(LoopbackCase):
                 assert self.successResultOf(gone) is None
 
     def test_over(self) -> None:
-        """One that had its last answer is left to end."""
+        """A connection that had its last answer ends by itself."""
         wire = self.connect(b"GET / HTTP/1.0\r\n\r\n")
         self.site.write()
         wire.stuck = True
@@ -317,7 +317,7 @@ class PlainTests(LoopbackCase):
         self.assertQuiet()
 
     def test_cutOff(self) -> None:
-        """An answer that takes longer than there is time is cut off, and counted."""
+        """An answer that takes longer than the drain time is cut off, and counted."""
         wire = self.connect(PLAIN)
         self.site.write()
         gone = self.factory.closeConnections()
@@ -330,7 +330,7 @@ class PlainTests(LoopbackCase):
         assert self.count("connections cut off") == 1
 
     def test_ownSite(self) -> None:
-        """All of it holds for a site of one's own, too."""
+        """All of it holds for a custom site, too."""
         for requestFactory in (None, OwnRequest, makeRequest):
             self.serve(site=Site(self.site, requestFactory=requestFactory, reactor=self.clock))
             wire = self.connect(PLAIN)
@@ -343,7 +343,7 @@ class PlainTests(LoopbackCase):
 
 
 class OwnRequest(Request):
-    """A request of a site of one's own."""
+    """A request of a custom site."""
 
 
 @provider(INonQueuedRequestFactory)
@@ -363,7 +363,7 @@ class LameDuckTests(LoopbackCase):
         self.addCleanup(self.service.reloading.stop)
 
     def test_webSockets(self) -> None:
-        """Until it is over WebSockets go on, and new ones are opened."""
+        """Until it is over, WebSockets go on, and new ones are opened."""
         wire = self.open()
         with capturedLogs() as events:
             stopped = self.service.stopService()
@@ -385,7 +385,7 @@ class LameDuckTests(LoopbackCase):
         assert not self.service.running
 
     def test_plain(self) -> None:
-        """Plain HTTP is answered as ever, once on each connection."""
+        """Plain HTTP is answered as usual, once on each connection."""
         wires = [self.connect(), self.connect(PLAIN), self.connect(b"GET / HT")]
         assert b"Connection" not in wires[1].take()
         self.service.stopService()
@@ -420,7 +420,7 @@ class LameDuckTests(LoopbackCase):
         self.assertQuiet()
 
     def test_secondSignalLater(self) -> None:
-        """So it does when that time is over, and clients are being let go."""
+        """A second signal also works when that time is over, while clients are being closed."""
         wire = self.open()
         wire.stuck = True
         stopped = self.service.stopService()
@@ -433,7 +433,7 @@ class LameDuckTests(LoopbackCase):
 
 
 class BacklogTests(LoopbackCase):
-    """What is unread when the server goes down."""
+    """What is unread when the server stops."""
 
     clock: Poller
 
@@ -442,7 +442,7 @@ class BacklogTests(LoopbackCase):
         self.serve(drainTimeout=8)
 
     def slow(self) -> Descriptor:
-        """@return: a client that has not read what it was sent."""
+        """@return: a client that has not read what was sent to it."""
         protocol = self.factory.buildProtocol(None)
         assert isinstance(protocol, HixieProtocol)
         descriptor = Descriptor(self.clock, protocol)
@@ -454,13 +454,13 @@ class BacklogTests(LoopbackCase):
         return descriptor
 
     def turns(self, seconds: float) -> None:
-        """Let time pass, and all write that can."""
+        """Let time pass, and write everything that can be written."""
         for _ in range(int(seconds * 2)):
             self.clock.advance(0.5)
             self.clock.turn()
 
     def test_delivered(self) -> None:
-        """A client that reads in time gets all of it, and the close behind it."""
+        """A client that reads in time gets all of it, and then the close."""
         for delay in (0, 1, 3, 7):
             self.serve(drainTimeout=8)
             descriptor = self.slow()
@@ -478,7 +478,7 @@ class BacklogTests(LoopbackCase):
             self.assertQuiet()
 
     def test_cutOff(self) -> None:
-        """One that does not is cut off when the time is up."""
+        """A client that does not is cut off when the time is over."""
         descriptor = self.slow()
         self.factory.closeConnections()
         self.turns(7.5)

@@ -50,7 +50,7 @@ def test_server() -> None:
 
 
 def test_serverOptions() -> None:
-    """Our options stand among those of the endpoint inside."""
+    """Our options are among those of the inner endpoint."""
     endpoint = server(
         r"ws:tcp:3400:path=/shell:codec=binary:interface=127.0.0.1:backlog=9"
         r":origin=http\://a.example,http\://b.example:dialects=hixie-76,rfc6455:subprotocol=mqtt"
@@ -76,7 +76,7 @@ def test_serverOptions() -> None:
     ],
 )
 def test_wrongServer(description: str, error: str) -> None:
-    """What makes no sense is an error that says so, before anything listens."""
+    """Invalid arguments give an error with the reason, before anything listens."""
     with pytest.raises(ValueError, match=error):
         server(description)
 
@@ -136,13 +136,13 @@ def test_clientOptions(tmp_path: Path) -> None:
     ],
 )
 def test_wrongClient(description: str, error: str) -> None:
-    """What makes no sense is an error that says so."""
+    """Invalid options give an error with the reason."""
     with pytest.raises(ValueError, match=error):
         client(description)
 
 
 def test_noCertificates(tmp_path: Path) -> None:
-    """So is a file or folder without certificates."""
+    """A file or folder without certificates gives an error, too."""
     with pytest.raises(ValueError, match="has no certificates"):
         client(f"wss://localhost/:trustRoots={tmp_path}")
 
@@ -183,7 +183,7 @@ def test_forgotten() -> None:
 
 
 def test_light() -> None:
-    """To look for an endpoint does not import all of the package, nor a reactor with it."""
+    """Looking for an endpoint imports neither the whole package nor a reactor."""
     code = (
         "import sys\n"
         "from twisted.internet.interfaces import IStreamServerEndpointStringParser as I\n"

@@ -1,4 +1,4 @@
-"""The examples run as they are, but for the port."""
+"""The examples run unchanged, except for the port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public face: what is named here stays."""
+"""The public names, which stay."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_face() -> None:
 
 
 def test_documented() -> None:
-    """Each has a docstring of its own."""
+    """Each has its own docstring."""
     for name in txhixie.__all__:
         value = getattr(txhixie, name)
         assert not isinstance(value, type) or "__doc__" in vars(value), name
@@ -66,7 +66,7 @@ def test_documented() -> None:
 
 
 def test_home() -> None:
-    """Each lives in a module of the package."""
+    """Each is defined in a module of the package."""
     for name in txhixie.__all__:
         assert getattr(txhixie, name).__module__.startswith("txhixie."), name
 

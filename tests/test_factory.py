@@ -59,7 +59,7 @@ class ConnectionsTests(LoopbackCase):
         assert list(self.factory.connections) == [other.webSocket.id]
 
     def test_knownToTheApplication(self) -> None:
-        """It is known in C{negotiationFinished}, and no more in C{connectionLost}."""
+        """It is known in C{negotiationFinished}, and no longer in C{connectionLost}."""
         known: list[bool] = []
 
         def note(recording: object) -> None:
@@ -70,7 +70,7 @@ class ConnectionsTests(LoopbackCase):
         assert known == [True, False]
 
     def test_readOnly(self) -> None:
-        """Nobody else may change it."""
+        """The mapping cannot be changed from outside."""
         with pytest.raises(TypeError):
             self.factory.connections["x"] = self.open().protocol  # type: ignore[index]
 
@@ -82,7 +82,7 @@ class ConnectionsTests(LoopbackCase):
 
 
 class SendingTests(LoopbackCase):
-    """Messages by way of the factory."""
+    """Messages through the factory."""
 
     def test_toOne(self) -> None:
         """A message to one connection."""
@@ -112,14 +112,14 @@ class SendingTests(LoopbackCase):
             assert wire.writes[1:] == [frame(text) for text in texts]
 
     def test_closingOnesSkipped(self) -> None:
-        """Those that close do not get it, and are no trouble."""
+        """Connections that are closing do not get it, and cause no error."""
         closing, other = self.open(), self.open()
         closing.webSocket.loseConnection()
         self.factory.broadcastTextMessage("hi")
         assert (closing.take(), other.take()) == (CLOSE, frame("hi"))
 
     def test_lostMeanwhile(self) -> None:
-        """A connection that is lost as another is written to is no trouble."""
+        """A connection that is lost while another is written to causes no error."""
         wires = [self.open() for _ in range(3)]
 
         class Cutting(Wire):
@@ -133,7 +133,7 @@ class SendingTests(LoopbackCase):
         assert wires[2].webSocket.id not in self.factory.connections
 
     def test_fromAMessage(self) -> None:
-        """What several calls send while a segment is read goes out in one write each."""
+        """What several calls send while a segment is read is written once per connection."""
 
         def answer(recording: object, message: str) -> None:
             self.factory.broadcastTextMessage("1")
@@ -145,7 +145,7 @@ class SendingTests(LoopbackCase):
         assert [wire.writes[1:] for wire in wires] == [[frame("1")], [frame("1") + frame("2")]]
 
     def test_gather(self) -> None:
-        """What is sent in a turn goes out after it, even if it fails."""
+        """What is sent in a turn is written after it, even if the turn fails."""
         wire = self.open()
 
         def sendAndFail() -> None:
@@ -165,7 +165,7 @@ class CloseConnectionsTests(LoopbackCase):
     """The end of a server."""
 
     def test_twiceInBatches(self) -> None:
-        """Asking again changes nothing; both are told."""
+        """A second call changes nothing; both Deferreds fire."""
         wires = [self.open("hixie-75") for _ in range(150)]
         gone = [self.factory.closeConnections(), self.factory.closeConnections()]
         for wire in wires:
@@ -196,7 +196,7 @@ class CloseConnectionsTests(LoopbackCase):
         self.assertQuiet()
 
     def test_silent(self) -> None:
-        """Those that do not go are cut off when the time for draining is up."""
+        """Connections that do not end are cut off when the drain time is over."""
         wires = [self.open(dialect) for dialect in HANDSHAKES]
         for wire in wires:
             wire.stuck = True
@@ -212,12 +212,12 @@ class CloseConnectionsTests(LoopbackCase):
         self.assertQuiet()
 
     def test_everyKind(self) -> None:
-        """Plain HTTP, half-open and undecided connections end as well, told why."""
+        """Plain HTTP, half-open and undecided connections end as well, with a reason."""
         kinds = [PLAIN, b"", b"GET / HT", HEAD76, HEAD76 + KEY3[:4], b"SSH-2.0\r\n"]
         wires = [self.connect(data) for data in kinds]
         gone = self.factory.closeConnections()
         assert [wire.take()[:13] for wire in wires[1:3]] == [b"HTTP/1.1 503 "] * 2
-        # Those that only the nonce is missing of have the time it takes to close.
+        # Connections that lack only the nonce have the time of a close.
         assert [wire.ended for wire in wires] == [True, True, True, False, False, True]
         self.pass_(3)
         assert self.successResultOf(gone) is None
@@ -225,7 +225,7 @@ class CloseConnectionsTests(LoopbackCase):
         self.assertQuiet()
 
     def test_undecided(self) -> None:
-        """A client that an application still thinks about is let go."""
+        """A client that an application has not decided about is released."""
         decision: Deferred[None] = Deferred()
         self.record(lambda made: decision)
         self.connect(HEAD76)
@@ -236,14 +236,14 @@ class CloseConnectionsTests(LoopbackCase):
         assert self.calls == []
 
     def test_sendsGoFirst(self) -> None:
-        """What was sent before goes out before."""
+        """Messages that were sent before are written before the close."""
         wire = self.open()
         wire.webSocket.sendTextMessage("bye")
         self.factory.closeConnections()
         assert wire.take() == frame("bye") + CLOSE
 
     def test_closingAlready(self) -> None:
-        """Those that close already close once."""
+        """Connections that are already closing close once."""
         wire = self.open()
         wire.webSocket.loseConnection()
         gone = self.factory.closeConnections()
@@ -253,7 +253,7 @@ class CloseConnectionsTests(LoopbackCase):
         assert self.successResultOf(gone) is None
 
     def test_twice(self) -> None:
-        """Whoever asks learns of the end."""
+        """Everything that waits for the end is notified."""
         wire = self.open()
         first, second = self.factory.closeConnections(), self.factory.closeConnections()
         wire.send(CLOSE)
@@ -275,10 +275,10 @@ class CloseConnectionsTests(LoopbackCase):
 
 
 class EventsTests(LoopbackCase):
-    """What is counted of all that happens."""
+    """The events that are counted."""
 
     def ways(self) -> dict[str, Callable[[], object]]:
-        """@return: what makes each event happen, once; servers that are made have limits."""
+        """@return: functions that make each event happen once; new servers have limits."""
 
         def slow(policy: str) -> None:
             self.serve(sendLimit=10, slowPolicy=policy)
@@ -358,7 +358,7 @@ class EventsTests(LoopbackCase):
         }
 
     def test_every(self) -> None:
-        """Each event is counted as it happens, under its name, and nothing else is."""
+        """Each event is counted when it happens, under its name, and nothing else is."""
         assert {*self.ways()} == {*EVENTS}
         for name, happens in self.ways().items():
             with self.subTest(name):
@@ -367,11 +367,11 @@ class EventsTests(LoopbackCase):
                 assert self.count(name) == 1
 
     def test_names(self) -> None:
-        """Nothing has happened at first; what never has is told, too."""
+        """At first nothing has happened; events that never happened are listed, too."""
         assert self.factory.statistics()["events"] == dict.fromkeys(EVENTS, 0)
 
     def test_numbers(self) -> None:
-        """Statuses and close codes are counted each, and in all."""
+        """Statuses and close codes are counted each, and in total."""
         self.connect(b"GET /\r\n")
         self.connect(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101)
         self.open().send(b"\x80" * 9)
@@ -386,7 +386,7 @@ class EventsTests(LoopbackCase):
         }
 
     def test_flood(self) -> None:
-        """Of a flood a few are logged each second, and then how many there were."""
+        """Of a flood a few events are logged each second, and then the number of the others."""
         self.serve(logRate=2)
         with capturedLogs() as events:
             for _ in range(7):
@@ -403,7 +403,7 @@ class EventsTests(LoopbackCase):
         assert self.count("log events suppressed") == 5
 
     def test_floodAtTheEnd(self) -> None:
-        """When the server stops it is told at once."""
+        """When the server stops, the number is logged at once."""
         self.serve(logRate=1)
         self.factory.doStart()
         with capturedLogs() as events:
@@ -419,7 +419,7 @@ class EventsTests(LoopbackCase):
             self.factory.shared.count("no such event")
 
     def test_snapshot(self) -> None:
-        """What was told does not change any more."""
+        """A result does not change later."""
         before = self.factory.statistics()["events"]
         self.connect(b"GET /\r\n")
         assert before == dict.fromkeys(EVENTS, 0)
@@ -429,14 +429,14 @@ class FactoryTests(LoopbackCase):
     """Making, starting and stopping."""
 
     def test_defaults(self) -> None:
-        """Without a reactor the installed one tells the time, and the site says okay."""
+        """Without a reactor the installed one is the clock, and the site answers okay."""
         factory = HixieFactory(Echo())
         assert factory.shared.clock is installed
         assert isinstance(factory.site, Site)
         assert dict(factory.connections) == {}
 
     def test_site(self) -> None:
-        """Start and stop pass on to the site; it starts once for several ports."""
+        """Start and stop are passed to the site; it starts once for several ports."""
         calls: list[str] = []
 
         class Noting(Site):
@@ -473,7 +473,7 @@ class FactoryTests(LoopbackCase):
             self.factory.stopFactory()
 
     def test_notAccelerated(self) -> None:
-        """Where RFC 6455 will be slow the log says so, in one line."""
+        """If RFC 6455 will be slow, the log says so, in one line."""
         for accelerated, expected in ((True, 0), (False, 1)):
             self.patch(factory, "ACCELERATED", accelerated)
             with capturedLogs() as events:
@@ -503,7 +503,7 @@ class FactoryTests(LoopbackCase):
         assert self.connect(HEAD76 + KEY3).take() == reply
 
     def test_statistics(self) -> None:
-        """Sums over all connections that are or were."""
+        """Totals over all connections, past and present."""
         self.record(textMessageReceived=echo)
         self.clock.advance(5)
         first, second = self.open("hixie-75"), self.open("hixie-76")
@@ -524,7 +524,7 @@ class FactoryTests(LoopbackCase):
         }
 
     def test_madeLater(self) -> None:
-        """Time counts from when a factory was made, wherever its clock stood."""
+        """Time is counted from the making of a factory, whatever its clock showed."""
         self.clock.advance(1000.25)
         self.serve(logRate=1, acceptRate=10)
         port = FileDescriptor(Poller())  # type: ignore[arg-type]
@@ -558,7 +558,7 @@ class FactoryTests(LoopbackCase):
                 wire.send(CLOSE)
                 wire.lose()
             self.assertNoResult(gone)
-            # The others have not been told yet.
+            # The others have not been closed yet.
             for wire in wires[100:]:
                 wire.lose()
             assert self.successResultOf(gone) is None
@@ -567,7 +567,9 @@ class FactoryTests(LoopbackCase):
         assert self.count("connections cut off") == 0
 
     def test_logAfterStop(self) -> None:
-        """What is suppressed after the factory stopped is told, and leaves no timer."""
+        """
+        The number of events suppressed after the factory stopped is logged, and no timer is left.
+        """
         self.serve(drainTimeout=10, logRate=1)
         self.factory.doStart()
         wire = self.open()
@@ -614,7 +616,9 @@ class FactoryTests(LoopbackCase):
             assert len(ownLines(events)) == 2
 
     def test_startAgainEarly(self) -> None:
-        """One that starts again before all are gone serves the new ones, and lets the old go."""
+        """
+        A factory that starts again before all are gone serves new ones, and lets the old ones end.
+        """
         self.serve(drainTimeout=10)
         self.factory.doStart()
         old = [self.open() for _ in range(150)]
@@ -635,7 +639,9 @@ class FactoryTests(LoopbackCase):
         self.assertQuiet()
 
     def test_statisticsOften(self) -> None:
-        """What is asked often is not added up anew each time; who is connected is always known."""
+        """
+        Frequent calls do not add up the totals each time; open connections are always current.
+        """
         wire = self.open()
 
         def received() -> int:

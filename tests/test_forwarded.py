@@ -1,4 +1,4 @@
-"""The header field Forwarded: what each proxy said, whatever stands before it."""
+"""The header field Forwarded: what each proxy reported, whatever precedes it."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def read(*lines: bytes) -> list[dict[bytes, bytes]]:
         (rb'for="a\"b";by="\\", for=c', [{b"for": b"c"}, {b"for": b'a"b', b"by": b"\\"}]),
         (rb'for="\\\""', [{b"for": b'\\"'}]),
         (b'for=""', [{b"for": b""}]),
-        # What is common, though not allowed.
+        # Common, but not allowed.
         (b"for=192.0.2.1:80;host=h:81", [{b"for": b"192.0.2.1:80", b"host": b"h:81"}]),
         (b"for=[::1]:80", [{b"for": b"[::1]:80"}]),
         (b" for=a ; proto=b\t", [{b"for": b"a", b"proto": b"b"}]),
-        # Empty ones.
+        # Empty elements.
         (b"", [{}]),
         (b";", [{}]),
         (b";;for=a;", [{b"for": b"a"}]),
@@ -49,7 +49,7 @@ def read(*lines: bytes) -> list[dict[bytes, bytes]]:
     ],
 )
 def test_elements(line: bytes, expected: list[dict[bytes, bytes]]) -> None:
-    """Each element is what a proxy said, the last one first."""
+    """Each element is what one proxy reported, the last one first."""
     assert read(line) == expected
 
 
@@ -68,7 +68,7 @@ def test_lines() -> None:
     ],
 )
 def test_malformed(line: bytes) -> None:
-    """A malformed element ends the list; those of nearer proxies stay."""
+    """A malformed element ends the list; those of nearer proxies are kept."""
     assert read(line) == []
     assert read(b"for=first," + line + b", for=last") == [{b"for": b"last"}]
 
@@ -81,7 +81,7 @@ _TOKENS = st.from_regex(re.compile(rb"[a-z0-9_-]+"), fullmatch=True)
     st.lists(st.dictionaries(_TOKENS, st.binary(min_size=1), max_size=4), min_size=1, max_size=4),
 )
 def test_appended(invented: bytes, said: list[dict[bytes, bytes]]) -> None:
-    """Whatever a client sent, what proxies append is read as they said it."""
+    """Whatever a client sent, the values that proxies append are read as they wrote them."""
     written = [
         b";".join(
             b'%b="%b"' % (name, re.sub(rb'(["\\])', rb"\\\1", value))
@@ -104,7 +104,7 @@ def test_anyBytes(lines: list[bytes]) -> None:
     "piece", [b'"', b"\\", b'\\"', b'"\\', b",", b";", b"=", b'for="', b"for=a;", b" ", b"a"]
 )
 def test_linear(piece: bytes) -> None:
-    """The time grows with the length, and no faster."""
+    """The time grows linearly with the length."""
     short, long = (b"for=a," + piece * (size // len(piece)) for size in (10_000, 100_000))
 
     def seconds(line: bytes) -> float:

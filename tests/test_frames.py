@@ -1,4 +1,4 @@
-"""What a server of RFC 6455 sends: the same frame for all who agreed to the same."""
+"""What a server of RFC 6455 sends: the same frame for all receivers that agreed to the same."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def payload(frame: bytes) -> bytes:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 100_000])
 def test_headers(size: int) -> None:
     """
-    Frames have the bytes that the library gives them.
+    Frames have the same bytes as those of the library.
     """
     data = b"x" * size
     assert Frames().frameText(data.decode()) == Frame(Opcode.TEXT, data).serialize(mask=False)
@@ -43,8 +43,8 @@ def test_headers(size: int) -> None:
 @pytest.mark.parametrize("bits", [9, 12, 15])
 def test_byItself(bits: int, messages: list[bytes]) -> None:
     """
-    A compressed message can be read without those before it, by the window agreed on, and also by
-    a peer that keeps what it had.
+    A compressed message can be read without those before it, with the window agreed on, and also by
+    a peer that keeps its window.
     """
     sender, keeping = CompressedFrames(bits), Deflater(serverBits=bits)
     for message in messages:
@@ -82,7 +82,7 @@ def test_shared(compressed: bool, message: str | bytes) -> None:
 
 def test_notShared() -> None:
     """
-    Receivers that agreed to other windows, or to none, get frames of their own.
+    Receivers that agreed to other windows, or to none, get their own frames.
     """
     connections = [
         openConnection("rfc6455"),
@@ -141,7 +141,7 @@ def memory(count: int, isUsed: bool) -> float:
                 sends([connection], JSON)
             connections.append(connection)
             if number == 0:
-                # The first makes what all share.
+                # The first connection creates what all share.
                 gc.collect()
                 before = tracemalloc.get_traced_memory()[0]
         gc.collect()

@@ -1,6 +1,6 @@
 """
-Messages that are read past the library's parser. Nobody can tell: for any bytes, however they are
-cut, the same happens as with the library alone.
+Messages that bypass the library's parser. This makes no visible difference: for any bytes, however
+they are cut, the result is the same as with the library alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MASK = b"\x01\x80\xff\x00"
 
 class Slow(Framing):
     """
-    The same, with every byte read by the library.
+    The same, but the library reads every byte.
     """
 
     def parse(self) -> Generator[None]:
@@ -44,7 +44,7 @@ class Slow(Framing):
 
 class Step(NamedTuple):
     """
-    What came of one read: the events, what was sent, and how the connection stands.
+    The results of one read: the events, what was sent, and the state of the connection.
     """
 
     events: list[Event]
@@ -58,7 +58,7 @@ def converse(
     kind: type[Framing], pieces: Sequence[bytes], isClient: bool, closeAfter: int
 ) -> list[Step]:
     """
-    Have a connection read pieces of a stream, and answer a close or fault.
+    Let a connection read pieces of a stream, and answer a close or fault.
 
     @param closeAfter: the piece after which we close by ourselves.
     """
@@ -88,7 +88,7 @@ def converse(
 
 def check(pieces: Sequence[bytes], isClient: bool = False, closeAfter: int = -1) -> list[Step]:
     """
-    Compare what comes of each piece with and without the library alone.
+    Compare the results of each piece, with the bypass and with the library alone.
     """
     steps = converse(Framing, pieces, isClient, closeAfter)
     assert steps == converse(Slow, pieces, isClient, closeAfter)
@@ -195,7 +195,7 @@ def test_garbage(isClient: bool, garbage: list[bytes]) -> None:
 @sides
 def test_underWay(isClient: bool, first: int) -> None:
     """
-    A whole message between fragments of another is a fault also if it is a read of its own.
+    A whole message between fragments of another is a fault even if it comes in a separate read.
     """
     mask = b"" if isClient else MASK
     *_, last = check([frame(first, b"A", mask), frame(0x81, b"B", mask)], isClient)
@@ -207,8 +207,8 @@ def test_underWay(isClient: bool, first: int) -> None:
 @sides
 def test_sizes(monkeypatch: pytest.MonkeyPatch, first: int, size: int, isClient: bool) -> None:
     """
-    Messages of every form of size arrive whole, and only those whose header a read cuts pass
-    through the library.
+    Messages of every form of size arrive whole, and only messages whose header is cut by a read
+    pass through the library.
     """
     passed: list[Frame] = []
     receive = Framing.recv_frame
@@ -232,7 +232,7 @@ def test_sizes(monkeypatch: pytest.MonkeyPatch, first: int, size: int, isClient:
 
 def test_pastTheLibrary(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    After what the library reads, such as a ping or fragments, it is left out again.
+    After a frame that the library reads, such as a ping or fragments, it is bypassed again.
     """
     connection = openConnection("rfc6455")
     ping, hello = clientFrame(0x89, b"1"), clientFrame(0x81, b"Hello")

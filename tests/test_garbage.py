@@ -23,7 +23,7 @@ def _restored() -> Iterator[None]:
     ("before", "after"), [(1, 10_000), (700, 10_000), (10_001, 10_001), (0, 0)]
 )
 def test_threshold(before: int, after: int) -> None:
-    """The first threshold is raised, unless it is higher, or nothing is to be collected."""
+    """The first threshold is raised, unless it is higher, or collection is switched off."""
     gc.set_threshold(before, 11, 12)
     others = gc.get_threshold()[1:]
     collectLessOften()

@@ -47,7 +47,7 @@ def test_messages(dialect: str) -> None:
 
 @dialects
 def test_firstMessages(dialect: str) -> None:
-    """What the back end says at once comes after the opening handshake, as does what it is told."""
+    """The back end's early messages and their answers come after the opening handshake."""
     world = World()
     world.serve("10.0.0.1", negotiationStarted=lambda made, _: made.transport.sendTextMessage("hi"))
     idiom = IDIOMS[dialect]
@@ -189,7 +189,7 @@ def test_path(url: str, target: str, asked: str) -> None:
 
 @dialects
 def test_subprotocol(dialect: str) -> None:
-    """The back end chooses the subprotocol, and the client is told."""
+    """The back end chooses the subprotocol, and the client gets it."""
     world = World(serving={"subprotocols": ("chat",)})
     field = SUBPROTOCOL[dialect]
     asked = b"chat" if dialect in HIXIE else b"other, chat"
@@ -437,7 +437,7 @@ def test_backendLost(dialect: str) -> None:
     world.assertQuiet()
 
 
-# Who does not read
+# Peers that do not read
 
 
 @dialects
@@ -629,7 +629,7 @@ def test_wrong(backends: tuple[str, ...], policy: str, message: str) -> None:
 @dialects
 @pytest.mark.parametrize("ends", ["client", "backend"])
 def test_nothingIsLeft(dialect: str, ends: str) -> None:
-    """Memory is free at once after the end: nothing of a relay refers to itself."""
+    """Memory is free at once after the end: no part of a relay refers to itself."""
     world = World()
     gc.collect()
     gc.disable()

@@ -19,7 +19,7 @@ closing = pytest.mark.parametrize("dialect", DIALECT_NAMES[1:])
 
 
 class Asked(Recording):
-    """Answers a close by itself."""
+    """Answers a close itself."""
 
     answer: Any = None
 
@@ -65,7 +65,7 @@ class Sides(Attempt):
 
 @closing
 def test_answer(dialect: str) -> None:
-    """The answer to a close waits for the application, and what it sends goes out before it."""
+    """The answer to a close waits for the application, and what it sends is written before it."""
     sides = Sides(dialect)
     sides.asked.transport.sendTextMessage("last")
     sides.asked.transport.loseWriteConnection()
@@ -90,7 +90,7 @@ def test_answer(dialect: str) -> None:
 
 @closing
 def test_ordinaryClose(dialect: str) -> None:
-    """The peer may begin as it always does: then it waits for the answer only so long."""
+    """The peer may begin as usual: then it waits for the answer only for a limited time."""
     sides = Sides(dialect)
     sides.asked.transport.loseConnection(4000, "enough")
     sides.exchange()
@@ -103,7 +103,7 @@ def test_ordinaryClose(dialect: str) -> None:
 
 @closing
 def test_awaited(dialect: str) -> None:
-    """The method may be a coroutine, like all others; and it may make an error."""
+    """The method may be a coroutine, like all others; and it may raise."""
     waiting: Deferred[None] = Deferred()
 
     async def answer(made: Asked) -> None:
@@ -208,7 +208,7 @@ def test_fail(dialect: str) -> None:
 
 @dialects
 def test_below(dialect: str) -> None:
-    """An application may ask what is below."""
+    """An application may look at the transport below."""
     sides = Sides(dialect)
     for recording, wire in ((sides.asked, sides.wire), (sides.made, sides.serving)):
         assert recording.transport.transport is wire

@@ -42,7 +42,7 @@ def test_parse() -> None:
 )
 def test_flaw(raw: bytes) -> None:
     """
-    Bad syntax is told, not raised, and refuses an upgrade with 400.
+    Bad syntax is reported and not raised, and refuses an upgrade with 400.
     """
     head = parseHead(raw)
     assert head.flaw
@@ -54,7 +54,7 @@ def test_flaw(raw: bytes) -> None:
 
 def test_firstFlaw() -> None:
     """
-    Of several flaws the first is told.
+    Of several flaws the first is reported.
     """
     assert "request line" in parseHead(b"GET\r\nA\r\nB: \0\r\n\r\n").flaw
 

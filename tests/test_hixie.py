@@ -49,7 +49,7 @@ both = pytest.mark.parametrize("name", NAMES)
 
 def outcome(events: list[Event]) -> Outcome:
     """
-    Events as the vectors put them.
+    Events in the form of the vectors.
     """
     assert all(isinstance(event, (str, Discarded, Closed, Failed)) for event in events)
     return tuple(
@@ -76,7 +76,7 @@ def reply(head: bytes, settings: Settings = Settings(), secure: bool = False) ->
 @pytest.mark.parametrize("handshake", HANDSHAKES, ids=lambda handshake: handshake.client)
 def test_handshake(handshake: Handshake) -> None:
     """
-    Clients of the time get the very reply they compare with.
+    Clients of the time get exactly the reply that they compare with.
     """
     head, separator, nonce = handshake.request.partition(b"\r\n\r\n")
     for pieces in cuts(nonce + b"\x00hi\xff"):
@@ -257,7 +257,7 @@ def test_contentLength() -> None:
 @pytest.mark.requirement("H75-S-07", "H75-C-01")
 def test_early75() -> None:
     """
-    In Hixie-75 the first byte behind the head is a frame's.
+    In Hixie-75 the first byte after the head belongs to a frame.
     """
     for pieces in cuts(b"\x00hi\xff"):
         connection = connect(buildHead("hixie-75"))
@@ -308,7 +308,7 @@ def test_locationTarget(name: str, target: bytes) -> None:
 @both
 def test_locationSetting(name: str) -> None:
     """
-    The setting goes before what is known of host and transport.
+    The setting overrides what is known of host and transport.
     """
     settings = Settings(location="wss://chat.example.com")
     head = buildHead(name, {b"Host": b"10.0.0.1:8080"})
@@ -340,7 +340,7 @@ def test_forwardedScheme(name: str) -> None:
 @both
 def test_badHost(name: str, host: bytes) -> None:
     """
-    A host that could not have been in a URL is refused.
+    A host that cannot be in a URL is refused.
     """
     for settings in (Settings(), Settings(location="ws://example.com")):
         assert refusal(buildHead(name, {b"Host": host}), settings).status == 400
@@ -366,7 +366,7 @@ def test_badOrigin(name: str, origin: bytes) -> None:
 @both
 def test_originEchoed(name: str, origin: bytes) -> None:
     """
-    An origin that is let in is echoed byte for byte.
+    An accepted origin is echoed byte for byte.
     """
     assert reply(buildHead(name, {b"Origin": origin}))[3].endswith(b"-Origin: " + origin)
 
@@ -395,7 +395,7 @@ def test_originEchoed(name: str, origin: bytes) -> None:
 @both
 def test_origins(name: str, allowed: tuple[str, ...], origin: bytes, passes: bool) -> None:
     """
-    Where origins are listed, the others get 403.
+    If origins are listed, all others get 403.
     """
     head = buildHead(name, {b"Origin": origin})
     settings = Settings(origins=allowed)
@@ -408,7 +408,7 @@ def test_origins(name: str, allowed: tuple[str, ...], origin: bytes, passes: boo
 @pytest.mark.requirement("H76-S-04")
 def test_missingOrigin() -> None:
     """
-    A setting lets Hixie-76 clients in that send no origin; none is echoed then.
+    A setting admits Hixie-76 clients that send no origin; none is echoed then.
     """
     settings = Settings(allowMissingOrigin=True, origins=("http://a",))
     lines = reply(buildHead("hixie-76", {b"Origin": None}), settings)
@@ -437,7 +437,7 @@ OLD, NEW = b"WebSocket-Protocol", b"Sec-WebSocket-Protocol"
 )
 def test_subprotocol(name: str, fields: Mapping[bytes, bytes], chosen: str | None) -> None:
     """
-    One subprotocol is agreed on, or none where none was asked for.
+    One subprotocol is agreed on, or none if none was asked for.
     """
     settings = Settings(subprotocols=("a", "b c", "d,e"))
     head = buildHead(name, {}, fields.items())
@@ -464,7 +464,7 @@ def test_subprotocol(name: str, fields: Mapping[bytes, bytes], chosen: str | Non
 )
 def test_subprotocolRefused(name: str, fields: list[tuple[bytes, bytes]]) -> None:
     """
-    A client that asks for what is not spoken here would drop us anyway.
+    A client that asks for unknown subprotocols would close the connection anyway.
     """
     for spoken in ((), ("a", "b")):
         expected = Settings(subprotocols=spoken)
@@ -473,7 +473,7 @@ def test_subprotocolRefused(name: str, fields: list[tuple[bytes, bytes]]) -> Non
 
 def test_locationNeedsHost() -> None:
     """
-    The location cannot be told without a host.
+    The location cannot be determined without a host.
     """
     head = parseHead(b"GET / HTTP/1.1\r\n\r\n")
     with pytest.raises(HandshakeError, match="no Host"):
@@ -485,7 +485,7 @@ def test_locationNeedsHost() -> None:
 
 def check(name: str, data: bytes, expected: Outcome, settings: Settings = Settings()) -> None:
     """
-    Check what becomes of data, whole and cut anywhere, and of a message that follows it.
+    Check the result of data, whole and cut anywhere, and of a message that follows it.
     """
     ended = bool(expected) and isinstance(expected[-1], (Closed, CloseCode))
     for pieces in (*cuts(data), *cuts(data + b"\x00tail\xff")):
@@ -513,7 +513,7 @@ def test_frames(name: str, data: bytes, expected: Outcome) -> None:
 @pytest.mark.parametrize("row", [case(row.requirements, row) for row in STRICT])
 def test_strict(row: Frames) -> None:
     """
-    The strict setting ends a connection over what is otherwise discarded or mended.
+    The strict setting ends a connection on what is otherwise discarded or repaired.
     """
     check("hixie-75", row.data, row.hixie75, Settings(strict=True))
     check("hixie-76", row.data, row.hixie76, Settings(strict=True))
@@ -524,7 +524,7 @@ def test_strict(row: Frames) -> None:
 @both
 def test_illFormedText(name: str, payload: bytes, text: str) -> None:
     """
-    Ill-formed UTF-8 is mended as a browser would.
+    Ill-formed UTF-8 is repaired as a browser would do it.
     """
     check(name, b"\x00" + payload + b"\xff", (text,))
 
@@ -534,7 +534,7 @@ def test_illFormedText(name: str, payload: bytes, text: str) -> None:
 @both
 def test_lengths(name: str, length: int, encoded: bytes) -> None:
     """
-    A length is read in base 128, and so much is discarded, whatever it is.
+    A length is read in base 128, and that number of bytes is discarded, whatever they are.
     """
     payload = (b"\x00A\xff" * length)[:length]
     check(name, b"\x80" + encoded + payload + b"\x00A\xff", (Discarded(0x80), "A"))
@@ -545,7 +545,7 @@ def test_lengths(name: str, length: int, encoded: bytes) -> None:
 @both
 def test_manyDiscarded(name: str, frame: bytes) -> None:
     """
-    A thousand frames that are discarded are told of once.
+    A thousand discarded frames are reported once.
     """
     connection = openConnection(name)
     events = feed(connection, *[frame] * 1000, b"\x00A\xff")
@@ -557,7 +557,7 @@ def test_manyDiscarded(name: str, frame: bytes) -> None:
 @both
 def test_stall(name: str, start: bytes) -> None:
     """
-    A frame of a length that is allowed may take its time, and the rest of it still counts.
+    A frame of an allowed length may take its time, and the rest of it still counts.
     """
     connection = openConnection(name)
     events = feed(connection, start)
@@ -597,7 +597,7 @@ def test_limit(name: str, before: bytes, after: bytes) -> None:
 @both
 def test_limitOfEach(name: str) -> None:
     """
-    The limit is one message's, not that of several in a segment.
+    The limit applies to one message, not to several in a segment.
     """
     connection = openConnection(name, Settings(maxMessage=10))
     assert feed(connection, (b"\x00" + b"x" * 10 + b"\xff") * 3) == ["x" * 10] * 3
@@ -619,7 +619,7 @@ def test_limitWhileClosing() -> None:
 @pytest.mark.parametrize(("name", "sent"), [("hixie-75", b""), ("hixie-76", b"\xff\x00")])
 def test_failure(name: str, sent: bytes) -> None:
     """
-    After a failure Hixie-76 closes with its frame and waits for nothing, Hixie-75 with none.
+    After a failure Hixie-76 sends its closing frame and waits for nothing; Hixie-75 sends none.
     """
     connection = openConnection(name)
     feed(connection, b"\x80" * 9)
@@ -656,7 +656,7 @@ def test_sendText(name: str, text: str, frame: bytes) -> None:
 @both
 def test_sendNonsense(name: str) -> None:
     """
-    What is no text raises, and nothing of it is sent; the connection stays usable.
+    A message that is not text raises, and nothing is sent; the connection stays usable.
     """
     connection = openConnection(name)
     with pytest.raises(UnicodeEncodeError):
@@ -687,7 +687,7 @@ def test_sendPing(name: str) -> None:
 @pytest.mark.requirement("CL-01", "CL-06")
 def test_close75() -> None:
     """
-    Hixie-75 ends with TCP: clean between frames, not so within one, and no frame is sent.
+    Hixie-75 ends with TCP: clean between frames, unclean within one, and no frame is sent.
     """
     connection = openConnection("hixie-75")
     assert connection.clean
@@ -703,7 +703,7 @@ def test_close75() -> None:
 @pytest.mark.parametrize("data", [b"\xff\x00", b"\xff\x00\xff\x00", b"\xff\x00\x00late\xff"])
 def test_peerCloses76(data: bytes) -> None:
     """
-    A closing frame is told of once and answered once, and the rest is not read.
+    A closing frame is reported once and answered once, and the rest is not read.
     """
     for pieces in cuts(data):
         connection = openConnection("hixie-76")
@@ -719,7 +719,7 @@ def test_peerCloses76(data: bytes) -> None:
 @pytest.mark.requirement("CL-02", "CL-08", "CL-07")
 def test_serverCloses76() -> None:
     """
-    Our closing frame is the last we send; the connection is over when theirs is there.
+    Our closing frame is the last we send; the connection is over when the peer's has arrived.
     """
     connection = openConnection("hixie-76")
     connection.sendText("last")
@@ -748,7 +748,7 @@ def test_lostWithoutClose76() -> None:
 @pytest.mark.requirement("KEY3-4", "B-51", "CL-04")
 def test_closeBeforeNonce() -> None:
     """
-    A close before the nonce waits for the answer to it, behind the messages before it.
+    A close before the nonce waits for the answer to it, and comes after earlier messages.
     """
     connection = connect(buildHead("hixie-76"))
     connection.accept()

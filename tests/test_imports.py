@@ -1,4 +1,4 @@
-"""Who may import whom: one way only, imports for type checkers included."""
+"""Which part may import which: one way only, imports for type checkers included."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
         *("endpoints", "gateway", "server", "settings", "web", "websocket"),
     },
 }
-# What knows nothing of Twisted.
+# The parts that do not depend on Twisted.
 PURE = (
     *("addresses.py", "applications/streamcodecs.py", "backplane/ordering.py"),
     *("backplane/redis/url.py", "client/body.py", "dialects", "gateway/backends.py"),
@@ -113,7 +113,7 @@ def part(module: str) -> str:
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_direction(module: str) -> None:
-    """A module imports what its place in the layout lets it."""
+    """A module imports only what its place in the layout allows."""
     assert part(module) in ALLOWED, f"where in the layout does {module} belong?"
     assert {*map(part, modules(module))} - {part(module)} <= ALLOWED[part(module)]
 
@@ -131,7 +131,7 @@ def _pure() -> list[Path]:
 
 @pytest.mark.parametrize("path", _pure(), ids=str)
 def test_pure(path: Path) -> None:
-    """The dialects know nothing of Twisted, so that anything can drive them."""
+    """The dialects do not depend on Twisted, so that anything can drive them."""
     tops = {name.partition(".")[0] for name in imports(path.read_text())}
     assert tops & {"twisted", "zope", "incremental"} == set()
 

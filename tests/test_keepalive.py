@@ -54,7 +54,7 @@ class Handle:
 
 
 def timers(handle: socket.socket) -> dict[str, int]:
-    """@return: what a socket's timers are set to, of those the system has."""
+    """@return: the timers of a socket, of those that the system has."""
     return {
         name: handle.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
         for name in OPTIONS
@@ -72,27 +72,27 @@ class WatchTests(SynchronousTestCase):
         self.settings = Settings(pingInterval=20, pingTimeout=10.5)
 
     def assertTimers(self, **expected: int) -> None:
-        """These are set, as far as the system has them, and the others are as they were."""
+        """These options are set, if the system has them, and the others are unchanged."""
         known = {name: value for name, value in expected.items() if hasattr(socket, name)}
         assert timers(self.socket) == {**self.untouched, **known}
 
     def test_withoutPings(self) -> None:
-        """Where the dialect has no pings an idle peer is asked, three times in its time."""
+        """In a dialect without pings an idle peer is probed, three times within its time."""
         watchPeer(Handle(self.socket), False, self.settings)
         self.assertTimers(TCP_USER_TIMEOUT=30_500, TCP_KEEPIDLE=20, TCP_KEEPINTVL=4, TCP_KEEPCNT=3)
 
     def test_withPings(self) -> None:
-        """Where it has, only what is not acknowledged has its time."""
+        """In a dialect with pings only unacknowledged data has a time limit."""
         watchPeer(Handle(self.socket), True, self.settings)
         self.assertTimers(TCP_USER_TIMEOUT=30_500)
 
     def test_shortest(self) -> None:
-        """Times below what the system knows are the least that it does."""
+        """Times below the system's minimum become the minimum."""
         watchPeer(Handle(self.socket), False, Settings(pingInterval=0.1, pingTimeout=0.1))
         self.assertTimers(TCP_USER_TIMEOUT=200, TCP_KEEPIDLE=1, TCP_KEEPINTVL=1, TCP_KEEPCNT=3)
 
     def test_longest(self) -> None:
-        """Times beyond what the system can wait are no fault."""
+        """Times above the system's maximum are no error."""
         for seconds in (32_767, 32_768, 86_400, 1e6, 1e7, 1e12):
             for hasPing in (False, True):
                 settings = Settings(pingInterval=seconds, pingTimeout=seconds)
@@ -116,7 +116,7 @@ class WatchTests(SynchronousTestCase):
         self.assertTimers(TCP_USER_TIMEOUT=30_500)
 
     def test_otherTransports(self) -> None:
-        """What is no TCP is let be."""
+        """Anything that is not TCP is left alone."""
         for transport in (object(), Handle(object()), Handle(None)):
             watchPeer(transport, False, self.settings)
         if hasattr(socket, "AF_UNIX"):
@@ -144,7 +144,7 @@ class RealSocketTests(SynchronousTestCase):
     """A server's own sockets."""
 
     def test_accepted(self) -> None:
-        """The socket of each connection that opens is watched, as its dialect wants it."""
+        """The socket of each connection that opens is watched, as its dialect needs."""
         poller = Poller()
         settings = Settings(pingInterval=20, pingTimeout=9)
         factory = HixieFactory(Echo(), None, settings, poller)
@@ -182,12 +182,12 @@ class TimeCase(LoopbackCase):
         return IDIOMS[dialect].serverText(text)
 
     def answer(self, wire: Wire) -> None:
-        """Have a client say anything at all."""
+        """Let a client send anything."""
         wire.send(IDIOMS[wire.webSocket.dialect].clientText("x"))
         wire.take()
 
     def assertCut(self, wire: Wire) -> None:
-        """A connection was ended, once, and its application told why."""
+        """A connection was ended, once, and its application got the reason."""
         self.clock.advance(0)
         assert wire.disconnected
         assert wire.lost
@@ -198,10 +198,10 @@ class TimeCase(LoopbackCase):
 
 
 class PingTests(TimeCase):
-    """Pings, and what becomes of those who do not answer."""
+    """Pings, and what happens to peers that do not answer."""
 
     def test_unanswered(self) -> None:
-        """Who says nothing is dropped when its time is up: in one line, and counted."""
+        """A silent peer is dropped when its time is over: with one log line, and counted."""
         for dialect in MODERN:
             self.serve(pingInterval=20, pingTimeout=10)
             wire = self.open(dialect)
@@ -219,7 +219,7 @@ class PingTests(TimeCase):
             self.assertQuiet()
 
     def test_answered(self) -> None:
-        """Who says anything in time is pinged again and again, and stays."""
+        """A peer that sends anything in time is pinged again and again, and stays."""
         for dialect in MODERN:
             self.serve(pingInterval=20, pingTimeout=10)
             wire = self.open(dialect)
@@ -235,7 +235,7 @@ class PingTests(TimeCase):
             self.assertQuiet()
 
     def test_silentSince(self) -> None:
-        """What came before the ping is no answer to it."""
+        """Data that came before the ping is no answer to it."""
         self.serve(pingInterval=20, pingTimeout=10)
         wire = self.open("rfc6455")
         self.pass_(19.5)
@@ -256,10 +256,10 @@ class PingTests(TimeCase):
 
 
 class HeartbeatTests(TimeCase):
-    """A text in place of pings."""
+    """A text instead of pings."""
 
     def test_unanswered(self) -> None:
-        """Who does not answer it is dropped like one that does not answer a ping."""
+        """A peer that does not answer it is dropped like one that does not answer a ping."""
         for dialect in OLD:
             self.serve(heartbeat="♥", pingInterval=20, pingTimeout=10)
             wire = self.open(dialect)
@@ -273,7 +273,7 @@ class HeartbeatTests(TimeCase):
             self.assertQuiet()
 
     def test_answered(self) -> None:
-        """Who says anything stays. It is no message of the application's, nor counted as one."""
+        """A peer that sends anything stays. The heartbeat is neither delivered nor counted."""
         for dialect in OLD:
             self.serve(heartbeat="♥", pingInterval=20, pingTimeout=10)
             wire = self.open(dialect)
@@ -328,7 +328,7 @@ class HeartbeatTests(TimeCase):
             self.assertQuiet()
 
     def test_whilePaused(self) -> None:
-        """A peer that is not read from is not blamed, and gets no heap of them when it reads."""
+        """A peer that is not read from is not blamed, and does not get many pings when it reads."""
         self.serve(heartbeat="♥", pingInterval=20, pingTimeout=10)
         wire = self.open("hixie-76")
         wire.fill()
@@ -344,7 +344,7 @@ class HeartbeatTests(TimeCase):
 
 
 class IdleTests(TimeCase):
-    """Connections on which nothing is said."""
+    """Connections without messages."""
 
     def serveIdle(self, **settings: Any) -> None:
         """Make the server anew, with an idle time of twenty seconds."""
@@ -372,7 +372,7 @@ class IdleTests(TimeCase):
             self.assertQuiet()
 
     def test_deaf(self) -> None:
-        """Those who do not answer the close either are gone in the end, counted once."""
+        """Peers that do not answer the close either are gone in the end, counted once."""
         for dialect in IDIOMS:
             self.serveIdle(lingerTimeout=3)
             self.open(dialect).stuck = True
@@ -382,7 +382,7 @@ class IdleTests(TimeCase):
             self.assertQuiet()
 
     def test_busy(self) -> None:
-        """A message either way is enough."""
+        """A message in either direction is enough."""
         self.record()
         self.serveIdle()
         for dialect in IDIOMS:
@@ -403,7 +403,7 @@ class IdleTests(TimeCase):
                 self.serveIdle()
 
     def test_pings(self) -> None:
-        """Pings and heartbeats alone keep nobody."""
+        """Pings and heartbeats alone keep no connection open."""
         for dialect in IDIOMS:
             self.serve(idleTimeout=20, pingInterval=3, pingTimeout=100, heartbeat="♥")
             wire = self.open(dialect)
@@ -413,7 +413,7 @@ class IdleTests(TimeCase):
             self.assertQuiet()
 
     def test_off(self) -> None:
-        """By default nobody is too idle."""
+        """By default no connection is too idle."""
         self.serve(pingInterval=0)
         wire = self.open()
         self.pass_(100_000, 1000)
@@ -421,7 +421,7 @@ class IdleTests(TimeCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_closing(self) -> None:
-        """A connection that closes already is not closed for that."""
+        """A connection that is already closing is not closed for that."""
         self.serveIdle(closeTimeout=50)
         wire = self.open()
         wire.webSocket.loseConnection()
@@ -432,10 +432,12 @@ class IdleTests(TimeCase):
 
 
 class TogetherTests(TimeCase):
-    """All of it at the same time."""
+    """Pings, heartbeats and idle times together."""
 
     def test_everyEnd(self) -> None:
-        """However a connection ends, its timers end with it, and its application is told once."""
+        """
+        However a connection ends, its timers end with it, and its application is notified once.
+        """
 
         def closes(wire: TCPWire) -> None:
             wire.webSocket.loseConnection()
@@ -472,5 +474,5 @@ class TogetherTests(TimeCase):
 
 @pytest.mark.parametrize("dialect", IDIOMS)
 def test_coverage(dialect: str) -> None:
-    """Every dialect is among those that are tested here."""
+    """Every dialect is tested here."""
     assert dialect in OLD + MODERN

@@ -59,7 +59,7 @@ def test_broken(site: Site, html: str, fault: str) -> None:
     ],
 )
 def test_good(site: Site, link: str) -> None:
-    """Links that lead somewhere are not found, nor are those to other sites."""
+    """Links that lead somewhere are not reported, and neither are links to other sites."""
     (site.folder / "index.html").write_text(f'<p id="a b"><a href="{link}">')
     assert site.faults() == []
 

@@ -1,4 +1,4 @@
-"""Ports that IPv4 and IPv6 clients reach alike: what the system is asked for."""
+"""Ports for IPv4 and IPv6 clients: what is requested from the system."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from txhixie.settings import Settings
 
 
 class Reactor:
-    """A reactor that notes what it is asked for."""
+    """A reactor that records its calls."""
 
     def __init__(self, adopts: bool) -> None:
         """
@@ -39,12 +39,12 @@ class Reactor:
             alsoProvides(self, IReactorSocket)
 
     def listenTCP(self, port: int, factory: Any, backlog: int) -> str:
-        """@return: what stands for a port."""
+        """@return: a stand-in for a port."""
         self.asked.append((port, backlog))
         return "port"
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> str:
-        """@return: what stands for a port with a socket of others."""
+        """@return: a stand-in for a port with an adopted socket."""
         with closing(socket.socket(family, socket.SOCK_STREAM, fileno=os.dup(descriptor))) as made:
             listens = made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             onlyIPv6 = made.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
@@ -54,14 +54,14 @@ class Reactor:
 
 
 class EveryAddressTests(SynchronousTestCase):
-    """A port number is a port on all addresses, as far as the system goes."""
+    """A port number is a port on all addresses, if the system allows it."""
 
     def listen(self, reactor: Reactor, port: int = 0) -> Deferred[Any]:
-        """@return: what comes of listening on a port."""
+        """@return: the result of listening on a port."""
         return EveryAddressEndpoint(reactor, port).listen(ServerFactory())
 
     def refuse(self, number: int) -> None:
-        """Have the system refuse sockets of IPv6."""
+        """Let the system refuse sockets of IPv6."""
 
         def create(*arguments: Any, **options: Any) -> None:
             raise OSError(number, f"{os.strerror(number)} (while attempting)")
@@ -69,7 +69,7 @@ class EveryAddressTests(SynchronousTestCase):
         self.patch(listening, "create_server", create)
 
     def test_dualStack(self) -> None:
-        """Where the system can, one socket takes clients of both, without blocking."""
+        """If the system can, one socket takes clients of both, without blocking."""
         if not socket.has_dualstack_ipv6():
             pytest.skip("there is no IPv6 here: sysctl net.ipv6.conf.all.disable_ipv6=0")
         reactor = Reactor(adopts=True)
@@ -77,14 +77,14 @@ class EveryAddressTests(SynchronousTestCase):
         assert reactor.asked == [("::", 1, 0)]
 
     def test_noIPv6(self) -> None:
-        """Where there is no IPv6, it is IPv4 alone."""
+        """Without IPv6, the port is for IPv4 alone."""
         self.patch(listening, "has_dualstack_ipv6", lambda: False)
         reactor = Reactor(adopts=True)
         assert self.successResultOf(self.listen(reactor, 3400)) == "port"
         assert reactor.asked == [(3400, 1024)]
 
     def test_noIPv6Address(self) -> None:
-        """Nor does it help if the system knows IPv6, but has no address."""
+        """The same happens if the system knows IPv6, but has no address."""
         self.patch(listening, "has_dualstack_ipv6", lambda: True)
         for number in (EADDRNOTAVAIL, EAFNOSUPPORT):
             self.refuse(number)
@@ -96,7 +96,7 @@ class EveryAddressTests(SynchronousTestCase):
         assert self.successResultOf(self.listen(Reactor(adopts=False), 3400)) == "port"
 
     def test_refused(self) -> None:
-        """A port that cannot be had is an error of one line, that says so once."""
+        """A port that is not available gives an error of one line, which names the address once."""
         self.patch(listening, "has_dualstack_ipv6", lambda: True)
         for number in (EADDRINUSE, EACCES):
             self.refuse(number)
@@ -139,7 +139,7 @@ class Unread:
     ],
 )
 def test_showIPv4(host: str, kind: Any, shown: str) -> None:
-    """An IPv4 client of an IPv6 socket is shown as what it is, and so is our side."""
+    """An IPv4 client of an IPv6 socket is shown with its IPv4 address, and so is our side."""
     with listeningPort("::1") as port:
         prepare(port, Settings())
     made = port.transport(Accepted(host), Protocol(), (host, 54321, 0, 0), port, 0, Unread())
@@ -150,7 +150,7 @@ def test_showIPv4(host: str, kind: Any, shown: str) -> None:
 
 
 def test_prepareOthers() -> None:
-    """What is no port of TCP stays as it is."""
+    """A port other than TCP is unchanged."""
     something = object()
     assert prepare(something, Settings()) is something
 
@@ -166,7 +166,7 @@ def listeningPort(host: str) -> Iterator[Any]:
 
 
 def isWatched(port: Any) -> bool:
-    """@return: whether connections are taken to have their options from the socket of a port."""
+    """@return: whether connections count as having their options from the socket of a port."""
     host = port.socket.getsockname()[0]
     made = port.transport(Accepted(host), Protocol(), (host, 5, 0, 0), port, 0, Unread())
     return getattr(made, "isWatched", False)
@@ -178,7 +178,7 @@ onLinux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets th
 @onLinux
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_prepareOptions(host: str) -> None:
-    """Connections inherit their options, and are known to."""
+    """Connections inherit their options, and are marked accordingly."""
     settings = Settings(pingInterval=20, pingTimeout=9)
     with listeningPort(host) as port:
         assert not isWatched(port)
@@ -199,7 +199,7 @@ def test_prepareOptions(host: str) -> None:
 
 @onLinux
 def test_prepareWithoutPings() -> None:
-    """Without pings the system's timers stay as they are."""
+    """Without pings the timers of the system are unchanged."""
     with listeningPort("127.0.0.1") as port, closing(socket.socket()) as other:
         prepare(port, Settings(pingInterval=0))
         assert isWatched(port)
@@ -209,7 +209,7 @@ def test_prepareWithoutPings() -> None:
 
 
 def test_prepareLate() -> None:
-    """A client who waits already has none of it, so each connection sets its own."""
+    """A client that is already waiting has no options, so each connection sets its own."""
     with (
         listeningPort("127.0.0.1") as port,
         socket.create_connection(port.socket.getsockname()),
@@ -229,7 +229,7 @@ def test_prepareElsewhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
 
 @onLinux
 def test_prepareFails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So they do if the system refuses an option."""
+    """Each connection also sets its own if the system refuses an option."""
     monkeypatch.setattr(socket, "TCP_KEEPCNT", 12345)
     with listeningPort("127.0.0.1") as port:
         prepare(port, Settings())
@@ -256,5 +256,5 @@ def test_prepareUnix(tmp_path: Path) -> None:
     ],
 )
 def test_unmapped(text: str, address: str | None) -> None:
-    """Only an IPv6 address that carries one of IPv4 has one, however it is written."""
+    """Only an IPv4-mapped IPv6 address has an IPv4 address, however it is written."""
     assert unmapped(text) == address

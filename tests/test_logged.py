@@ -1,4 +1,6 @@
-"""What an operator reads of what goes wrong: once each, with what it takes to find it."""
+"""
+What an operator can read about errors: one line each, with enough information to find the cause.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ class LoggedCase(LoopbackCase):
     """Looks at lines of the log."""
 
     def assertLogged(self, pattern: str, call: Callable[..., object], *arguments: object) -> None:
-        """This line, and none that is like it, is logged by a call."""
+        """A call logs this line, and no other line like it."""
         with capturedLogs() as events:
             call(*arguments)
         lines = ownLines(events)
@@ -36,7 +38,7 @@ class LoggedTests(LoggedCase):
     """One line each."""
 
     def test_fault(self) -> None:
-        """A breach of the protocol: whose, the code, and what it was."""
+        """A breach of the protocol: the connection, the code, and the fault."""
         for dialect, idiom in IDIOMS.items():
             with self.subTest(dialect):
                 wire = self.open(dialect)
@@ -44,7 +46,9 @@ class LoggedTests(LoggedCase):
                 self.assertLogged(f"^info: .*{name}.* 1002 .{{10}}", wire.send, idiom.breach)
 
     def test_missed(self) -> None:
-        """Messages that a slow peer was not sent, when it reads again: whose, and how many."""
+        """
+        Messages that a slow peer did not get, when it reads again: the connection, and how many.
+        """
         for dialect in IDIOMS:
             with self.subTest(dialect):
                 self.serve(sendLimit=10, slowPolicy="drop")
@@ -77,14 +81,14 @@ class LoggedTests(LoggedCase):
         self.assertLogged("^info: .*accepted.* 1 ", self.connect)
 
     def test_late(self) -> None:
-        """A peer that does not close in time, which is of little interest: who it is."""
+        """A peer that does not close in time, at debug level: its address."""
         wire = self.open()
         assert isinstance(wire, TCPWire)
         self.newest().loseConnection()
         self.assertLogged(r"^debug: .*192\.168\.1\.1:54321.*in time", self.pass_, 2)
 
     def test_error(self) -> None:
-        """An application's error: in whose connection."""
+        """An application's error: the connection."""
 
         def fail(made: Recording, message: str) -> None:
             raise ZeroDivisionError
@@ -99,7 +103,7 @@ class LoggedTests(LoggedCase):
 
 
 class WhoTests(LoggedCase):
-    """Who a line is about."""
+    """Which client a line is about."""
 
     def test_proxied(self) -> None:
         """Behind a proxy that is believed, the client and the proxy."""
@@ -116,7 +120,7 @@ class WhoTests(LoggedCase):
                 self.record()
 
     def test_itself(self) -> None:
-        """A client that came by itself is named once."""
+        """A client without a proxy is named once."""
         self.record(lambda made: None)
         line = r"^info: \D*192\.168\.1\.1:54321\D* 404"
         self.assertLogged(line, self.connect, buildHead("rfc6455"))

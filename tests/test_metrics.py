@@ -85,7 +85,7 @@ def test_openMetrics() -> None:
 
 
 def test_totals() -> None:
-    """Counters and histograms are added up, and gauges are told apart."""
+    """Counters and histograms are added up, and gauges are kept apart."""
     totals = Totals("worker")
     for name, number in (("1", 1.0), ("2", 10.0)):
         histogram = Histogram("took_seconds", "How long it took.", (1.0,))

@@ -222,7 +222,7 @@ def test_twistLogs() -> None:
 
 
 def test_twistdLogs(tmp_path: Path) -> None:
-    """twistd logs JSON by an observer of one's own, which the documentation shows."""
+    """twistd logs JSON with a custom observer, which the documentation shows."""
     text = (OPERATIONS.parent / "operations.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(# jsonlog\.py\n.*?)```", text, re.DOTALL)
     (tmp_path / "jsonlog.py").write_text(code)

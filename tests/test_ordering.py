@@ -106,7 +106,7 @@ def test_lostByTheLog() -> None:
 
 
 def test_heldTooMany() -> None:
-    """Only so many news are held; what comes beyond that is read."""
+    """A limited number of news is held; later ones are read from the log."""
     steps = log((5, HELD + 3))
     ordering = Ordering(isReading=True)
     for step in steps[1:]:

@@ -52,6 +52,6 @@ def test_expression(pattern: str, origin: str) -> None:
 
 
 def test_linear() -> None:
-    """Twenty asterisks and a long origin finish; a regular expression would not."""
+    """A pattern with twenty asterisks and a long origin finish; a regular expression would not."""
     origins = ("http://" + "*." * 20 + "example.com",)
     assert not originAllowed("http://" + "." * 16_000 + "x", Settings(origins=origins))

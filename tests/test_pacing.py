@@ -1,4 +1,4 @@
-"""How much is read at a time from a peer that keeps the server busy, or does not."""
+"""How much is read at a time from peers that keep the server busy, and from others."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from txhixie.websocket.pacing import FIRST, adaptRead, readFrame
 
 
 class AdaptTests(SynchronousTestCase):
-    """What comes of a read."""
+    """The result of a read."""
 
     def after(self, bufferSize: int, *reads: tuple[int, float]) -> int:
-        """@return: how much is read after reads of so many bytes that took so many seconds."""
+        """@return: how much is read after reads with these sizes in bytes and times in seconds."""
         transport = SimpleNamespace(bufferSize=bufferSize)
         for size, seconds in reads:
             adaptRead(transport, size, seconds)
@@ -29,18 +29,18 @@ class AdaptTests(SynchronousTestCase):
         return size
 
     def test_tooLong(self) -> None:
-        """One that took too long is followed by one that should not, by what is known."""
+        """After a read that took too long, the next one is expected to take the right time."""
         assert self.after(65536, (65536, 0.02)) == 16384
         assert self.after(65536, (32768, 0.02)) == 8192
         assert self.after(16384, (16384, 0.0101)) == 8110
 
     def test_least(self) -> None:
-        """There is an end to that: each read has its own cost."""
+        """The size has a minimum, because each read has a fixed cost."""
         assert self.after(65536, (65536, 3)) == 4096
         assert self.after(4096, (4096, 3)) == 4096
 
     def test_quick(self) -> None:
-        """Where reads are quick, and full or nearly, more is read: up to what Twisted reads."""
+        """If reads are quick, and full or nearly full, more is read, up to Twisted's size."""
         assert self.after(16384, (16384, 0.001)) == 32768
         assert self.after(16384, *[(65536, 0.001)] * 5) == 65536
 
@@ -50,7 +50,7 @@ class AdaptTests(SynchronousTestCase):
         assert self.after(16384, *[(8192, 0.001)] * 3) == 16384
 
     def test_wrapped(self) -> None:
-        """A transport may be wrapped, and may be one that cannot be told."""
+        """A transport may be wrapped, and may have no size to set."""
         wrapper: Any = ProtocolWrapper(WrappingFactory(ServerFactory()), Protocol())
         wrapper.transport = SimpleNamespace(bufferSize=65536)
         adaptRead(wrapper, 65536, 0.02)
@@ -59,10 +59,10 @@ class AdaptTests(SynchronousTestCase):
 
 
 class FrameTests(SynchronousTestCase):
-    """What is read of a large frame."""
+    """How much of a large frame is read."""
 
     def after(self, bufferSize: int, *missing: int) -> int:
-        """@return: how much is read while so many bytes of a frame are missing, in turn."""
+        """@return: how much is read at each of these numbers of missing bytes."""
         transport = SimpleNamespace(bufferSize=bufferSize)
         for count in missing:
             readFrame(transport, count)
@@ -71,29 +71,29 @@ class FrameTests(SynchronousTestCase):
         return size
 
     def test_rest(self) -> None:
-        """Its rest is read at once, and nothing after it."""
+        """The rest of a frame is read at once, and nothing after it."""
         assert self.after(16384, 65537) == 65537
         assert self.after(16384, 100_000, 70_000) == 70_000
 
     def test_most(self) -> None:
-        """There is an end to that: a read takes memory."""
+        """The size has a maximum, because a read takes memory."""
         assert self.after(16384, 2**20) == 2**20
         assert self.after(16384, 2**20 + 1) == 2**20
         assert self.after(16384, 2**62) == 2**20
 
     def test_small(self) -> None:
-        """What fits into an ordinary read changes nothing."""
+        """A rest that fits into an ordinary read changes nothing."""
         for size in (4096, 16384, 65536):
             assert self.after(size, 0) == size
             assert self.after(size, 65536) == size
 
     def test_end(self) -> None:
-        """After it, little is read at first: nobody knows how long the next messages take."""
+        """After it, little is read at first: the time of the next messages is not known."""
         assert self.after(65536, 2**20, 0) == 4096
         assert self.after(65536, 100_000, 65536) == 4096
 
     def test_wrapped(self) -> None:
-        """Where bytes pass through something else, that decides; and not all transports care."""
+        """If bytes pass through something else, nothing changes; some transports have no size."""
         wrapper: Any = ProtocolWrapper(WrappingFactory(ServerFactory()), Protocol())
         wrapper.transport = SimpleNamespace(bufferSize=65536)
         readFrame(wrapper, 2**20)
@@ -102,7 +102,7 @@ class FrameTests(SynchronousTestCase):
 
 
 class ConnectionTests(LoopbackCase):
-    """What a connection makes of it."""
+    """How a connection uses it."""
 
     clock: Poller
 
@@ -111,7 +111,7 @@ class ConnectionTests(LoopbackCase):
         self.serve()
 
     def test_slowApplication(self) -> None:
-        """It is read less at a time while its application takes long, and more afterwards."""
+        """Less is read at a time while the application is slow, and more afterwards."""
 
         def take(recording: Recording, message: str) -> None:
             self.clock.advance(float(message.strip("x")))
@@ -137,7 +137,7 @@ class ConnectionTests(LoopbackCase):
         assert sizes == [FIRST, FileDescriptor.bufferSize]
 
     def test_little(self) -> None:
-        """A read of little says nothing, however long it takes."""
+        """A small read is no measure, however long it takes."""
         self.record(textMessageReceived=lambda made, message: self.clock.advance(0.05))
         protocol = self.factory.buildProtocol(None)
         assert isinstance(protocol, HixieProtocol)
@@ -173,13 +173,13 @@ class ConnectionTests(LoopbackCase):
         )
 
     def test_largeFragment(self) -> None:
-        """So is that of a fragment."""
+        """The rest of a large fragment is read at once, too."""
         data = clientFrame(0x02, b"x" * 200_000)
         sizes = self.largeFrame("rfc6455", [data[:1000], data[1000:], clientFrame(0x80, b"")])
         assert sizes == [len(data) - 1000, 8192, 8192]
 
     def test_claimed(self) -> None:
-        """A frame that is too large, by what its header says, is not waited for."""
+        """A frame that is too large according to its header is not waited for."""
         data = clientFrame(0x82, b"x")[:1] + b"\xff" + (2**40).to_bytes(8, "big") + b"mask"
         before, after = self.largeFrame("rfc6455", [b"", data])
         assert before == after

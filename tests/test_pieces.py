@@ -14,7 +14,7 @@ sizes = st.lists(st.sampled_from([0, 1, 100, 4095, 4096, 65536]), max_size=40)
 
 @given(sizes)
 def test_all(sizes: list[int]) -> None:
-    """Whatever their sizes, they come back in order, once."""
+    """Whatever their sizes, they are returned in order, once."""
     pieces = Pieces()
     expected = b""
     for number, size in enumerate(sizes):

@@ -1,4 +1,4 @@
-"""Plain HTTP held to limits: heads, bodies, times, and how much is handled at once."""
+"""Plain HTTP within limits: heads, bodies, times, and how much is handled at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def posting(*fields: bytes, body: bytes = b"") -> bytes:
 
 
 def turn(clock: Clock) -> None:
-    """Let a reactor's turn pass: what is due happens, and what that puts off waits."""
+    """Let one turn of the reactor pass: due calls are made, and calls that they schedule wait."""
     for call in list(clock.calls):
         if call.getTime() <= clock.seconds():
             clock.calls.remove(call)
@@ -51,7 +51,7 @@ class PlainCase(LoopbackCase):
     """Has connections of plain HTTP."""
 
     def assertRefused(self, wire: Wire, status: int) -> None:
-        """The last thing that a client got is the one refusal, as every refused one gets it."""
+        """The last answer to a client is the refusal, as every refused client gets it."""
         last = answers(wire.take())[-1]
         assert last.status == status
         assert last.headers[b"connection"] == b"close"
@@ -69,13 +69,13 @@ class PlainCase(LoopbackCase):
 
 
 class HeadTests(PlainCase):
-    """How large a head may be: the first of a connection, and those after it."""
+    """How large a head may be: the first of a connection, and later ones."""
 
     # What comes before the head.
     BEFORE = (b"", GET, posting(b"Content-Length: 3", body=b"abc"))
 
     def lastIs(self, status: int, head: bytes, **settings: Any) -> None:
-        """A head gets the same answer wherever it comes."""
+        """A head gets the same answer in each position."""
         for before in self.BEFORE:
             self.serve(**settings)
             wire = self.connect(before)
@@ -88,13 +88,13 @@ class HeadTests(PlainCase):
                 wire.lose()
 
     def test_tooManyFields(self) -> None:
-        """One field more than there may be is refused; the empty line need not come."""
+        """One field more than the limit is refused, even before the empty line."""
         head = b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10
         self.lastIs(200, head + b"\r\n", maxFields=10)
         self.lastIs(431, head + b"X: y\r\n", maxFields=10)
 
     def test_tooLarge(self) -> None:
-        """So is a byte more, in one line or in several, whether or not the line ends."""
+        """One byte more is refused, in one line or in several, whether or not the line ends."""
         rest = 500 - len(b"GET / HTTP/1.1\r\nX: \r\n\r\n")
         head = b"GET / HTTP/1.1\r\nX: " + b"y" * rest + b"\r\n\r\n"
         self.lastIs(200, head, maxHead=500)
@@ -110,7 +110,7 @@ class HeadTests(PlainCase):
         self.lastIs(200, fields, maxFields=1000)
 
     def test_eachByItself(self) -> None:
-        """What earlier requests had does not count."""
+        """Earlier requests do not count."""
         self.serve(maxHead=200, maxFields=5)
         wire = self.connect()
         for _ in range(20):
@@ -118,11 +118,11 @@ class HeadTests(PlainCase):
         assert self.statuses(wire) == [200] * 20
 
     def test_ownSite(self) -> None:
-        """They hold for a site that an application brings."""
+        """The limits hold for a site that an application brings."""
         self.lastIs(431, b"GET /" + b"y" * 600, maxHead=500, site=Site(Echoing()))
 
     def test_digits(self) -> None:
-        """A Content-Length of thousands of digits is malformed. It makes one line."""
+        """A Content-Length of thousands of digits is malformed. It is logged in one line."""
         head = posting(b"Content-Length: " + b"9" * 5000)
         for before in self.BEFORE:
             self.serve()
@@ -146,7 +146,7 @@ class HeadTests(PlainCase):
                 assert body == (b"Bad Request\n" if method == b"GET" else b"")
 
     def test_afterAFault(self) -> None:
-        """A fault in the middle of a head gets one answer, and nothing behind it any."""
+        """A fault in the middle of a head gets one answer, and nothing is answered after it."""
         for fault in (b"no colon", b"Content-Length: " + b"9" * 50, b"Transfer-Encoding: x"):
             self.serve(site=Echoing())
             wire = self.connect(GET + b"GET / HTTP/1.1\r\n" + fault + b"\r\nX: y\r\n\r\n" + GET)
@@ -177,7 +177,7 @@ class BodyTests(PlainCase):
             assert answer.body == b"POST / " + body
 
     def test_announced(self) -> None:
-        """One that is announced to be too large is refused before it comes, first or later."""
+        """A body that is announced to be too large is refused before it comes, in any request."""
         for before in HeadTests.BEFORE:
             for fields in ((), (b"Expect: 100-continue",)):
                 self.serve(maxBody=1000)
@@ -185,7 +185,7 @@ class BodyTests(PlainCase):
                 self.assertRefused(wire, 413)
 
     def test_tooLong(self) -> None:
-        """One that is not announced is refused as soon as it is; nobody is asked to answer it."""
+        """A body without a length is refused as soon as it is too large; the site is not asked."""
         waiting = Waiting()
         self.serve(site=waiting, maxBody=1000)
         chunk = b"64\r\n" + b"x" * 100 + b"\r\n"
@@ -196,14 +196,14 @@ class BodyTests(PlainCase):
         self.assertRefused(wire, 413)
 
     def test_expected(self) -> None:
-        """A client that asks first is told to go on."""
+        """A client that sends Expect gets a 100 Continue."""
         wire = self.connect(posting(b"Content-Length: 3", b"Expect: 100-continue"))
         assert wire.take() == b"HTTP/1.1 100 Continue\r\n\r\n"
         wire.send(b"abc")
         assert self.statuses(wire) == [200]
 
     def test_dropped(self) -> None:
-        """What there is of a body that is refused is not kept until the client is gone."""
+        """The received part of a refused body is not kept until the client is gone."""
         self.serve(maxBody=1000)
         wire = self.connect(posting(b"Transfer-Encoding: chunked", body=b"64\r\n" + b"x" * 100))
         channel: Any = wire.protocol._http
@@ -233,14 +233,14 @@ class FormTests(PlainCase):
     )
 
     def test_notRead(self) -> None:
-        """The default site does not read them."""
+        """The default site does not parse them."""
         arguments: list[Any] = []
         self.serve(site=Looking(arguments))
         assert self.statuses(self.connect(self.FORM)) == [200]
         assert arguments == [{}]
 
     def test_read(self) -> None:
-        """A site of an application's own resources does."""
+        """A site with an application's own resources does."""
         arguments: list[Any] = []
         root = Resource()
         root.putChild(b"", Looking(arguments))
@@ -250,7 +250,7 @@ class FormTests(PlainCase):
 
 
 class Slow(Resource):
-    """Takes its time with each request."""
+    """Takes a while for each request."""
 
     isLeaf = True
 
@@ -271,7 +271,7 @@ class PaceTests(PlainCase):
     """How many requests are answered at once."""
 
     def slow(self, seconds: float) -> Slow:
-        """@return: the resource of a server whose requests take so long."""
+        """@return: the resource of a server whose requests take a given time."""
         slow = Slow(self.clock, seconds)
         self.serve(site=slow)
         return slow
@@ -286,7 +286,7 @@ class PaceTests(PlainCase):
         return counts
 
     def test_pipelined(self) -> None:
-        """After five milliseconds everybody else has a turn, whatever has come."""
+        """After five milliseconds all others have a turn, however many requests have come."""
         for kind in (TCPWire, TLSWire):
             for request in (GET, posting(b"Content-Length: 1", body=b"x")):
                 slow = self.slow(0.002)
@@ -302,7 +302,7 @@ class PaceTests(PlainCase):
         assert slow.count == 20
 
     def test_notRead(self) -> None:
-        """Meanwhile nothing is read from the client, and TLS may deliver what it has."""
+        """Meanwhile nothing is read from the client, but TLS may deliver what it already has."""
         slow = self.slow(0.02)
         wire = self.connect(GET * 3)
         assert wire.producerState == "paused"
@@ -314,7 +314,7 @@ class PaceTests(PlainCase):
         assert self.statuses(wire) == [200] * 5
 
     def test_several(self) -> None:
-        """Several such clients take turns, which together are no longer than that of one."""
+        """Several such clients take turns, which together are no longer than a turn of one."""
         slow = self.slow(0.004)
         wires = [self.connect(GET * 4) for _ in range(3)]
         assert slow.count == 2
@@ -322,7 +322,7 @@ class PaceTests(PlainCase):
         assert [self.statuses(wire) for wire in wires] == [[200] * 4] * 3
 
     def test_inBetween(self) -> None:
-        """One who comes meanwhile does not wait for all of them."""
+        """A client that comes meanwhile does not wait for all of them."""
         slow = self.slow(0.004)
         wires = [self.connect(GET * 8) for _ in range(3)]
         newer = self.connect(GET)
@@ -333,13 +333,13 @@ class PaceTests(PlainCase):
         assert slow.count == 5
         assert newer.take() == b""
         assert self.perTurn(slow, 2) == [2, 2]
-        # What is left of a turn is the next one's.
+        # The rest of a turn is used by the next one.
         assert self.perTurn(slow, 1) == [2]
         assert self.statuses(newer) == [200]
         assert self.statuses(wires[0]) == [200] * 5
 
     def test_gone(self) -> None:
-        """One that is gone has no turn."""
+        """A client that is gone has no turn."""
         slow = self.slow(0.02)
         wires = [self.connect(GET * 3) for _ in range(2)]
         for wire in wires:
@@ -350,7 +350,7 @@ class PaceTests(PlainCase):
         self.assertQuiet()
 
     def test_full(self) -> None:
-        """A client that does not read its answers is not given more of them."""
+        """A client that does not read its answers gets no more of them."""
         slow = self.slow(0)
         wire = self.connect(GET)
         wire.fill()
@@ -362,7 +362,9 @@ class PaceTests(PlainCase):
         assert slow.count == 7
 
     def test_fullInBetween(self) -> None:
-        """Nor is one whose answers fill the transport while its requests are handled."""
+        """
+        A client whose answers fill the transport while requests are handled gets no more either.
+        """
         slow = self.slow(0)
 
         class Small(TCPWire):
@@ -378,7 +380,7 @@ class PaceTests(PlainCase):
         assert self.statuses(wire) == [200] * 6
 
     def test_fullAndWaiting(self) -> None:
-        """It takes both: that it reads, and that it has its turn."""
+        """A client is answered only if it reads, and if it has its turn."""
         slow = self.slow(0.02)
         wire = self.connect(GET * 3)
         wire.fill()
@@ -391,7 +393,7 @@ class PaceTests(PlainCase):
         assert self.perTurn(slow, 2) == [1, 0]
 
     def test_upgrade(self) -> None:
-        """An opening handshake behind such requests has its turn, and what follows it waits."""
+        """An opening handshake after such requests has its turn, and what follows it waits."""
         slow = self.slow(0.02)
         decision: Deferred[Recording] = Deferred()
         recorder = self.record(lambda made: decision, textMessageReceived=echo)
@@ -410,7 +412,7 @@ class PaceTests(PlainCase):
         self.assertQuiet()
 
     def test_fullWhileWaiting(self) -> None:
-        """One that waits for its turn is not read, though its answers are read meanwhile."""
+        """A client that waits for its turn is not read from, though it reads answers meanwhile."""
         slow = self.slow(0.02)
         wire = self.connect(GET)
         turn(self.clock)
@@ -425,7 +427,7 @@ class PaceTests(PlainCase):
         assert self.statuses(wire) == [200] * 4
 
     def test_late(self) -> None:
-        """Requests behind one that is answered later come after it."""
+        """Requests after one that is answered later come after it."""
         waiting = Waiting()
         self.serve(site=waiting)
         wire = self.connect(GET + posting(b"Content-Length: 2", body=b"hi") + GET)
@@ -440,10 +442,10 @@ class PaceTests(PlainCase):
 
 
 class HandshakeTests(LoopbackCase):
-    """Clients who come all at once take turns, too."""
+    """Clients that come all at once take turns, too."""
 
     def slow(self) -> None:
-        """Have the server take two milliseconds for each handshake."""
+        """Let the server take two milliseconds for each handshake."""
 
         def decide(made: Recording) -> Recording:
             self.clock.rightNow += 0.002
@@ -469,7 +471,7 @@ class HandshakeTests(LoopbackCase):
             assert wire.take() == REPLY75 + frame("hi")
 
     def test_order(self) -> None:
-        """What comes meanwhile waits behind what waits already, also if TLS delivers it."""
+        """New clients wait after those that already wait, also if TLS delivers their data."""
         for dialect in IDIOMS:
             self.slow()
             idiom = IDIOMS[dialect]
@@ -485,7 +487,7 @@ class HandshakeTests(LoopbackCase):
             assert wire.producerState == "producing"
 
     def test_gone(self) -> None:
-        """One who is gone, or has to go, meanwhile has no turn."""
+        """A client that is gone, or refused, meanwhile has no turn."""
         self.slow()
         self.serve(maxHandshakes=2)
         self.slow()
@@ -524,7 +526,7 @@ class TurnsTests(SynchronousTestCase):
         self.pace = Pace(self.clock)
 
     def test_forgotten(self) -> None:
-        """One that is forgotten by another in its turn has none."""
+        """A connection that another one removes during its turn has no turn."""
         pace = self.pace
         happened: list[str] = []
 
@@ -547,7 +549,7 @@ class TurnsTests(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_rest(self) -> None:
-        """There is no timer without anybody who waits, and the whole time is there again."""
+        """Without waiting connections there is no timer, and the whole time is available again."""
         busy: Any = object()
         self.pace.rest()
         assert self.pace.begin()
@@ -565,7 +567,7 @@ class TurnsTests(SynchronousTestCase):
         assert not self.pace.isOver
 
     def test_within(self) -> None:
-        """What begins within another's time is a part of that."""
+        """Work that begins within another connection's time is a part of that time."""
         assert self.pace.begin()
         self.clock.rightNow += 0.003
         assert self.pace.begin()
@@ -581,7 +583,7 @@ class TurnsTests(SynchronousTestCase):
         assert self.pace.begin()
 
     def test_setBack(self) -> None:
-        """A clock that is set back gives nobody more time."""
+        """A clock that is set back gives no connection more time."""
         self.pace.begin()
         self.clock.rightNow -= 100
         self.pace.end()
@@ -598,7 +600,7 @@ class TimeTests(PlainCase):
         self.serve(requestTimeout=20)
 
     def trickle(self, wire: Wire, data: bytes) -> float:
-        """@return: after how many seconds a client that sends a byte a second is cut off."""
+        """@return: after how many seconds a client that sends a byte per second is cut off."""
         for number in range(len(data)):
             wire.send(data[number : number + 1])
             self.clock.advance(1)
@@ -607,7 +609,7 @@ class TimeTests(PlainCase):
         raise AssertionError("it is not cut off")
 
     def test_slowBody(self) -> None:
-        """A body that takes too long is refused, first or later, of whatever coding."""
+        """A body that takes too long is refused, in any request, with any coding."""
         chunked = posting(b"Transfer-Encoding: chunked", body=b"fff\r\n")
         for before in HeadTests.BEFORE:
             for request in (posting(b"Content-Length: 1000"), chunked):
@@ -617,7 +619,7 @@ class TimeTests(PlainCase):
                 self.assertRefused(wire, 408)
 
     def test_slowHead(self) -> None:
-        """So is a head, after the first, with its body."""
+        """A later head that takes too long with its body is refused, too."""
         for before in HeadTests.BEFORE[1:]:
             self.serve(requestTimeout=20)
             wire = self.connect(before)
@@ -625,7 +627,7 @@ class TimeTests(PlainCase):
             self.assertRefused(wire, 408)
 
     def test_behind(self) -> None:
-        """The time of one that is sent with another begins when that is answered."""
+        """The time of a request that came with another begins when that is answered."""
         waiting = Waiting()
         self.serve(site=waiting, requestTimeout=20)
         wire = self.connect(GET + b"GET / HTTP/1.1\r\n")
@@ -648,7 +650,7 @@ class TimeTests(PlainCase):
         assert not wire.ended
 
     def test_answer(self) -> None:
-        """An answer takes as long as it likes, and may stream; so may its beginning."""
+        """An answer may take any time, and may stream; so may its beginning."""
         waiting = Waiting()
         self.serve(site=waiting, requestTimeout=20)
         wire = self.connect(GET)
@@ -660,7 +662,7 @@ class TimeTests(PlainCase):
         assert not wire.ended
 
     def test_idle(self) -> None:
-        """A connection without a request is closed after twisted.web's time, without a word."""
+        """A connection without a request is closed after twisted.web's time, without an answer."""
         wire = self.connect(GET)
         wire.take()
         # Some clients send an empty line after a body. It is no request.
@@ -689,7 +691,10 @@ class IdleTests(PlainCase):
     """Idle connections make room."""
 
     def test_webSocket(self) -> None:
-        """With all slots taken the one that was idle for longest goes, for whoever comes."""
+        """
+        With all slots taken, the connection that was idle for the longest time makes room for a new
+        one.
+        """
         self.serve(maxConnections=3)
         wires = [self.connect(GET) for _ in range(3)]
         wires[0].send(GET)
@@ -723,7 +728,7 @@ class IdleTests(PlainCase):
         assert self.connect(HEAD75).take().startswith(b"HTTP/1.1 101 ")
 
     def test_again(self) -> None:
-        """Each is idle again after its next request; who left does not count."""
+        """Each is idle again after its next request; connections that are gone do not count."""
         self.serve(maxConnections=2)
         first, second = self.connect(GET), self.connect(GET)
         first.send(GET[:5])
@@ -735,14 +740,14 @@ class IdleTests(PlainCase):
         assert first.disconnecting
 
     def test_perAddress(self) -> None:
-        """Nobody goes for one who is not let in all the same."""
+        """No connection has to go for a client that is refused anyway."""
         self.serve(maxConnections=1, maxPerAddress=1)
         wire = self.connect(GET)
         assert b"503" in self.connect(HEAD75).take()
         assert not wire.ended
 
     def test_draining(self) -> None:
-        """Nor while the server stops."""
+        """No connection has to go while the server stops."""
         self.serve(maxConnections=1)
         wire = self.connect(GET)
         self.factory.admission.close()
@@ -750,7 +755,9 @@ class IdleTests(PlainCase):
         assert not wire.ended
 
     def test_handshakes(self) -> None:
-        """One that went counts as a handshake until it is gone: there are not more of them."""
+        """
+        A connection that had to go counts as a handshake until it is gone, so the total is limited.
+        """
         self.serve(maxConnections=1, maxHandshakes=1)
         wire = self.connect(GET)
         wire.stuck = True
@@ -762,10 +769,10 @@ class IdleTests(PlainCase):
 
 
 class OwnConnectionsTests(PlainCase):
-    """Sites that make connections of their own."""
+    """Sites that make their own connections."""
 
     def test_own(self) -> None:
-        """They are used as they are."""
+        """Their connections are used unchanged."""
         made: list[HTTPChannel] = []
 
         class Own(Site):

@@ -156,7 +156,7 @@ class PortabilityTests(LoopbackCase):
             assert made.request.path == b"/demo"
 
     def test_lost(self) -> None:
-        """A connection that breaks is told by both, as what it is."""
+        """Both report a broken connection as broken."""
         recorder = Recorder()
         self.modern(recorder).lose(ConnectionLost())
         self.hixie(recorder)._wire.lose(ConnectionLost())
@@ -165,7 +165,7 @@ class PortabilityTests(LoopbackCase):
             assert isinstance(made.ending, ConnectionLost)
 
     def test_transport(self) -> None:
-        """Whatever Twisted's transport offers to applications, ours does."""
+        """Everything that Twisted's transport offers to applications, ours offers, too."""
         recorder = Recorder()
         self.modern(recorder)
         self.hixie(recorder)
@@ -190,13 +190,13 @@ class PortabilityTests(LoopbackCase):
             assert client.ended
 
     def test_echoBytes(self) -> None:
-        """Where there are bytes it echoes these as well."""
+        """If there are bytes messages, it echoes them as well."""
         client = self.modern(Echo())
         client.sayBytes(b"\0\xff")
         assert client.heard() == [b"\0\xff"]
 
     def test_broadcast(self) -> None:
-        """One broadcast has members on both servers, who see the same."""
+        """One broadcast has members on both servers, who get the same messages."""
         broadcast = Broadcast()
         first = self.modern(broadcast)
         second = self.hixie(broadcast)
@@ -274,7 +274,7 @@ class PortabilityTests(LoopbackCase):
             assert client.ended
 
     def test_broadcastToTheClosed(self) -> None:
-        """A member whose own server raises on a late send is no trouble of the others'."""
+        """A member whose server raises on a late send does not affect the others."""
         broadcast = Broadcast()
         first = self.modern(broadcast)
         second = self.hixie(broadcast)

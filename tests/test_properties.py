@@ -1,4 +1,4 @@
-"""What holds for all input, not just for the examples."""
+"""Properties that hold for all input, not just for the examples."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def streams(name: str) -> st.SearchStrategy[bytes]:
 
 def converse(name: str, strict: bool, pieces: Sequence[bytes]) -> tuple[list[Event], bytes]:
     """
-    All that happens to a new connection and all that it sends.
+    Everything that happens to a new connection, and everything that it sends.
     """
     connection = connect(buildHead(name), Settings(maxMessage=LIMIT, strict=strict))
     events = [*connection.accept(), *feed(connection, *pieces)]
@@ -142,7 +142,7 @@ class Part(NamedTuple):
 
 def goodPart(first: int, payload: bytes) -> Part:
     """
-    A frame without a fault of its own.
+    A frame without a fault.
     """
     return Part(first, payload, clientFrame(first, payload), None)
 
@@ -184,8 +184,8 @@ PARTS = st.one_of(
 
 def meaning(parts: Sequence[Part]) -> tuple[list[Event | CloseCode], list[bytes]]:
     """
-    What frames mean, by the book (RFC 6455 section 5): what happens, with a close code for a
-    failure, and the payloads of the pongs that answer.
+    What frames mean according to RFC 6455 section 5: the events, with a close code for a failure,
+    and the payloads of the pongs that answer.
     """
     events: list[Event | CloseCode] = []
     pongs: list[bytes] = []
@@ -225,7 +225,7 @@ def meaning(parts: Sequence[Part]) -> tuple[list[Event | CloseCode], list[bytes]
 @given(data=st.data(), parts=st.lists(PARTS, max_size=10))
 def test_firstFault(compressed: bool, data: st.DataObject, parts: list[Part]) -> None:
     """
-    Frames mean what they mean by the book, and the first fault decides, however they are cut.
+    Frames mean what the RFC says, and the first fault decides, however they are cut.
     """
     settings = Settings(maxMessage=FRAME_LIMIT)
     events, pongs = meaning(parts)
@@ -247,7 +247,8 @@ def test_firstFault(compressed: bool, data: st.DataObject, parts: list[Part]) ->
 
 COMPRESSED_LIMIT = 1000
 SLICE = 4096
-# What a message is made of, how often that is in it, whether it is compressed, in how many frames.
+# The parts of a message, how often they are repeated, whether it is compressed, the number of
+# frames.
 MESSAGES = st.lists(
     st.tuples(
         st.binary(min_size=1, max_size=8) | st.just(b"\0"),
@@ -276,8 +277,8 @@ def test_compressed(
     more: int,
 ) -> None:
     """
-    Messages that another implementation compressed arrive however they are cut, the first that
-    is too big ends it, and no more than the limit and a slice is kept.
+    Messages that another implementation compressed arrive however they are cut. The first that is
+    too large ends the connection, and no more than the limit and a slice is kept.
     """
     peer = newPeer()
     stream = bytearray()
@@ -365,7 +366,7 @@ REQUEST_LINES = st.one_of(
 @given(data=st.data())
 def test_heads(name: str, data: st.DataObject) -> None:
     """
-    No head raises anything but a refusal, and no reply has a line that the server did not write.
+    A head raises nothing but a refusal, and each line of a reply was written by the server.
     """
     changes = st.dictionaries(st.sampled_from(FIELDS), st.none() | VALUES, max_size=3)
     extra = st.lists(st.tuples(st.sampled_from(FIELDS) | st.binary(max_size=5), VALUES), max_size=3)

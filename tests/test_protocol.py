@@ -72,7 +72,7 @@ def closes(recording: Recording, *arguments: object) -> None:
 
 
 class FirstBytesTests(LoopbackCase):
-    """Other protocols try their luck on every open port."""
+    """Clients of other protocols try every open port."""
 
     def probe(self, data: bytes) -> tuple[bytes, list[str]]:
         """@return: the answer to what is no HTTP, and what is logged."""
@@ -97,7 +97,7 @@ class FirstBytesTests(LoopbackCase):
 
     @requirement("D-01", "B-40")
     def test_flashPolicy(self) -> None:
-        """A Flash player that asks for its policy is closed silently, at a debug line."""
+        """A Flash player that asks for its policy is closed silently, with a debug line."""
         reply, lines = self.probe(b"<policy-file-request/>\0")
         assert reply == b""
         assert len(lines) == 1, lines
@@ -167,7 +167,7 @@ class HeadLimitTests(LoopbackCase):
 
     @requirement("L-05", "B-35")
     def test_large(self) -> None:
-        """A limit above what the libraries read of a line holds in every dialect."""
+        """A limit above the libraries' limit on lines holds in every dialect."""
         self.serve(maxHead=100_000)
         for dialect, idiom in IDIOMS.items():
             size = 100_000 - len(buildHead(dialect)) - len(b"X: \r\n")
@@ -185,13 +185,13 @@ class HeadLimitTests(LoopbackCase):
 
     @requirement("L-05", "B-35")
     def test_sizeOfManyLines(self) -> None:
-        """The limit is one on all lines together."""
+        """The limit applies to all lines together."""
         self.serve(maxHead=1000)
         self.assertRefused(self.connect(HEAD75[:-2] + b"X: 34\r\n" * 200), b"431")
 
     @requirement("L-05", "B-35")
     def test_neverEndingLine(self) -> None:
-        """A line without end is refused when it passes the limit, not when it ends."""
+        """A line without end is refused when it exceeds the limit, not when it ends."""
         wire = self.connect(b"GET /")
         for _ in range(16):
             wire.send(b"x" * 1024)
@@ -229,7 +229,7 @@ class HandshakeTimeTests(LoopbackCase):
 
     @requirement("L-03", "B-34", "B-36")
     def test_slowHead(self) -> None:
-        """A byte per second does not win time: the limit is on the whole handshake."""
+        """A byte per second does not gain time: the limit applies to the whole handshake."""
         for head in (HEAD75, HEAD75.replace(b"\r\n", b"\n")):
             wire = self.connect()
             for byte in head[:9]:
@@ -242,7 +242,7 @@ class HandshakeTimeTests(LoopbackCase):
 
     @requirement("B-34")
     def test_bareLineFeeds(self) -> None:
-        """A head with bare LF as its line ends never becomes one."""
+        """A head with bare LF as line ends is never complete."""
         wire = self.connect(HEAD75.replace(b"\r\n", b"\n"))
         self.clock.advance(9.9)
         assert not wire.ended
@@ -253,7 +253,9 @@ class HandshakeTimeTests(LoopbackCase):
 
     @requirement("KEY3-5", "L-03", "B-22")
     def test_missingKey3(self) -> None:
-        """A client that sends no key3 gets the head of the answer at once, and the end in time."""
+        """
+        A client that sends no key3 gets the head of the answer at once, and is closed in time.
+        """
         with capturedLogs() as events:
             wire = self.connect(HEAD76)
             assert wire.take() == REPLY76
@@ -283,7 +285,7 @@ class HandshakeTimeTests(LoopbackCase):
 
     @requirement("L-03")
     def test_tooLate(self) -> None:
-        """What comes after the time is over is not answered, whatever it is."""
+        """Data that comes after the time is over is not answered, whatever it is."""
         for first, rest in ((b"", b"Q\r\n"), (b"", HEAD75), (HEAD75[:20], HEAD75[20:])):
             wire = self.connect(first)
             self.clock.advance(10)
@@ -297,7 +299,7 @@ class HandshakeTimeTests(LoopbackCase):
 
     @requirement("L-03")
     def test_setting(self) -> None:
-        """The time is a setting, and is over with the handshake."""
+        """The time is a setting, and no longer applies after the handshake."""
         self.serve(handshakeTimeout=3)
         wires = [self.connect(HEAD76), self.connect(), self.open("hixie-75"), self.open()]
         self.clock.advance(2.9)
@@ -313,7 +315,7 @@ class OpeningTests(LoopbackCase):
 
     @requirement("KEY3-3", "H75-S-08")
     def test_oneWrite(self) -> None:
-        """When all of the handshake is there, all of the answer is one write."""
+        """When the whole handshake has arrived, the whole answer is one write."""
         for request, reply in HANDSHAKES.values():
             assert [reply] == self.connect(request).writes
 
@@ -350,7 +352,7 @@ class OpeningTests(LoopbackCase):
 
     @requirement("KEY3-8", "B-24")
     def test_key3IsNoRequest(self) -> None:
-        """Key3 is taken as it is, even where HTTP would see line ends or another request in it."""
+        """Key3 is used unchanged, even where HTTP would see line ends or another request in it."""
         for key3 in (b"\r\n\r\n\0\xff\xfe\x80", b"GET / HT", b"\xff\0\xff\0\xff\0\xff\0"):
             wire = self.connect(HEAD76 + key3 + frame("hi"))
             reply = wire.take()
@@ -384,7 +386,7 @@ class OpeningTests(LoopbackCase):
 
     @requirement("B-38")
     def test_pipelinedHandshakes(self) -> None:
-        """A second handshake behind the first is a frame of type 0x47, which is discarded."""
+        """A second handshake after the first is a frame of type 0x47, which is discarded."""
         for request, reply in HANDSHAKES.values():
             wire = self.connect(request * 2)
             assert reply == wire.take()
@@ -393,7 +395,7 @@ class OpeningTests(LoopbackCase):
 
     @requirement("KEY3-4", "B-51")
     def test_sendsInOrder(self) -> None:
-        """Messages sent while the handshake runs arrive in their order, after its answer."""
+        """Messages that are sent during the handshake arrive in order, after its answer."""
         self.record(
             negotiationStarted=sends("1", "2"),
             negotiationFinished=sends("3", "4"),
@@ -410,7 +412,7 @@ class OpeningTests(LoopbackCase):
 
     @requirement("KEY3-4")
     def test_closeWhileConnecting(self) -> None:
-        """A close in C{negotiationStarted} takes place after the handshake, after what was sent."""
+        """A close in C{negotiationStarted} happens after the handshake, after earlier messages."""
 
         def bye(recording: Recording, transport: Any) -> None:
             transport.sendTextMessage("bye")
@@ -464,13 +466,13 @@ class OpeningTests(LoopbackCase):
 
     @requirement("L-07")
     def test_tcpOptions(self) -> None:
-        """TCP keepalive finds peers that vanished, and small messages do not wait for company."""
+        """TCP keepalive finds peers that vanished, and small messages are sent without delay."""
         wire = self.connect()
         assert wire.getTcpKeepAlive()
         assert wire.getTcpNoDelay()
 
     def test_tls(self) -> None:
-        """A client that came by TLS is given a C{wss} location."""
+        """A client that came over TLS gets a C{wss} location."""
         for request, reply in HANDSHAKES.values():
             wire = self.connect(request, TLSWire)
             assert reply.replace(b"ws://", b"wss://") == wire.take()
@@ -478,7 +480,7 @@ class OpeningTests(LoopbackCase):
             assert request_.isSecure()
 
     def test_haproxy(self) -> None:
-        """Behind HAProxy's PROXY protocol the peer is the client, and all else is the same."""
+        """With HAProxy's PROXY protocol the peer is the client, and all else is the same."""
         wrapper = HAProxyWrappingFactory(self.factory).buildProtocol(None)
         wire = TCPWire(wrapper, self.clock)  # type: ignore[arg-type]
         wire.send(b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 80\r\n" + HEAD76)
@@ -511,7 +513,7 @@ class SendingTests(LoopbackCase):
             assert frame("hi") == wire.take()
 
     def test_several(self) -> None:
-        """Several messages sent together are so many messages, in one write."""
+        """Several messages that are sent together arrive as separate messages, in one write."""
         for logMessages in (False, True):
             self.serve(logMessages=logMessages)
             wires = [self.open(dialect) for dialect in HANDSHAKES]
@@ -529,7 +531,7 @@ class SendingTests(LoopbackCase):
                 assert wire.webSocket.messagesSent == 3
 
     def test_ping(self) -> None:
-        """A ping is nothing in dialects that have none."""
+        """A ping does nothing in dialects without pings."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
             wire.webSocket.ping(b"hi")
@@ -543,7 +545,7 @@ class SendingTests(LoopbackCase):
 
     @requirement("CL-04")
     def test_allBeforeClose(self) -> None:
-        """All that was sent before the close goes out before it."""
+        """Everything that was sent before the close is written before it."""
         for dialect, close in (("hixie-75", b""), ("hixie-76", CLOSE)):
             wire = self.open(dialect)
             texts = ["x" * 100_000] * 3
@@ -579,7 +581,7 @@ class SendingTests(LoopbackCase):
 
 
 class DecidingTests(LoopbackCase):
-    """An application may refuse a client, and take its time."""
+    """An application may refuse a client, and decide later."""
 
     def assertRefused(self, wire: Wire, status: bytes) -> None:
         """The client got an error and the end, the application nothing more."""
@@ -593,7 +595,7 @@ class DecidingTests(LoopbackCase):
         self.assertQuiet()
 
     def outcomes(self) -> dict[bytes, Callable[[Recording], Any]]:
-        """What an application may come to, by the first bytes of the status."""
+        """The possible decisions of an application, by the first bytes of the status."""
 
         def refuse(made: Recording) -> Any:
             raise HandshakeError(402, "pay first")
@@ -604,7 +606,7 @@ class DecidingTests(LoopbackCase):
         return {b"101": lambda made: made, b"404": lambda made: None, b"402": refuse, b"500": crash}
 
     def assertOutcome(self, status: bytes, wire: Wire) -> None:
-        """The client got what the application came to."""
+        """The client got the application's decision."""
         if status == b"101":
             self.clock.advance(0)
             assert REPLY76 + ANSWER + frame("hi") == wire.take()
@@ -650,7 +652,7 @@ class DecidingTests(LoopbackCase):
                 self.assertOutcome(status, wire)
 
     def test_coroutine(self) -> None:
-        """The application's C{buildProtocol} is a coroutine, that waits or does not."""
+        """The application's C{buildProtocol} is a coroutine that waits or does not."""
         for wait in (False, True):
             for status, decide in self.outcomes().items():
                 event: Deferred[None] = Deferred()
@@ -669,7 +671,7 @@ class DecidingTests(LoopbackCase):
                 self.assertOutcome(status, wire)
 
     def test_oneWrite(self) -> None:
-        """The answer to a handshake that waited complete for its decision is one write."""
+        """If a complete handshake waits for its decision, the answer is one write."""
         decision: Deferred[Any] = Deferred()
         made = self.record(lambda made: decision).made
         wire = self.connect(HEAD76 + KEY3)
@@ -690,7 +692,7 @@ class DecidingTests(LoopbackCase):
         assert reply.endswith(b"\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwho?\n")
 
     def test_refusedWhileWaiting(self) -> None:
-        """Nothing is kept of what a client sends that was refused after a decision took time."""
+        """What a client sends that was refused after a slow decision is not kept."""
         decision: Deferred[Any] = Deferred()
         self.record(lambda made: decision)
         wire = self.connect(HEAD76 + KEY3)
@@ -702,7 +704,10 @@ class DecidingTests(LoopbackCase):
         assert heldBytes(wire.protocol) - before < 1000
 
     def test_lostInCallback(self) -> None:
-        """A connection that is lost while its application is called is told of afterwards."""
+        """
+        If a connection is lost while its application is called, the application is notified
+        afterwards.
+        """
         for dialect, idiom in IDIOMS.items():
             wire = self.open(dialect)
             application = wire.webSocket._protocol
@@ -718,7 +723,7 @@ class DecidingTests(LoopbackCase):
             assert told == ["hello", "lost"]
 
     def test_gone(self) -> None:
-        """A client that is gone cancels the decision about it, and nobody is told of it."""
+        """A client that is gone cancels the decision about it, and no application is notified."""
         for reason in (ConnectionDone(), ConnectionLost()):
             decision: Deferred[Any] = Deferred()
             self.record(lambda made, d=decision: d)
@@ -745,7 +750,7 @@ class DecidingTests(LoopbackCase):
         assert len(waits) == 1
 
     def test_timeout(self) -> None:
-        """A decision that takes longer than the handshake may take is a 503, and is cancelled."""
+        """A decision that takes longer than the handshake timeout gives a 503, and is cancelled."""
         decision: Deferred[Any] = Deferred()
         self.record(lambda made: decision)
         wire = self.connect(HEAD76 + KEY3)
@@ -804,7 +809,8 @@ class DecidingTests(LoopbackCase):
 
     def test_failingCanceller(self) -> None:
         """
-        An application whose Deferred fails to be cancelled does not keep others from their end.
+        An application whose Deferred fails to be cancelled does not keep other connections from
+        ending.
         """
 
         def canceller(decision: Deferred[Any]) -> None:
@@ -834,7 +840,7 @@ class ClosingTests(LoopbackCase):
     """The closing handshake, and the end of TCP."""
 
     def assertOver(self, wire: Wire, kind: type[Exception], code: int) -> None:
-        """The application is told once, and nothing is left."""
+        """The application is notified once, and nothing is left."""
         wire.lose()
         assert self.calls.count(LOST) == 1
         assert self.calls[-1] == LOST
@@ -864,7 +870,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("CL-03")
     def test_messageThenClose(self) -> None:
-        """The echo of a message goes out before the answer to the FF 00 behind it."""
+        """The echo of a message is written before the answer to the FF 00 that follows it."""
         wire = self.open()
         wire.send(frame("hi") + CLOSE + frame("dropped") + CLOSE)
         assert [frame("hi") + CLOSE] == wire.writes[1:]
@@ -873,7 +879,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("CL-03", "CL-08")
     def test_closeInHandshakeSegment(self) -> None:
-        """FF 00 right behind key3 opens and closes."""
+        """FF 00 right after key3 opens and closes."""
         wire = self.connect(HEAD76 + KEY3 + CLOSE)
         assert wire.take() == REPLY76 + ANSWER + CLOSE
         assert wire.ended
@@ -896,7 +902,9 @@ class ClosingTests(LoopbackCase):
 
     @requirement("CL-06", "B-52")
     def test_endInFrame(self) -> None:
-        """The end of TCP amid a frame is a loss in both dialects; the partial frame is dropped."""
+        """
+        The end of TCP within a frame is a loss in both dialects; the partial frame is dropped.
+        """
         for dialect in HANDSHAKES:
             for partial in (b"\0hel", b"\x80\x05hel", b"\x80\x85", b"\x01hel"):
                 wire = self.open(dialect)
@@ -906,7 +914,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("B-52")
     def test_reset(self) -> None:
-        """A RST is a loss, in whatever state it comes, and it is told once."""
+        """A RST is a loss, in whatever state it comes, and is reported once."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
             wire.lose(ConnectionLost())
@@ -923,7 +931,9 @@ class ClosingTests(LoopbackCase):
 
     @requirement("CL-08")
     def test_resetAfterClose(self) -> None:
-        """With FF 00 seen both ways the connection was closed in good order, however TCP ends."""
+        """
+        With FF 00 in both directions the connection was closed in good order, however TCP ends.
+        """
         wire = self.open()
         wire.send(CLOSE)
         wire.lose(ConnectionLost())
@@ -955,7 +965,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("CL-08")
     def test_bothClose(self) -> None:
-        """Both may send FF 00 at once: it is sent once."""
+        """If both send FF 00 at once, it is sent once."""
         wire = self.open()
         wire.webSocket.loseConnection()
         wire.send(frame("on its way") + CLOSE)
@@ -965,7 +975,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("L-04", "CL-04", "CL-05", "B-53")
     def test_silentPeer(self) -> None:
-        """A peer that knows no closing handshake is waited for two seconds."""
+        """A peer that knows no closing handshake is waited for, for two seconds."""
         wire = self.open()
         wire.webSocket.loseConnection()
         self.clock.advance(1.9)
@@ -981,7 +991,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("L-04")
     def test_closeTimeout(self) -> None:
-        """How long is a setting."""
+        """The time is a setting."""
         self.serve(closeTimeout=5)
         wire = self.open()
         wire.webSocket.loseConnection()
@@ -992,7 +1002,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("L-04", "B-53")
     def test_eachHasItsOwnTime(self) -> None:
-        """That one peer is waited for does not give others more time."""
+        """Waiting for one peer does not give others more time."""
         first, second = self.open(), self.open()
         first.webSocket.loseConnection()
         self.clock.advance(1)
@@ -1003,7 +1013,7 @@ class ClosingTests(LoopbackCase):
         assert [first.ended, second.ended] == [True, True]
 
     def test_linger(self) -> None:
-        """A peer that reads nothing is cut off, after the time it has to read what it was sent."""
+        """A peer that reads nothing is cut off, after its time to read what was sent."""
         wire = self.open()
         wire.stuck = True
         wire.send(CLOSE)
@@ -1017,7 +1027,7 @@ class ClosingTests(LoopbackCase):
         self.assertOver(wire, WebSocketDone, CloseCode.NO_STATUS)
 
     def test_refusedLinger(self) -> None:
-        """That holds for those who are refused, too."""
+        """The same holds for refused clients."""
         self.serve(closeTimeout=1, lingerTimeout=5)
         wire = self.connect(b"SSH-2.0\r\n")
         wire.stuck = True
@@ -1027,7 +1037,7 @@ class ClosingTests(LoopbackCase):
         self.assertQuiet()
 
     def test_withoutHalfClose(self) -> None:
-        """Where only both directions can be ended, they are."""
+        """If only both directions can be ended, they are."""
         for kind in (Wire, TLSWire):
             wire: Wire = self.open(kind=kind)
             wire.send(CLOSE)
@@ -1037,7 +1047,7 @@ class ClosingTests(LoopbackCase):
             self.assertOver(wire, WebSocketDone, CloseCode.NO_STATUS)
 
     def test_lingerWithoutHalfClose(self) -> None:
-        """There, too, the peer has its time to read, no more and no less."""
+        """In that case, too, the peer has its time to read, no more and no less."""
         for dialect in HANDSHAKES:
             wire: Wire = self.open(dialect, kind=TLSWire)
             wire.stuck = True
@@ -1053,7 +1063,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("CL-07", "B-53", "L-04")
     def test_talkativePeer(self) -> None:
-        """What a peer sends after our close has no effect: on the application, or on the time."""
+        """What a peer sends after our close has no effect on the application, or on the time."""
         wire = self.open()
         wire.stuck = True
         wire.webSocket.loseConnection()
@@ -1083,7 +1093,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("CL-03", "CL-07")
     def test_drained(self) -> None:
-        """A peer that goes on after the end of our direction is read and ignored."""
+        """A peer that sends after the end of our direction is read and ignored."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
             wire.webSocket.loseConnection()
@@ -1098,7 +1108,7 @@ class ClosingTests(LoopbackCase):
 
     def test_kill(self) -> None:
         """
-        Messages in the segment of the message that made the application close are not delivered.
+        Messages in the same segment as the one that made the application close are not delivered.
         """
         self.serve(Echo())
         for dialect, close in (("hixie-75", b""), ("hixie-76", CLOSE)):
@@ -1109,7 +1119,7 @@ class ClosingTests(LoopbackCase):
 
     @requirement("CL-04")
     def test_killFromOutside(self) -> None:
-        """Messages behind a close are not delivered, whoever closed."""
+        """Messages after a close are not delivered, whichever side closed."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
             wire.webSocket.loseConnection()
@@ -1117,7 +1127,7 @@ class ClosingTests(LoopbackCase):
             assert "text: a" not in self.calls
 
     def test_abort(self) -> None:
-        """An abort says nothing."""
+        """An abort sends nothing."""
         wire = self.open()
         wire.webSocket.abort()
         assert wire.disconnected
@@ -1149,7 +1159,7 @@ class LimitTests(LoopbackCase):
 
     @requirement("L-01")
     def test_exactly(self) -> None:
-        """A message of exactly the limit passes; it counts bytes."""
+        """A message of exactly the limit passes; the limit is in bytes."""
         for dialect in HANDSHAKES:
             for text in ("x" * 300, "\u20ac" * 100):
                 wire = self.open(dialect)
@@ -1169,13 +1179,13 @@ class LimitTests(LoopbackCase):
 
     @requirement("L-02", "B-44")
     def test_announced(self) -> None:
-        """The announcement of too much ends the connection at once."""
+        """A length above the limit ends the connection at once."""
         for dialect in HANDSHAKES:
             self.assertTooBig(dialect, b"\x80\x82\x2d")
 
     @requirement("B-45")
     def test_stalled(self) -> None:
-        """A frame may take its time."""
+        """A frame may take any time."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
             wire.send(b"\x80\x05abc")
@@ -1194,7 +1204,7 @@ class LimitTests(LoopbackCase):
         assert wire.take() == CLOSE
 
     def test_refusedHead(self) -> None:
-        """What a refused client goes on to send is read and dropped, however much it is."""
+        """What a refused client still sends is read and dropped, however much it is."""
         wire = self.connect(HEAD76.replace(b"GET", b"PUT"))
         wire.take()
         for _ in range(100):
@@ -1202,7 +1212,7 @@ class LimitTests(LoopbackCase):
         assert wire.take() == b""
 
     def test_discardedLoggedOnce(self) -> None:
-        """Frames that are discarded cost one debug line a connection."""
+        """Discarded frames cost one debug line per connection."""
         with capturedLogs() as events:
             wire = self.open()
             wire.send(b"\x05a\xff" * 1000 + frame("hi"))
@@ -1213,10 +1223,10 @@ class LimitTests(LoopbackCase):
 
 
 class ApplicationErrorTests(LoopbackCase):
-    """An application with errors in it."""
+    """An application that raises errors."""
 
     def test_everyCallback(self) -> None:
-        """An error in any callback is logged and ends its connection only."""
+        """An error in any callback is logged and ends only its connection."""
         for name in (STARTED, FINISHED, "textMessageReceived", LOST):
             for dialect, close in (("hixie-75", b""), ("hixie-76", CLOSE)):
                 self.record(textMessageReceived=echo)
@@ -1240,7 +1250,7 @@ class ApplicationErrorTests(LoopbackCase):
                 self.assertQuiet()
 
     def test_broadcastGoesOn(self) -> None:
-        """A message that makes its receiver fail goes out to the others."""
+        """A message that makes its receiver fail is still sent to the others."""
 
         def tellAll(recording: Recording, message: str) -> None:
             self.factory.broadcastTextMessage(message)
@@ -1263,7 +1273,7 @@ class BackpressureTests(LoopbackCase):
         return producer
 
     def test_pause(self) -> None:
-        """While the peer does not read nothing is read from it, and the producer is paused."""
+        """While the peer does not read, nothing is read from it, and the producer is paused."""
         for dialect in HANDSHAKES:
             wire = self.open(dialect)
             assert wire.streaming
@@ -1279,7 +1289,7 @@ class BackpressureTests(LoopbackCase):
             assert frame("hi") == wire.take()
 
     def test_attachWhilePaused(self) -> None:
-        """A producer that comes late is paused at once."""
+        """A producer that is attached later is paused at once."""
         wire = self.open()
         wire.fill()
         assert self.attach(wire).calls == ["pause"]
@@ -1298,7 +1308,7 @@ class BackpressureTests(LoopbackCase):
         assert producer.calls == ["pause", "resume"]
 
     def test_detach(self) -> None:
-        """A detached producer is told nothing more, and another may be attached."""
+        """A detached producer gets no more calls, and another may be attached."""
         wire = self.open()
         producer = self.attach(wire)
         with pytest.raises(RuntimeError):
@@ -1312,7 +1322,7 @@ class BackpressureTests(LoopbackCase):
         assert producer.calls == []
 
     def test_stopAtLoss(self) -> None:
-        """A producer is stopped once when the connection is lost, however it came to that."""
+        """A producer is stopped once when the connection is lost, however that happens."""
 
         def closeBoth(wire: Wire) -> None:
             wire.webSocket.loseConnection()
@@ -1359,7 +1369,7 @@ class BackpressureTests(LoopbackCase):
 
     def test_closeWhilePaused(self) -> None:
         """
-        A close while the peer does not read takes its time, and then drains what is left unread.
+        A close while the peer does not read waits, and then drops what is still unread.
         """
         wire = self.open()
         wire.fill()
@@ -1398,7 +1408,7 @@ class BackpressureTests(LoopbackCase):
 
 
 class FactsTests(LoopbackCase):
-    """What a connection shows of itself."""
+    """The attributes of a connection."""
 
     def test_counters(self) -> None:
         """Bytes count from the end of the request head, messages as the application sees them."""
@@ -1414,7 +1424,7 @@ class FactsTests(LoopbackCase):
             assert webSocket.bytesSent == len(reply) + 8
 
     def test_identity(self) -> None:
-        """An id is short, its own, and there from C{negotiationStarted} on."""
+        """An id is short, unique, and set from C{negotiationStarted} on."""
         ids: list[str] = []
         self.record(negotiationStarted=lambda made, transport: ids.append(transport.id))
         wires = [self.open(dialect) for dialect in HANDSHAKES for _ in range(50)]
@@ -1424,7 +1434,7 @@ class FactsTests(LoopbackCase):
             assert re.search("^[A-Za-z0-9_-]{6,16}$", each)
 
     def test_dialect(self) -> None:
-        """The dialect has the name it has everywhere."""
+        """The dialect has the same name as everywhere."""
         for dialect in HANDSHAKES:
             assert dialect == self.open(dialect).webSocket.dialect
 
@@ -1474,7 +1484,7 @@ class FactsTests(LoopbackCase):
         assert request.getClientAddress().host == "192.168.1.1"
 
     def test_requestDropped(self) -> None:
-        """A request that the application does not keep is there until the connection is open."""
+        """A request that the application does not keep exists until the connection is open."""
         paths: list[bytes] = []
 
         def forget(recording: Recording) -> Recording:
@@ -1490,7 +1500,7 @@ class FactsTests(LoopbackCase):
 
 
 class LogTests(LoopbackCase):
-    """What an operator reads."""
+    """The log."""
 
     def test_openAndClose(self) -> None:
         """With the setting the opening and the end of a connection are an info line each."""
@@ -1513,7 +1523,7 @@ class LogTests(LoopbackCase):
         assert re.search("^info: refused 192.168.1.1:54321: 400 .*Host", line)
 
     def test_messages(self) -> None:
-        """With the setting each message is an info line, in the order it happened."""
+        """With the setting each message is an info line, in order."""
         self.serve(logMessages=True)
         with capturedLogs() as events:
             wire = self.open()
@@ -1541,7 +1551,7 @@ class LogTests(LoopbackCase):
         assert "secret" not in "\n".join(ownLines(events))
 
     def test_hostileTarget(self) -> None:
-        """What a client sends cannot make up log lines or format strings."""
+        """What a client sends cannot forge log lines or format strings."""
         with capturedLogs() as events:
             self.connect(HEAD75.replace(b"/demo", b"/{id.__class__}%s"))
             self.connect(HEAD75.replace(b"Upgrade\r\n", b"Up\x0bgrade\r\n"))
@@ -1554,7 +1564,7 @@ class GatheringTests(LoopbackCase):
     """Several connections at once."""
 
     def test_oneWriteEach(self) -> None:
-        """What one segment makes the application send to anybody is one write for each."""
+        """Everything that one segment makes the application send to one connection is one write."""
         self.serve(Broadcast())
         wires = [self.open("hixie-75"), self.open(), self.open()]
         self.clock.advance(0)
@@ -1568,7 +1578,9 @@ class GatheringTests(LoopbackCase):
             assert [expected] == wire.writes
 
     def test_whenReceived(self) -> None:
-        """What waits for the end of what is received comes then, before anything is written."""
+        """
+        A call that waits for the end of what is received is made then, before anything is written.
+        """
         order: list[str] = []
 
         def wait(recording: Recording, message: str) -> None:
@@ -1591,7 +1603,7 @@ class GatheringTests(LoopbackCase):
         assert wire.writes[2:] == [frame("3")]
 
     def test_whenReceivedBeforeClose(self) -> None:
-        """Who closes, or is closed, is still sent what waits."""
+        """Messages that wait are still sent to a client that closes, or is closed."""
 
         def wait(recording: Recording, message: str) -> None:
             recording.transport.whenReceived(lambda: recording.transport.sendTextMessage(message))
@@ -1609,7 +1621,7 @@ class GatheringTests(LoopbackCase):
             assert wire.writes[1:] == [frame("1") + last + CLOSE]
 
     def test_whenSettled(self) -> None:
-        """Something can be put off until all is handled that came together."""
+        """A call can wait until everything that came together is handled."""
         order: list[str] = []
 
         def note(recording: Recording, message: str) -> None:
@@ -1630,7 +1642,7 @@ class GatheringTests(LoopbackCase):
         ]
 
     def test_whenReceivedFails(self) -> None:
-        """An error there is logged, and no trouble of what else is sent."""
+        """An error there is logged, and does not affect what else is sent."""
 
         def wait(recording: Recording, message: str) -> None:
             recording.transport.sendTextMessage(message)
@@ -1643,7 +1655,7 @@ class GatheringTests(LoopbackCase):
         assert len(self.flushLoggedErrors(ZeroDivisionError)) == 2
 
     def test_orderOfClose(self) -> None:
-        """The close of another connection goes out after what was sent to it before."""
+        """The close of another connection is written after what was sent to it before."""
         target = self.open()
 
         def tellOther(recording: Recording, message: str) -> None:
@@ -1656,7 +1668,7 @@ class GatheringTests(LoopbackCase):
         assert [frame("1") + frame("2") + CLOSE] == target.writes[1:]
 
     def test_lostMeanwhile(self) -> None:
-        """A connection that is lost while others are written to is no trouble of theirs."""
+        """A connection that is lost while others are written to does not affect them."""
         wires = [self.open(), self.open()]
 
         def loseOther(recording: Recording, message: str) -> None:
@@ -1694,7 +1706,7 @@ def plain(kind: int, payload: bytes = b"") -> bytes:
 
 
 class Rfc6455Tests(LoopbackCase):
-    """What RFC 6455 has and Hixie has not: bytes, pings and close codes."""
+    """What RFC 6455 has and Hixie lacks: bytes, pings and close codes."""
 
     def openModern(self) -> TCPWire:
         """@return: an open RFC 6455 connection."""
@@ -1757,7 +1769,7 @@ class Rfc6455Tests(LoopbackCase):
         assert self.calls == [STARTED, FINISHED, "pong: b'!'"]
 
     def test_peerCloses(self) -> None:
-        """The peer's close code and reason are answered, and told."""
+        """The peer's close code and reason are echoed, and reported to the application."""
         wire = self.openModern()
         wire.send(masked(TEXT, b"hi") + masked(CLOSING, b"\x0f\xa0bye"))
         assert plain(TEXT, b"hi") + plain(CLOSING, b"\x0f\xa0bye") == wire.take()
@@ -1768,7 +1780,7 @@ class Rfc6455Tests(LoopbackCase):
         self.assertQuiet()
 
     def test_weClose(self) -> None:
-        """Our close code and reason are sent, and the peer's answer told."""
+        """Our close code and reason are sent, and the peer's answer is reported."""
         wire = self.openModern()
         wire.webSocket.loseConnection(3000, "enough")
         assert plain(CLOSING, b"\x0b\xb8enough") == wire.take()
@@ -1778,7 +1790,7 @@ class Rfc6455Tests(LoopbackCase):
         assert (self.ending.code, self.ending.reason) == (3000, "")
 
     def test_invalidCode(self) -> None:
-        """A code that must not be sent is an error of the caller, in every dialect."""
+        """A code that must not be sent raises, in every dialect."""
         for wire in (self.openModern(), self.open("hixie-75"), self.open("hixie-76")):
             for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000):
                 with pytest.raises(ValueError, match=f"^{code} "):
@@ -1798,7 +1810,7 @@ class Rfc6455Tests(LoopbackCase):
         assert self.ending.code == CloseCode.PROTOCOL_ERROR
 
     def test_keepalive(self) -> None:
-        """Peers that have pings get one now and then, and are dropped if nothing comes."""
+        """Peers with pings get one now and then, and are dropped if they send nothing."""
         self.serve(pingInterval=20, pingTimeout=10)
         alive, dead = self.openModern(), self.openModern()
         other = self.open()
@@ -1831,7 +1843,7 @@ class Rfc6455Tests(LoopbackCase):
         assert wire.take() == b""
 
     def test_keepaliveWhileClosing(self) -> None:
-        """A connection that closes is pinged no more, and ends in its own way and time."""
+        """A closing connection gets no more pings, and ends in its own way and time."""
         self.serve(pingInterval=3, pingTimeout=1, closeTimeout=10)
         for weClose, delay in ((True, 1), (True, 3), (False, 1), (False, 3)):
             wire = self.openModern()

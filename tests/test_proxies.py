@@ -1,4 +1,4 @@
-"""What proxies say about a client, and which of them are believed."""
+"""What proxies report about a client, and which of them are believed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def head(*fields: tuple[bytes, bytes]) -> RequestHead:
 
 
 def client(*lines: bytes, peer: str | None = "10.0.0.1") -> str | None:
-    """@return: the client that lines of X-Forwarded-For tell of."""
+    """@return: the client according to lines of X-Forwarded-For."""
     fields = [(b"X-Forwarded-For", line) for line in lines]
     return forwarded(head(*fields), peer, TRUSTED).client
 
@@ -48,7 +48,7 @@ def client(*lines: bytes, peer: str | None = "10.0.0.1") -> str | None:
     ],
 )
 def test_parseNetwork(text: str, network: str) -> None:
-    """Networks and addresses are read, IPv4 that IPv6 carries as what it is."""
+    """Networks and addresses are read; an IPv4-mapped IPv6 address becomes IPv4."""
     assert parseNetwork(text) == ip_network(network)
 
 
@@ -77,7 +77,7 @@ def test_parseNonsense(text: str) -> None:
     ],
 )
 def test_hostBits(text: str, network: str) -> None:
-    """A network with host bits set is refused, with what it might have meant."""
+    """A network with host bits set is refused, with the network that was probably meant."""
     with pytest.raises(ValueError, match="host bits set") as raised:
         parseNetwork(text)
     # Python 3.13 writes an IPv4-mapped network with dots.
@@ -87,7 +87,7 @@ def test_hostBits(text: str, network: str) -> None:
 
 @given(st.ip_addresses(), st.integers(0, 128))
 def test_roundTrip(address: object, prefix: int) -> None:
-    """Every network is what its text is read as; and that has its addresses, and no others."""
+    """Every network is what its text says; it contains its own addresses, and no others."""
     written = ip_address(str(address))
     network = ip_network((written, min(prefix, written.max_prefixlen)), strict=False)
     parsed = parseNetwork(str(network))
@@ -109,7 +109,7 @@ def test_anyText(text: str) -> None:
 
 
 def test_parseProxies() -> None:
-    """Several are read in order, unix among them; the first that is nonsense is told."""
+    """Several are read in order, including unix; the first invalid one is named in the error."""
     assert TrustedProxies.parse([]) == TrustedProxies((), unix=False)
     assert TrustedProxies.parse(["unix"]) == TrustedProxies((), unix=True)
     networks = (parseNetwork("10.0.0.0/8"), parseNetwork("::1"))
@@ -138,7 +138,7 @@ def test_parseProxies() -> None:
     ],
 )
 def test_trustsPeer(peer: str | None, trusted: bool) -> None:
-    """A peer is trusted by the address it has, however that is written."""
+    """A peer is trusted by its address, however that is written."""
     assert TRUSTED.trustsPeer(peer) is trusted
     assert TrustedProxies().trustsPeer(peer) is False
 
@@ -155,14 +155,14 @@ EVERYTHING = head(
 
 
 def test_believed() -> None:
-    """A trusted proxy is believed in all it says, also one behind a Unix socket."""
+    """A trusted proxy is believed in everything it reports, also one on a Unix socket."""
     said = Forwarded("192.0.2.1", True, b"chat.example.com", 8443, b"/chat")
     for peer in ("10.0.0.1", "::ffff:10.0.0.1", None):
         assert forwarded(EVERYTHING, peer, TRUSTED) == said
 
 
 def test_notBelieved() -> None:
-    """Anybody else is believed in nothing."""
+    """Any other peer is not believed."""
     assert forwarded(EVERYTHING, "192.0.2.99", TRUSTED) == NOTHING
     assert forwarded(EVERYTHING, None, TrustedProxies.parse(["0.0.0.0/0", "::/0"])) == NOTHING
     assert forwarded(EVERYTHING, "10.0.0.1", TrustedProxies.parse(["unix"])) == NOTHING
@@ -170,7 +170,7 @@ def test_notBelieved() -> None:
 
 
 def test_saysNothing() -> None:
-    """A trusted proxy may say nothing."""
+    """A trusted proxy may report nothing."""
     assert forwarded(head((b"Host", b"example.com")), "10.0.0.1", TRUSTED) == NOTHING
     names = (b"X-Forwarded-" + name for name in (b"For", b"Proto", b"Host", b"Port", b"Prefix"))
     empty = head(*((name, b"") for name in (*names, b"Forwarded")))
@@ -196,7 +196,7 @@ def test_saysNothing() -> None:
     ],
 )
 def test_writings(line: bytes, host: str) -> None:
-    """An address may come with a port, in brackets, or carried by IPv6; the port is dropped."""
+    """An address may have a port, brackets, or an IPv6 prefix; the port is dropped."""
     assert client(line) == host
     assert client(b"198.51.100.1," + line + b" , 10.0.0.2") == host
 
@@ -221,7 +221,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("entry", MALFORMED)
 def test_malformed(entry: bytes) -> None:
-    """At something that is no address the search ends, and nothing before it is believed."""
+    """The search ends at something that is not an address, and nothing before it is believed."""
     assert client(entry) is None
     assert client(b"192.0.2.1, " + entry) is None
     assert client(b"192.0.2.1, " + entry + b", 10.0.0.2") == "10.0.0.2"
@@ -282,7 +282,7 @@ ANYTHING = st.binary(max_size=100) | st.text('0f.:[],;="\\/_ forhst', max_size=1
     )
 )
 def test_anyBytes(fields: dict[bytes, list[bytes]]) -> None:
-    """Any bytes give values in their own form, or nothing; nothing is raised."""
+    """Any bytes give values in their proper form, or nothing; nothing is raised."""
     anything = RequestHead(b"GET", b"/", b"HTTP/1.1", fields, b"")
     said = forwarded(anything, None, TRUSTED)
     assert said.client is None or str(ip_address(said.client)) == said.client
@@ -314,7 +314,7 @@ def test_anyBytes(fields: dict[bytes, list[bytes]]) -> None:
     ],
 )
 def test_secure(lines: list[bytes], secure: bool | None) -> None:
-    """The last scheme counts; an unknown one is none."""
+    """The last scheme counts; an unknown one is ignored."""
     fields = [(b"X-Forwarded-Proto", line) for line in lines]
     assert forwarded(head(*fields), None, TRUSTED) == Forwarded(secure=secure)
 
@@ -324,7 +324,7 @@ def test_secure(lines: list[bytes], secure: bool | None) -> None:
     [b"example.com", b"Example.com:8443", b"10.0.0.1", b"[::1]", b"[2001:db8::1]:1", b"a_b-c.d"],
 )
 def test_host(host: bytes) -> None:
-    """A host is taken as it is, the last one of several."""
+    """A host is used unchanged, the last one of several."""
     for value in (host, b"evil.example, " + host):
         said = forwarded(head((b"X-Forwarded-Host", value)), None, TRUSTED)
         assert said == Forwarded(host=host)
@@ -338,7 +338,7 @@ def test_host(host: bytes) -> None:
     ],
 )
 def test_implausibleHost(host: bytes) -> None:
-    """What cannot be a host is ignored."""
+    """A value that cannot be a host is ignored."""
     assert forwarded(head((b"X-Forwarded-Host", host)), None, TRUSTED) == NOTHING
 
 
@@ -354,7 +354,7 @@ def test_implausibleHost(host: bytes) -> None:
     ],
 )
 def test_port(value: bytes, port: int | None) -> None:
-    """The last port counts; what can be none is ignored."""
+    """The last port counts; an invalid one is ignored."""
     assert forwarded(head((b"X-Forwarded-Port", value)), None, TRUSTED) == Forwarded(port=port)
 
 
@@ -368,7 +368,7 @@ def test_port(value: bytes, port: int | None) -> None:
     ],
 )
 def test_prefix(value: bytes, prefix: bytes | None) -> None:
-    """The last prefix counts, without slashes at its end; what can be none is ignored."""
+    """The last prefix counts, without slashes at its end; an invalid one is ignored."""
     said = forwarded(head((b"X-Forwarded-Prefix", value)), None, TRUSTED)
     assert said == Forwarded(prefix=prefix)
 
@@ -381,7 +381,7 @@ def test_prefix(value: bytes, prefix: bytes | None) -> None:
         (Forwarded(host=b"b"), b"b"),
         (Forwarded(host=b"b", port=8443), b"b:8443"),
         (Forwarded(host=b"[::1]", port=1), b"[::1]:1"),
-        # What the client itself gave is surely right.
+        # What the client itself sent is certainly right.
         (Forwarded(host=b"b:444", port=8443), b"b:444"),
     ],
 )
@@ -398,7 +398,7 @@ def test_appliedPrefix() -> None:
 
 @pytest.mark.parametrize("hosts", [[], [b"a", b"b"], [b"a b"]])
 def test_appliedBroken(hosts: list[bytes]) -> None:
-    """What is wrong with a request's own host stays."""
+    """A fault in a request's own host stays a fault."""
     request = head(*((b"Host", host) for host in hosts))
     applied = Forwarded(port=8443, prefix=b"/chat").applied(request)
     assert len(applied.fields.get(b"host", [])) == len(hosts)
@@ -412,7 +412,7 @@ def test_appliedBroken(hosts: list[bytes]) -> None:
 def told(*lines: bytes, **others: bytes) -> Forwarded:
     """
     @param others: C{X-Forwarded-*} fields by the ends of their names.
-    @return: what lines of Forwarded tell.
+    @return: the client according to lines of Forwarded.
     """
     fields = [(b"Forwarded", line) for line in lines]
     fields += [(b"X-Forwarded-" + name.encode(), value) for name, value in others.items()]
@@ -435,19 +435,19 @@ def told(*lines: bytes, **others: bytes) -> Forwarded:
     ],
 )
 def test_rfc7239(line: bytes, said: Forwarded) -> None:
-    """Forwarded says who the client is and how it came; hidden clients stay hidden."""
+    """Forwarded names the client and its scheme; hidden clients stay hidden."""
     assert told(line) == said
 
 
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        # The client's own invention, before what a proxy saw.
+        # The client's invention, before what a proxy saw.
         ([b"for=6.6.6.6;proto=https;host=evil, for=192.0.2.1;proto=http"], (b"192.0.2.1", False)),
         ([b'for="unfinished', b"for=192.0.2.1"], (b"192.0.2.1", None)),
         ([b'for="unfinished, for=192.0.2.1'], (b"192.0.2.1", None)),
         ([b"for=6.6.6.6, for=unknown, for=10.0.0.2"], (b"10.0.0.2", None)),
-        # A proxy behind another: the outer one knows how the client came.
+        # A proxy in front of another: the outer one knows how the client came.
         ([b"for=192.0.2.1;proto=https", b"for=10.0.0.2;proto=http"], (b"192.0.2.1", True)),
         ([b"for=192.0.2.1, for=10.0.0.2;proto=https"], (b"192.0.2.1", True)),
         ([b"for=192.0.2.1;proto=ftp, for=10.0.0.2;proto=https"], (b"192.0.2.1", True)),
@@ -456,7 +456,7 @@ def test_rfc7239(line: bytes, said: Forwarded) -> None:
     ],
 )
 def test_chainOf7239(lines: list[bytes], said: tuple[bytes, bool | None]) -> None:
-    """As far as proxies are trusted each is believed; what the client put before is not."""
+    """Each trusted proxy is believed; entries from before the first untrusted one are not."""
     client, secure = said
     assert told(*lines) == Forwarded(client.decode(), secure)
 
@@ -479,7 +479,7 @@ def test_longChainOf7239() -> None:
 )
 def test_both(name: str, value: bytes, said: Forwarded) -> None:
     """
-    Where a proxy says it by X-Forwarded fields, nothing of Forwarded is believed, for a client may
-    have sent it.
+    If a proxy uses X-Forwarded fields, Forwarded is not believed at all, because a client may have
+    sent it.
     """
     assert told(b"for=192.0.2.1;proto=http;host=h", **{name: value}) == said

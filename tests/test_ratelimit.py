@@ -26,7 +26,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         self.log = self.limited(3)
 
     def limited(self, rate: int) -> LimitedLogger:
-        """@return: a logger that lets so many pass, to the events of this test."""
+        """@return: a logger that lets C{rate} events of a kind pass, into the test's list."""
         logger = Logger("test", observer=cast(ILogObserver, self.events.append))
         return LimitedLogger(logger, self.clock, rate, self.count)
 
@@ -41,12 +41,12 @@ class LimitedLoggerTests(SynchronousTestCase):
         return lines
 
     def flood(self, count: int) -> None:
-        """Have so many events come at once."""
+        """Emit this number of events at once."""
         for number in range(count):
             self.log.info("event {number}", number=number)
 
     def test_passes(self) -> None:
-        """Up to the limit all pass, as they are, and no timer is left."""
+        """Up to the limit all pass, unchanged, and no timer is left."""
         self.log.emit(LogLevel.info, "a {peer}", peer="P")
         self.log.debug("b {kind}", kind=1)
         self.log.info("c")
@@ -59,7 +59,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         assert self.suppressed == 0
 
     def test_suppresses(self) -> None:
-        """What is above the limit is counted, and told in one event when the second is over."""
+        """Events above the limit are counted, and reported in one event when the second is over."""
         self.flood(10)
         assert self.lines() == ["event 0", "event 1", "event 2"]
         assert self.suppressed == 7
@@ -73,7 +73,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_nextSecond(self) -> None:
-        """Each second lets as many pass, whenever it begins."""
+        """Each second lets the same number pass, whenever it begins."""
         for second in range(5):
             self.flood(4)
             assert len(self.lines()) == 3
@@ -83,7 +83,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         assert self.lines() == []
 
     def test_kinds(self) -> None:
-        """Each kind has its own limit; one timer tells of all of them, at their own levels."""
+        """Each kind has its own limit; one timer reports all of them, at their own levels."""
         for _ in range(5):
             self.log.info("i")
             self.log.warn("w")
@@ -97,7 +97,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         assert self.lines() == [f"2 more like it: {kind}" for kind in "iwe"]
 
     def test_failure(self) -> None:
-        """Failures pass with their tracebacks, the one in flight by default, and are limited."""
+        """Failures pass with their tracebacks, by default the current one, and are limited."""
         given = Failure(KeyError("given"))
         self.log.failure("in {place}", given, place="P")
         try:
@@ -117,7 +117,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         assert self.lines() == ["1 more like it: in {place}"]
 
     def test_lateTimer(self) -> None:
-        """If the timer is late, the next event of any kind tells first what was suppressed."""
+        """If the timer is late, the next event of any kind first reports what was suppressed."""
         self.flood(5)
         self.lines()
         self.clock.rightNow += 1.5
@@ -139,7 +139,9 @@ class LimitedLoggerTests(SynchronousTestCase):
         assert self.lines() == ["2 more like it: event {number}"]
 
     def test_stop(self) -> None:
-        """When it stops it tells what was suppressed, and leaves no timer; it can be used on."""
+        """
+        When it stops, it reports what was suppressed, and leaves no timer; it can be used again.
+        """
         self.flood(5)
         self.lines()
         self.log.stop()
@@ -160,7 +162,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_observerLogs(self) -> None:
-        """An observer may log in its turn, also when it is told what was suppressed."""
+        """An observer may log itself, also while it gets the number of suppressed events."""
 
         def observe(event: LogEvent) -> None:
             self.events.append(event)
@@ -175,7 +177,7 @@ class LimitedLoggerTests(SynchronousTestCase):
         assert self.clock.getDelayedCalls() == []
 
     def test_nothingKept(self) -> None:
-        """The kinds of one second are forgotten in the next."""
+        """The kinds of one second are dropped in the next."""
         for number in range(1000):
             self.log.info(str(number))
         self.clock.advance(1)
@@ -206,7 +208,7 @@ PLAIN = "abc \u00e9 \u4e16\u754c \U0001f600 'quoted' \"twice\" {braces} %s"
     ],
 )
 def test_printable(text: str | bytes, shown: str) -> None:
-    """Text stays as it is, but for what would break a line, reorder it or drive a terminal."""
+    """Text is unchanged, except for what would break a line, reorder it or control a terminal."""
     assert printable(text) == shown
 
 
@@ -223,7 +225,7 @@ def test_printable(text: str | bytes, shown: str) -> None:
     ],
 )
 def test_printableLimit(text: str | bytes, limit: int, shown: str) -> None:
-    """What is longer than the limit is cut, and how much is missing is told."""
+    """Text above the limit is cut, and the number of missing characters is added."""
     assert printable(text, limit) == shown
 
 
@@ -232,7 +234,7 @@ def test_printableDefault() -> None:
     assert printable(b"x" * 10**7) == "x" * 200 + "... and 9999800 more"
 
 
-# Text of all there is, with more of what matters than comes by chance.
+# All kinds of text, with more special characters than random text has.
 _TEXTS = st.text(st.characters() | st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"]))
 
 
@@ -248,7 +250,7 @@ def test_printableAlways(text: str | bytes, limit: int) -> None:
 
 @given(st.text(st.characters(exclude_characters="\\")))
 def test_printableTellsApart(text: str) -> None:
-    """Nothing is lost: what was escaped can be read back."""
+    """Nothing is lost: escaped characters can be decoded again."""
     shown = printable(text, len(text))
     restored = shown.encode("ascii", "backslashreplace").decode("unicode_escape")
     assert restored == text

@@ -172,7 +172,7 @@ def numbers(start: int, end: int) -> list[str]:
 
 
 def isSubscribed(server: RedisServer, count: int) -> bool:
-    """@return: whether so many connections listen to the room."""
+    """@return: whether this many connections listen to the room."""
     return bool(server.command("PUBSUB", "NUMSUB", "hixie:0:r")[1] == count)
 
 
@@ -241,7 +241,7 @@ async def test_newsMissing(system: Nodes, server: RedisServer) -> None:
 
 @inReactor
 async def test_gap(system: Nodes, server: RedisServer) -> None:
-    """What was trimmed before it could be read is told as a gap, and counted."""
+    """Entries that were trimmed before they could be read are reported as a gap, and counted."""
     receiver = await listen(system.backplanes[0])
     await soon(say(system.backplanes[1], "first"))
     await happens(lambda: receiver.entries)
@@ -255,7 +255,7 @@ async def test_gap(system: Nodes, server: RedisServer) -> None:
 
 class Relay(Factory):
     """
-    Passes everything on to a server, but answers only while it is told to.
+    Passes everything on to a server, but answers only while the test wants it to.
 
     @ivar port: where it listens.
     @ivar isMute: whether answers are kept back.
@@ -412,7 +412,7 @@ async def test_deadNode(server: RedisServer) -> None:
 
 @inReactor
 async def test_dataLost(system: Nodes, server: RedisServer) -> None:
-    """If Redis loses its data, rooms are told of a gap, and members are entered again."""
+    """If Redis loses its data, rooms get a gap, and members are entered again."""
     receiver = await listen(system.backplanes[0])
     await soon(system.backplanes[1].publish("r", "open", "M"))
     (before,) = await soon(say(system.backplanes[1], "1"))
@@ -424,7 +424,7 @@ async def test_dataLost(system: Nodes, server: RedisServer) -> None:
     assert receiver.told == ["open M", "message 1", "gap ", "open M", "message 2"]
     assert parseId(after) > parseId(before)
     assert receiver.entries[2].id == f"{parseId(after)[0]}-0"
-    # Who resumes with an old id is told, too.
+    # A client that resumes with an old id gets it, too.
     found = await soon(system.backplanes[2].read("r", before, 10))
     assert found == receiver.entries[2:]
 
@@ -515,7 +515,7 @@ async def test_unreadable(system: Nodes, server: RedisServer) -> None:
 
 @inReactor
 async def test_cancelled(system: Nodes, server: RedisServer) -> None:
-    """Who does not wait any longer changes nothing for anybody else."""
+    """A caller that does not wait any longer does not affect others."""
     node = system.backplanes[0]
     server.freeze()
     waiting: list[Deferred[Any]] = [
@@ -541,7 +541,7 @@ async def test_scriptsGone(system: Nodes, server: RedisServer) -> None:
 
 @inReactor
 async def test_unsubscribed(system: Nodes, server: RedisServer) -> None:
-    """The last receiver that goes ends the subscription; who has not begun is told."""
+    """The last receiver that leaves ends the subscription; one that has not begun is notified."""
     node = system.backplanes[0]
     receiver = await listen(node)
     node.unsubscribe("r", receiver.receive)

@@ -1,4 +1,4 @@
-"""What is read anew on SIGHUP, and that nobody dies of it."""
+"""What is read again on SIGHUP, and that the signal ends no process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fail() -> None:
 
 
 class ReloadTests(SynchronousTestCase):
-    """What is done, and the line that says so."""
+    """What is reloaded, and the line that reports it."""
 
     def reload(self, reloading: Reloading) -> str:
         """@return: the one line that is logged."""
@@ -48,11 +48,11 @@ class ReloadTests(SynchronousTestCase):
         return line
 
     def test_nothing(self) -> None:
-        """Where there is nothing to reload, it says that."""
+        """If there is nothing to reload, the line says that."""
         assert self.reload(Reloading()) == "info: SIGHUP: there is nothing to reload"
 
     def test_parts(self) -> None:
-        """All that was added is read, in its order, each time."""
+        """Everything that was added is read, in order, each time."""
         calls: list[str] = []
         reloading = Reloading()
         reloading.add("one", lambda: calls.append("one"))
@@ -62,7 +62,7 @@ class ReloadTests(SynchronousTestCase):
         assert calls == ["one", "another"] * 2
 
     def test_failing(self) -> None:
-        """What cannot be read stays as it was, and keeps nothing else from being read."""
+        """What cannot be read stays as it was, and does not keep the rest from being read."""
         calls: list[str] = []
         reloading = Reloading()
         reloading.add("bad", fail)
@@ -83,19 +83,19 @@ class SignalTests(SynchronousTestCase):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def make(self, name: str = "reloaded") -> Reloading:
-        """@return: one that notes when it reloads."""
+        """@return: a service that records when it reloads."""
         made = Reloading()
         made.add(name, lambda: self.calls.append(name))
         return made
 
     def hangUp(self) -> list[str]:
-        """@return: what was called on a signal."""
+        """@return: which handlers were called on a signal."""
         self.calls.clear()
         signal.raise_signal(signal.SIGHUP)
         return self.calls
 
     def test_started(self) -> None:
-        """From when it is started until it is stopped, the signal reloads."""
+        """The signal reloads from the start until the stop."""
         reloading = self.make()
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
         for _ in range(2):
@@ -116,7 +116,7 @@ class SignalTests(SynchronousTestCase):
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
     def test_others(self) -> None:
-        """Who waited for the signal before is called as well."""
+        """A handler that was installed before is called as well."""
 
         def other(number: int, frame: Any) -> None:
             assert number == signal.SIGHUP
@@ -141,7 +141,7 @@ class SignalTests(SynchronousTestCase):
         assert self.hangUp() == []
 
     def test_thread(self) -> None:
-        """Other threads have no signals."""
+        """In other threads there are no signals."""
         reloading = self.make()
         for call in (reloading.start, reloading.stop):
             thread = Thread(target=call)
@@ -150,7 +150,7 @@ class SignalTests(SynchronousTestCase):
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
     def test_noSignal(self) -> None:
-        """Nor are there any on systems without that signal."""
+        """Systems without that signal have none either."""
         number = signal.SIGHUP
         self.patch(signal, "SIGHUP", None)
         del signal.SIGHUP
@@ -168,7 +168,7 @@ class ServiceTests(LoopbackCase):
         self.service = HixieService(self.factory)
 
     def test_running(self) -> None:
-        """When it has stopped, the signal is what it was before."""
+        """When it has stopped, the signal has its earlier handler."""
         self.service.startService()
         assert callable(signal.getsignal(signal.SIGHUP))
         wire = self.open()
@@ -179,7 +179,7 @@ class ServiceTests(LoopbackCase):
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
     def test_ending(self) -> None:
-        """A process that ends does not die of it at the last moment."""
+        """A process that is about to end does not die from it."""
         self.patch(signal, "signal", lambda number, handler: signal.SIG_DFL)
         self.patch(signal, "getsignal", lambda number: self.service.reloading._hangUp._hungUp)
         self.service.startService()
@@ -200,7 +200,7 @@ class ServiceTests(LoopbackCase):
     ],
 )
 def test_readOrigins(tmp_path: Path, text: str, origins: list[str]) -> None:
-    """A file has an origin a line, and comments."""
+    """A file has one origin per line, and comments."""
     path = tmp_path / "origins"
     path.write_text(text)
     assert readOrigins(str(path)) == tuple(origins)
@@ -216,7 +216,9 @@ def test_readOrigins(tmp_path: Path, text: str, origins: list[str]) -> None:
     ],
 )
 def test_readNoOrigins(tmp_path: Path, data: bytes, what: str) -> None:
-    """A file without origins, or with something else in it, is refused, and so is none at all."""
+    """
+    A file without origins, or with something else in it, is refused, and so is a missing file.
+    """
     path = tmp_path / "origins"
     path.write_bytes(data)
     with pytest.raises(ValueError, match=what):
@@ -255,14 +257,14 @@ class OriginFileTests(LoopbackCase):
         )
 
     def status(self, origin: bytes) -> bytes:
-        """@return: the status that a page of an origin gets."""
+        """@return: the status for a handshake from a page of this origin."""
         wire = self.connect(HEAD75.replace(b"Origin: http://example.com", b"Origin: " + origin))
         answer = wire.take()
         wire.lose()
         return answer[9:12]
 
     def statuses(self) -> list[bytes]:
-        """@return: the statuses of all origins that are tried."""
+        """@return: the statuses for all tested origins."""
         return [
             self.status(name) for name in (b"http://named", b"http://example.com", b"http://new")
         ]
@@ -275,11 +277,11 @@ class OriginFileTests(LoopbackCase):
         return line
 
     def test_both(self) -> None:
-        """The origins of the file may connect, and those that were named."""
+        """The origins of the file may connect, and those given as options."""
         assert self.statuses() == [b"101", b"101", b"403"]
 
     def test_reload(self) -> None:
-        """When it is read anew others may; who is connected stays so."""
+        """When the file is read again, others may connect; open connections stay open."""
         wire = self.connect(HEAD75)
         wire.take()
         self.path.write_text("http://new\n")
@@ -291,7 +293,7 @@ class OriginFileTests(LoopbackCase):
         wire.lose()
 
     def test_broken(self) -> None:
-        """If it cannot be read, or nobody is in it, all stays as it was."""
+        """If it cannot be read, or has no origin, everything stays as it was."""
         for break_ in (lambda: self.path.write_text("#\n"), self.path.unlink):
             break_()
             assert self.reload().startswith("warn: SIGHUP: kept what it had of the origins in ")
@@ -333,7 +335,7 @@ class Endpoint:
 
 @pytest.mark.parametrize("kind", TLS)
 def test_renew(tmp_path: Path, kind: str) -> None:
-    """A port gets a new factory for TLS, below which ours goes on; if the files are bad, none."""
+    """A port gets a new TLS factory, which keeps our inner one; if the files are bad, none."""
     description = makeTLS(kind, tmp_path)
     endpoint, factory = Endpoint(), ServerFactory.forProtocol(Protocol)
     renewable = RenewableEndpoint(endpoint, description)
@@ -358,7 +360,7 @@ def test_renew(tmp_path: Path, kind: str) -> None:
 
 
 def test_renewMismatched(tmp_path: Path) -> None:
-    """A key that is not the certificate's is found before anybody gets to see it."""
+    """A key that does not belong to the certificate is found before any client is affected."""
     endpoint = Endpoint()
     renewable = RenewableEndpoint(endpoint, makeTLS("ssl", tmp_path))
     renewable.listen(ServerFactory())

@@ -1,4 +1,4 @@
-"""What a server that stops in part, or starts again, still owes; and limits above the usual."""
+"""What a server that stops partly, or starts again, still does; and limits above the usual."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AgainTests(LoopbackCase):
     """A factory that starts again."""
 
     def test_newOnesStay(self) -> None:
-        """Connections that came since are not cut off when the time of the old ones is up."""
+        """New connections are not cut off when the time of the old ones is over."""
         self.serve(drainTimeout=10, pingInterval=0)
         self.factory.doStart()
         old = self.open()
@@ -34,7 +34,7 @@ class AgainTests(LoopbackCase):
         self.factory.doStop()
 
     def port(self, left: int) -> Any:
-        """@return: a port of the server, which has so many descriptors left."""
+        """@return: a port of the server, with this number of descriptors left."""
         inUse = len(os.listdir("/dev/fd"))
         self.patch(resource, "getrlimit", lambda kind: (inUse + left, inUse + left))
         port: Any = FileDescriptor(Poller())  # type: ignore[arg-type]
@@ -42,7 +42,7 @@ class AgainTests(LoopbackCase):
         return self.factory.accepting.add(port)
 
     def test_measuredAnew(self) -> None:
-        """How many are accepted at once goes by the descriptors that are left this time."""
+        """The number accepted at once depends on the descriptors that are left this time."""
         fresh = self.port(100_000).numberAccepts
         self.serve()
         assert self.port(8).numberAccepts < fresh
@@ -50,7 +50,7 @@ class AgainTests(LoopbackCase):
         assert self.port(100_000).numberAccepts == fresh
 
     def test_unlimited(self) -> None:
-        """So it is with how many there may be, where that is not limited this time."""
+        """The total number does, too, if it is not limited this time."""
         self.port(8)
         self.factory.accepting.clear()
         self.patch(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2)
@@ -63,7 +63,7 @@ class AgainTests(LoopbackCase):
 
 @inReactor
 async def test_portStoppedWhilePaused() -> None:
-    """A port that stops while accepting is paused is no trouble of the others."""
+    """A port that stops while accepting is paused does not affect the others."""
     async with serving(Recorder(), acceptRate=10) as running:
         other: Any = clock.listenTCP(0, running.factory, interface="127.0.0.1")
         running.factory.accepting.add(other)
@@ -79,7 +79,7 @@ class CountTests(LoopbackCase):
     """Connections whose peer did not do its part in closing."""
 
     def test_once(self) -> None:
-        """One that does nothing at all is one."""
+        """A peer that does nothing at all counts as one."""
         wire = self.open()
         wire.stuck = True
         self.recorder.made[-1].transport.loseConnection()
@@ -88,7 +88,7 @@ class CountTests(LoopbackCase):
         assert self.count("closing timed out") == 1
 
     def test_error(self) -> None:
-        """An exception in C{buildProtocol} is one that an application raised."""
+        """An exception in C{buildProtocol} counts as one that an application raised."""
 
         def fail(made: object) -> None:
             raise ZeroDivisionError
@@ -103,7 +103,7 @@ class CountTests(LoopbackCase):
 
 
 class PlainTests(LoopbackCase):
-    """Limits on the head of plain HTTP above the library's own."""
+    """Limits on the head of plain HTTP above the library's limits."""
 
     def test_size(self) -> None:
         """A head within the limit is answered."""
@@ -112,7 +112,7 @@ class PlainTests(LoopbackCase):
         assert wire.take().endswith(b"okay")
 
     def test_fields(self) -> None:
-        """So is one with many fields."""
+        """A head with many fields is answered, too."""
         self.serve(maxFields=1000)
         wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 800 + b"\r\n")
         assert wire.take().endswith(b"okay")

@@ -64,7 +64,7 @@ all3 = pytest.mark.parametrize("name", NAMES)
 
 def outcome(events: list[Event]) -> Outcome:
     """
-    Events as the vectors put them.
+    Events in the form of the vectors.
     """
     assert all(isinstance(event, (str, bytes, Pong, Closed, Failed)) for event in events)
     return tuple(
@@ -139,7 +139,7 @@ def vectors(rows: list[Frames]) -> pytest.MarkDecorator:
 
 def test_accelerated(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The library's C part is in use here, and it is known where it is not.
+    The library's C part is in use here, and its absence is noticed.
     """
     assert messages.ACCELERATED
     monkeypatch.setitem(sys.modules, "websockets.speedups", None)
@@ -161,7 +161,7 @@ def test_acceptKey() -> None:
 @pytest.mark.parametrize("handshake", HANDSHAKES, ids=lambda handshake: handshake.client)
 def test_handshake(handshake: Handshake) -> None:
     """
-    Clients of the time get the very reply they check, and may send frames right behind.
+    Clients of the time get exactly the reply that they check, and may send frames right after it.
     """
     for pieces in cuts(clientFrame(0x81, b"hi")):
         connection = connect(handshake.request, Settings(subprotocols=handshake.subprotocols))
@@ -189,7 +189,7 @@ def test_extraFields(name: str) -> None:
 @all3
 def test_otherVersion(name: str, version: bytes) -> None:
     """
-    An unknown version gets the list of those that are spoken.
+    An unknown version gets the list of the versions that are spoken.
     """
     answer = refusal(buildHead(name, {VERSION: version})).response()
     assert answer.startswith(b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n")
@@ -215,7 +215,7 @@ def test_switchedOff(
     name: str, version: bytes, enabled: tuple[str, ...], listed: bytes | None
 ) -> None:
     """
-    A version that is switched off is like one that is unknown, as long as others are left.
+    A version that is switched off is treated as unknown, as long as others are left.
     """
     error = refusal(buildHead(name, {VERSION: version}), Settings(dialects=enabled))
     fields = () if listed is None else ((b"Upgrade", b"websocket"), (VERSION, listed))
@@ -226,7 +226,7 @@ def test_switchedOff(
 @pytest.mark.parametrize("name", ["hixie-75", "hixie-76"])
 def test_noVersionsForHixie(name: str) -> None:
     """
-    A client of Hixie-75 or -76 is told of no versions.
+    A client of Hixie-75 or -76 gets no list of versions.
     """
     error = refusal(buildHead(name), Settings(dialects=NAMES))
     assert (error.status, error.headers) == (400, ())
@@ -239,7 +239,7 @@ def test_noVersionsForHixie(name: str) -> None:
 @all3
 def test_badVersion(name: str, version: bytes | None) -> None:
     """
-    A version that is no number is refused.
+    A version that is not a number is refused.
     """
     assert refusal(buildHead(name, {VERSION: version})).status == 400
 
@@ -261,7 +261,7 @@ def test_badVersion(name: str, version: bytes | None) -> None:
 @all3
 def test_badKey(name: str, key: bytes | None) -> None:
     """
-    A key of other than 16 bytes in base64 is refused.
+    A key that is not 16 bytes in base64 is refused.
     """
     assert refusal(buildHead(name, {KEY_FIELD: key})).status == 400
 
@@ -284,7 +284,7 @@ def test_refused(
     name: str, changes: Mapping[bytes, bytes | None], extra: Iterable[tuple[bytes, bytes]]
 ) -> None:
     """
-    What a request must have once is refused without it and when it is there twice.
+    A request needs these fields exactly once, otherwise it is refused.
     """
     assert refusal(buildHead(name, changes, extra)).status == 400
 
@@ -336,8 +336,8 @@ GOOD_ORIGIN, OTHER_ORIGIN = b"http://a", b"http://b"
 )
 def test_origin(name: str, old: bytes | None, new: bytes | None, passes: bool) -> None:
     """
-    The origin is read from the field of the version; older ones may have it in the newer field.
-    A client that sends none is no browser, and passes.
+    The origin is read from the field of the version; older versions may have it in the newer field.
+    A client without an origin is not a browser, and passes.
     """
     fields = [(OLD_ORIGIN, old), (ORIGIN, new)]
     extra = [(field, value) for field, value in fields if value is not None]
@@ -368,7 +368,7 @@ def test_origin(name: str, old: bytes | None, new: bytes | None, passes: bool) -
 @all3
 def test_subprotocol(name: str, asked: list[bytes], chosen: str | None) -> None:
     """
-    The client's first choice of those spoken is confirmed, or none.
+    The client's first choice that the server speaks is confirmed, or none.
     """
     head = buildHead(name, extra=[(PROTOCOL, value) for value in asked])
     connection = connect(head, Settings(subprotocols=("a", "b")))
@@ -381,7 +381,7 @@ def test_subprotocol(name: str, asked: list[bytes], chosen: str | None) -> None:
 @pytest.mark.requirement("D-09", "B-10", "HY-09")
 def test_newestWins() -> None:
     """
-    With the keys of Hixie-76 in it a request of RFC 6455 is still one, and has no nonce.
+    A request of RFC 6455 with the keys of Hixie-76 is still one, and has no nonce.
     """
     connection = connect(buildHead("hixie-76", extra=[(VERSION, b"13"), (KEY_FIELD, KEY)]))
     assert connection.dialect == "rfc6455"
@@ -397,7 +397,7 @@ def test_newestWins() -> None:
 @all3
 def test_good(name: str, vector: Frames) -> None:
     """
-    Frames become messages, and what wants an answer gets it.
+    Frames become messages, and frames that need an answer get it.
     """
     show(vector, lambda: openConnection(name))
 
@@ -407,7 +407,7 @@ def test_good(name: str, vector: Frames) -> None:
 @all3
 def test_bad(name: str, vector: Frames) -> None:
     """
-    A fault ends the connection with its code, after what came before it.
+    A fault ends the connection with its code, after earlier messages.
     """
     show(vector, lambda: openConnection(name))
 
@@ -432,7 +432,7 @@ def test_illFormed(payload: bytes) -> None:
 @pytest.mark.parametrize("payload", UNFINISHED, ids=bytes.hex)
 def test_unfinishedCharacter(payload: bytes) -> None:
     """
-    A character may go on in the next fragment, but not behind the last.
+    A character may continue in the next fragment, but not after the last.
     """
     connection = openConnection("rfc6455")
     assert feed(connection, clientFrame(0x01, payload), clientFrame(0x00)) == []
@@ -446,7 +446,7 @@ def test_unfinishedCharacter(payload: bytes) -> None:
 @pytest.mark.parametrize(("code", "valid"), CLOSE_CODES.items())
 def test_closeCode(code: int, valid: bool) -> None:
     """
-    The codes that may be sent are echoed, the others are a fault.
+    The codes that may be sent are echoed, all others are a fault.
     """
     assert valid is mayBeSent(code)
     event: Closed | CloseCode = Closed(code, "") if valid else CloseCode.PROTOCOL_ERROR
@@ -456,7 +456,7 @@ def test_closeCode(code: int, valid: bool) -> None:
 
 def test_everyCloseCode() -> None:
     """
-    What the application may send and what a client may send are the same codes.
+    The application and a client may send the same codes.
     """
     for code in range(5010):
         connection = openConnection("rfc6455")
@@ -468,7 +468,7 @@ def test_everyCloseCode() -> None:
 @pytest.mark.parametrize("compressed", [False, True])
 def test_limit(compressed: bool) -> None:
     """
-    The limit holds for a message, not for a frame, and a header is enough to pass it.
+    The limit applies to a message, not to a frame, and a header is enough to exceed it.
     """
     settings = Settings(maxMessage=10, compression=compressed)
     for data, expected in (
@@ -476,7 +476,7 @@ def test_limit(compressed: bool) -> None:
         (clientFrame(0x01, b"01234") + clientFrame(0x80, b"56789"), ["0123456789"]),
         (clientFrame(0x01, b"0123456789") + clientFrame(0x00) + clientFrame(0x80), ["0123456789"]),
         (clientFrame(0x82, b"0123456789") * 2, [b"0123456789"] * 2),
-        # By the payload, and for what is far over the limit, by the header alone.
+        # By the payload, and far above the limit, by the header alone.
         (clientFrame(0x82, bytes(11)), [CloseCode.TOO_BIG]),
         (b"\x82\xfe\x08\x00", [CloseCode.TOO_BIG]),
         (clientFrame(0x02, b"0123456789") + clientFrame(0x00, b"0"), [CloseCode.TOO_BIG]),
@@ -498,7 +498,7 @@ def test_limit(compressed: bool) -> None:
 @all3
 def test_limitByOne(name: str, opcode: int) -> None:
     """
-    A message of just the limit passes; one that is a byte larger does not, text or bytes.
+    A message of exactly the limit passes; one that is a byte larger does not, text or bytes.
     """
     for size, passes in ((1000, True), (1001, False), (1125, False), (1126, False)):
         connection = openConnection(name, Settings(maxMessage=1000))
@@ -512,7 +512,7 @@ def test_limitByOne(name: str, opcode: int) -> None:
 @pytest.mark.requirement("HY-07", "HY-08", "L-01")
 def test_limitAndControlFrames() -> None:
     """
-    Control frames have a limit of their own: they do not count as part of a message.
+    Control frames have their own limit: they do not count as part of a message.
     """
     ping, pong = clientFrame(0x89, b"x" * 125), clientFrame(0x8A, b"y" * 125)
     connection = openConnection("rfc6455", Settings(maxMessage=10))
@@ -527,7 +527,7 @@ def test_limitAndControlFrames() -> None:
 @pytest.mark.parametrize("first", [b"", b"x"])
 def test_fragments(first: bytes) -> None:
     """
-    A message has so many fragments and no more, empty ones included; control frames are none.
+    The number of fragments is limited, empty ones included; control frames do not count.
     """
     data = clientFrame(0x01, first) + (clientFrame(0x00) + clientFrame(0x8A)) * 3
     settings = Settings(maxFragments=5)
@@ -552,7 +552,7 @@ def test_fragments(first: bytes) -> None:
 )
 def test_nothingKept(settings: Settings, last: bytes) -> None:
     """
-    After the end nothing is kept of the message it was in.
+    After the end, nothing is kept of the unfinished message.
     """
     connection = openConnection("rfc6455", settings)
     before = heldBytes(connection)
@@ -573,7 +573,7 @@ def test_nothingKept(settings: Settings, last: bytes) -> None:
 )
 def test_deliveredIsNotKept(data: bytes) -> None:
     """
-    Nothing is kept of a message that was delivered while the peer says no more.
+    Nothing is kept of a delivered message while the peer sends nothing more.
     """
     connection = openConnection("rfc6455")
     feed(connection, clientFrame(0x81, b"x"))
@@ -589,7 +589,7 @@ def test_deliveredIsNotKept(data: bytes) -> None:
 )
 def test_keptOnce(data: bytes) -> None:
     """
-    What is kept of an unfinished message is kept once.
+    An unfinished message is kept only once.
     """
     connection = openConnection("rfc6455")
     before = heldBytes(connection)
@@ -605,7 +605,7 @@ def test_keptOnce(data: bytes) -> None:
 @all3
 def test_sent(name: str) -> None:
     """
-    What is sent is framed as in section 5.7.
+    Sent messages are framed as in section 5.7.
     """
     connection = openConnection(name)
     connection.sendText("Hello")
@@ -626,7 +626,7 @@ def test_sent(name: str) -> None:
 @pytest.mark.parametrize("compressed", [False, True])
 def test_badSends(compressed: bool) -> None:
     """
-    What cannot be sent raises for whoever sends it, and nothing is written.
+    A message that cannot be sent raises, and nothing is written.
     """
     settings = Settings()
     connection = compressing(settings) if compressed else openConnection("rfc6455", settings)
@@ -668,7 +668,7 @@ def test_reason(reason: str, sent: bytes) -> None:
 @pytest.mark.parametrize("compressed", [False, True])
 def test_answersFirst(compressed: bool) -> None:
     """
-    Messages ahead of a close or a fault, even in the same read, are answered before our close.
+    Messages before a close or a fault, even in the same read, are answered before our close.
     """
     sequence = clientFrame(0x81, b"A") + clientFrame(0x89, b"1") + clientFrame(0x82, b"B")
     for last, answer in (
@@ -701,7 +701,7 @@ def test_answersFirst(compressed: bool) -> None:
 @pytest.mark.requirement("HY-08")
 def test_ourAnswerInsteadOfTheEcho() -> None:
     """
-    If an application closes while the peer's close waits its turn, one close frame goes out.
+    If an application closes while the peer's close is waiting, one close frame is sent.
     """
     connection = openConnection("rfc6455")
     data = clientFrame(0x81, b"A") + clientFrame(0x88, b"\x03\xe8")
@@ -728,7 +728,7 @@ def test_ourAnswerInsteadOfTheEcho() -> None:
 )
 def test_weClose(compressed: bool, answer: bytes, event: Closed | None) -> None:
     """
-    Behind our close frame goes nothing, not even a pong; then the peer's answer is the end, and
+    Nothing is sent after our close frame, not even a pong; then the peer's answer is the end, and
     any fault is the end too.
     """
     data = clientFrame(0x89, b"1") + clientFrame(0x81, b"late") + answer + clientFrame(0x89)
@@ -758,7 +758,7 @@ def test_weClose(compressed: bool, answer: bytes, event: Closed | None) -> None:
 @pytest.mark.parametrize("compressed", [False, True])
 def test_faultAfterOurClose(compressed: bool) -> None:
     """
-    A fault in place of an answer to our close has its own code, not that which we sent.
+    A fault instead of an answer to our close has its own code, not the one we sent.
     """
     for code in (1000, 1009, 4000):
         for breach in (frame(0x81, b"x"), clientFrame(0x83), clientFrame(0x80)):
@@ -813,7 +813,7 @@ def test_faultAfterOurClose(compressed: bool) -> None:
 @all3
 def test_negotiation(name: str, offers: list[bytes], agreed: str | None) -> None:
     """
-    Of the offers the first that can be met is confirmed, and none where compression is off.
+    The first acceptable offer is confirmed, and none if compression is off.
     """
     head = buildHead(name, extra=[(EXTENSIONS, offer) for offer in offers])
     for compression in (True, False):
@@ -831,8 +831,8 @@ def test_negotiation(name: str, offers: list[bytes], agreed: str | None) -> None
 
 def echo(connection: Connection, agreed: str) -> None:
     """
-    Send messages both ways as agreed. Their parts come again within some windows and beyond
-    others, so all that keeps to other windows breaks.
+    Send messages both ways as agreed. Their parts repeat within some windows and beyond others, so
+    a side that uses another window than agreed fails.
     """
     parameters = dict((part + "=15").split("=")[:2] for part in agreed.split("; "))
     peer = Deflater(
@@ -863,7 +863,7 @@ def echo(connection: Connection, agreed: str) -> None:
 )
 def test_malformedOffer(offer: bytes) -> None:
     """
-    An offer that is none is refused, or not looked at where compression is off.
+    An invalid offer is refused, or ignored if compression is off.
     """
     head = buildHead("rfc6455", extra=[(EXTENSIONS, offer)])
     assert refusal(head, Settings(compression=True)).status == 400
@@ -897,7 +897,7 @@ SPLIT_HELLO = clientFrame(0x42, DEFLATED_HELLO[:3]) + clientFrame(0x80, DEFLATED
 @pytest.mark.requirement("HY-07")
 def test_badDeflatedAlone() -> None:
     """
-    Nothing may follow the end of a stream where each message has its own, either.
+    Nothing may follow the end of a stream, not even if each message has its own stream.
     """
     ended = bytes.fromhex("f3 48 cd c9 c9 07 00")
     for payload, expected in (
@@ -914,7 +914,7 @@ def test_badDeflatedAlone() -> None:
 @pytest.mark.parametrize("first", [clientFrame(0xC2, DEFLATED_HELLO), SPLIT_HELLO])
 def test_brokenNoTakeover(first: bytes) -> None:
     """
-    A client that agreed to compress each message by itself, and does not, breaks the protocol.
+    A client that agreed to compress each message independently, and does not, breaks the protocol.
     """
     again = clientFrame(0xC2, bytes.fromhex("f2 00 11 00 00"))
     for offer, expected in (
@@ -932,7 +932,8 @@ def test_brokenNoTakeover(first: bytes) -> None:
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 def test_limitInflated(level: int, size: int, pieces: int) -> None:
     """
-    A message of just the limit passes although it grew when compressed; one byte more does not.
+    A message of exactly the limit passes, although compression made it larger; one byte more does
+    not.
     """
     noise = random.Random(2).randbytes(size + 1)
     for data in (noise, bytes(size + 1)):
@@ -951,7 +952,7 @@ def test_limitInflated(level: int, size: int, pieces: int) -> None:
 @pytest.mark.requirement("HY-07", "L-01")
 def test_limitSmallWindow() -> None:
     """
-    The limit holds for what was compressed with a small window, too, and grew by more.
+    The limit also holds for a message that was compressed with a small window, and grew by more.
     """
     noise = random.Random(2).randbytes(70_001)
     for length, expected in ((70_000, noise[:70_000]), (70_001, CloseCode.TOO_BIG)):
@@ -963,7 +964,7 @@ def test_limitSmallWindow() -> None:
 
 def measure(connection: Connection, data: bytes) -> tuple[list[int | CloseCode], int]:
     """
-    Have a connection receive data in reads of 64 KiB, and drop each message.
+    Let a connection receive data in reads of 64 KiB, and drop each message.
 
     @return: the sizes of the messages and the code of a fault, and the peak of memory.
     """
@@ -988,7 +989,7 @@ def measure(connection: Connection, data: bytes) -> tuple[list[int | CloseCode],
 @pytest.mark.parametrize("opcode", [0x01, 0x02])
 def test_bomb(limit: int, opcode: int) -> None:
     """
-    A GiB of zeros, in a message of a MiB, costs the limit and is refused.
+    A GiB of zeros, in a message of a MiB, takes no more than the limit and is refused.
     """
     compressor = zlib.compressobj(9, wbits=-15)
     part = compressor.compress(bytes(64 * MiB)) + compressor.flush(zlib.Z_FULL_FLUSH)
@@ -1006,7 +1007,7 @@ def test_bomb(limit: int, opcode: int) -> None:
 @pytest.mark.requirement("L-01")
 def test_nothingKeptOfABomb() -> None:
     """
-    A connection that refused a message keeps neither what was not inflated of it nor the window.
+    A connection that refused a message keeps neither its remaining data nor the window.
     """
     compressor = zlib.compressobj(9, wbits=-15)
     payload = compressor.compress(bytes(512 * MiB)) + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -1027,7 +1028,7 @@ def test_nothingKeptOfABomb() -> None:
 @pytest.mark.requirement("L-01")
 def test_manyBombs() -> None:
     """
-    Messages that each pass are inflated a few at a time, however many are in a read.
+    Messages within the limit are inflated a few at a time, however many are in a read.
     """
     peer = Deflater(level=9)
     bomb = clientFrame(0xC2, peer.compress(bytes(MiB)))
@@ -1041,7 +1042,7 @@ def test_manyBombs() -> None:
 @pytest.mark.requirement("L-01")
 def test_finalBlockFlood() -> None:
     """
-    Behind a final block nothing piles up that is never read.
+    After a final block, no data accumulates that is never read.
     """
     compressor = zlib.compressobj(wbits=-15)
     final = compressor.compress(b"Hello") + compressor.flush() + b"\x00"
@@ -1063,7 +1064,7 @@ def test_finalBlockFlood() -> None:
 )
 def test_otherImplementation(factory: ClientPerMessageDeflateFactory | None) -> None:
     """
-    A client that is not ours opens a connection, talks and closes.
+    A foreign client opens a connection, sends messages and closes.
     """
     client = ClientProtocol(
         parse_uri("ws://example.com/demo"), extensions=[factory] if factory else None

@@ -180,7 +180,7 @@ def test_past(query: str) -> None:
 
 
 def test_gap() -> None:
-    """A listener is told what it missed for good."""
+    """A listener gets a gap for what it missed for good."""
     site = Site(Rooms("/chat", LocalBackplane(history=2)))
     guest = site.guest()
     first = site.listen()
@@ -222,7 +222,7 @@ def test_refusals() -> None:
 
 
 def test_otherwise() -> None:
-    """What asks for nothing of a room can be answered by another resource."""
+    """A request that does not ask for a room can be answered by another resource."""
     site = Site(otherwise=Okay())
     assert site.ask("/chat").body == b"okay"
     assert site.ask("/chat/a/b").body == b"okay"
@@ -495,7 +495,7 @@ class HookTests(SynchronousTestCase):
         assert left == ["open"]
 
     def test_avatar(self) -> None:
-        """A hook is told who has logged in, and nothing that nobody has checked."""
+        """A hook learns who has logged in, and nothing that was not checked."""
         avatars: list[object] = []
 
         def onJoin(visitor: Visitor) -> None:

@@ -1,4 +1,4 @@
-"""Rooms: who is told what, from when on, in which form; hooks, and limits."""
+"""Rooms: which client gets what, from which entry on, in which format; hooks, and limits."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_wrongQuery(query: str, text: bytes) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_last(dialect: str) -> None:
-    """Who comes late is told the newest entries first, then all that follows, each once."""
+    """A client that comes late first gets the newest entries, then all that follows, each once."""
     house = House()
     first = house.guest(dialect=dialect)
     first.say("1", "2", "3")
@@ -232,7 +232,7 @@ def test_last(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_since(dialect: str) -> None:
-    """Who comes back is told what it missed, itself leaving included, and then all that follows."""
+    """A client that comes back gets what it missed, its own leaving included, and then the rest."""
     house = House()
     other = house.guest()
     guest = house.guest("/chat?format=json", dialect)
@@ -258,7 +258,7 @@ def test_since(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_gap(dialect: str) -> None:
-    """Who comes back for more than is kept is told how much is lost, before the rest."""
+    """A client that comes back for more than is kept first gets the number of lost entries."""
     house = House(Rooms("/chat", LocalBackplane(history=3)))
     other = house.guest()
     guest = house.guest("/chat?format=json", dialect)
@@ -279,7 +279,7 @@ def test_gap(dialect: str) -> None:
 
 
 def test_beginning() -> None:
-    """With since=0-0 everything that is kept is told, and no gap."""
+    """With since=0-0 everything that is kept is sent, and no gap."""
     house = House(Rooms("/chat", LocalBackplane(history=3)))
     first = house.guest()
     first.say(*"123")
@@ -308,7 +308,7 @@ def test_formats() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_presence(dialect: str) -> None:
-    """Who asks is told who is here now, itself included, after the past."""
+    """A client that asks gets the current members, itself included, after the past."""
     house = House()
     a, b = house.guest(), house.guest()
     house.guest("/chat/other")
@@ -475,7 +475,7 @@ class HookTests(SynchronousTestCase):
         assert first.heard() == came(first)
 
     def test_onLeave(self) -> None:
-        """A hook is told of those who leave, and what it says goes with the news."""
+        """A hook is called for each client that leaves, and its text goes with the news."""
         left: list[str] = []
 
         def onLeave(visitor: Visitor) -> Any:
@@ -598,7 +598,7 @@ def test_maxRooms() -> None:
 
 
 def test_maxRoomsAtOnce() -> None:
-    """Clients that were let in together are counted again when they come."""
+    """Clients that were admitted together are counted again when they come."""
     asked: list[Deferred[None]] = []
 
     def onJoin(visitor: Visitor) -> Deferred[None]:
@@ -740,7 +740,7 @@ def test_full() -> None:
 
 
 def test_down() -> None:
-    """While the backplane does not work clients are to come again later."""
+    """While the backplane does not work, clients have to try again later."""
     backplane = DelayedBackplane()
     house = House(Rooms("/chat", backplane))
     backplane.problem = "Redis does not answer"

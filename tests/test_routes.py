@@ -73,7 +73,7 @@ def test_route(path: bytes, name: str) -> None:
 
 
 def test_noRoute() -> None:
-    """Where there is nothing, nothing answers."""
+    """Without a route, nothing answers."""
     assert routed(b"/x", Routes({"/chat": Named("chat")})) is None
     assert routed(b"/", Routes({})) is None
 
@@ -88,13 +88,13 @@ def test_rootRoute() -> None:
     "path", ["", "chat", "//", "//chat", "/a//b", "/a?b", "/a#b", "/a b", "/a\n", " /a", "*"]
 )
 def test_noPath(path: str) -> None:
-    """What can be no request's path is no route."""
+    """A text that cannot be the path of a request is not a route."""
     with pytest.raises(ValueError, match="is not a path like /chat"):
         Routes({path: Named("never")})
 
 
 def test_sameRoute() -> None:
-    """Two routes that are the same path are refused, however they are written."""
+    """Two routes with the same path are refused, however they are written."""
     for other in ("/chat/", "/ch%61t"):
         with pytest.raises(ValueError, match="is routed already"):
             Routes({"/chat": Named("one"), other: Named("two")})

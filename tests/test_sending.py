@@ -1,4 +1,4 @@
-"""What becomes of messages to a peer that does not read, on every kind of transport."""
+"""What happens to messages for a peer that does not read, on every kind of transport."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from txhixie import (
 )
 from txhixie.websocket.websocket import WebSocket
 
-# Above what Twisted's transports hold before they ask to wait.
+# More than Twisted's transports hold before they pause their producer.
 LIMIT = 100_000
 SLOW_POLICIES = ("close", "drop", "latest")
 OLD, MODERN = ("hixie-75", "hixie-76"), ("hybi-07", "hybi-08", "rfc6455")
@@ -50,22 +50,22 @@ class Peer:
     """
 
     protocol: HixieProtocol
-    # Whether its transport takes everything, and asks to wait then.
+    # Whether its transport takes everything, and then pauses its producer.
     holdsBack = True
 
     @property
     def webSocket(self) -> WebSocket:
-        """The server's end, as its application has it."""
+        """The server's WebSocket."""
         webSocket = self.protocol.webSocket
         assert webSocket is not None
         return webSocket
 
     def stop(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         raise NotImplementedError
 
     def read(self, size: float = float("inf")) -> bytes:
-        """@return: what there is to read until nothing comes any more, or so many bytes of it."""
+        """@return: what can be read until nothing more comes, or C{size} bytes of it."""
         raise NotImplementedError
 
     def send(self, data: bytes) -> None:
@@ -78,7 +78,7 @@ class Peer:
 
     @property
     def aborted(self) -> bool:
-        """Whether the server ended the connection without regard to what is unread."""
+        """Whether the server ended the connection and dropped what is unread."""
         raise NotImplementedError
 
     @property
@@ -127,14 +127,14 @@ class SocketPeer(Peer):
 
 
 class TLSPeer(SocketPeer):
-    """Behind TLS: what is sent goes to the transport, which asks to wait."""
+    """With TLS: what is sent goes to the transport, which pauses its producer."""
 
     secure = True
     holdsBack = True
 
 
 class WirePeer(Peer):
-    """Behind a transport that asks to wait as soon as it has anything."""
+    """On a transport that pauses its producer as soon as it has any data."""
 
     class _Wire(TCPWire):
         reads = True
@@ -180,10 +180,10 @@ class WirePeer(Peer):
 
 
 class Telling(Recording):
-    """An application that wants to know of messages that its client missed."""
+    """An application that is notified of messages that its client missed."""
 
     def messagesDropped(self, count: int) -> None:
-        """Write it down, as the others are."""
+        """Record it like the other calls."""
         self._called("messagesDropped", f"dropped: {count}", count)
 
 
@@ -200,7 +200,7 @@ class SlowCase(LoopbackCase):
     """Has clients that may stop to read."""
 
     clock: Poller
-    # Who is being tried, for those that a test fails with.
+    # The kind that is tested, shown when a test fails.
     case = ""
     kinds: tuple[Any, ...] = (SocketPeer, TLSPeer, WirePeer)
 
@@ -210,9 +210,9 @@ class SlowCase(LoopbackCase):
 
     def peers(self, *dialects: str, **settings: Any) -> Iterator[Any]:
         """
-        Go through all kinds of clients, each with a server of its own.
+        Go through all kinds of clients, with a server for each.
 
-        @param dialects: what they speak; all there are, if none are given.
+        @param dialects: their dialects; by default all.
         """
         for dialect in dialects or IDIOMS:
             for kind in self.kinds:
@@ -231,7 +231,7 @@ class SlowCase(LoopbackCase):
 
     def fill(self, peer: Peer) -> bytes:
         """
-        Send to a peer that does not read as much as the limit allows.
+        Send as much as the limit allows to a peer that does not read.
 
         @return: what it would read.
         """
@@ -249,7 +249,7 @@ class SlowCase(LoopbackCase):
         return before + expected
 
     def given(self, peer: Peer, filled: bytes) -> bytes:
-        """@return: as much of what L{fill} sent as the transport was given."""
+        """@return: the part of what L{fill} sent that the transport was given."""
         return self.framed(peer, "y" * LIMIT) if peer.holdsBack else filled
 
     def clog(self, peer: Peer) -> bytes:
@@ -265,21 +265,21 @@ class SlowCase(LoopbackCase):
         return filled + self.framed(peer, "over", "and over")
 
     def framed(self, peer: Peer, *texts: str) -> bytes:
-        """@return: what the server makes of messages."""
+        """@return: messages as the server frames them."""
         return b"".join(map(IDIOMS[peer.webSocket.dialect].serverText, texts))
 
     def farewell(self, peer: Peer) -> bytes:
-        """@return: what a slow peer is sent in the end."""
+        """@return: the close that a slow peer gets."""
         if peer.webSocket.dialect in MODERN:
             return frame(0x88, b"\x03\xf0" + SLOW.encode())
         return IDIOMS[peer.webSocket.dialect].serverClose
 
     def assertReads(self, peer: Peer, expected: bytes) -> None:
-        """This is what there is to read."""
+        """This is what can be read."""
         self.assertSame(peer.read(), expected)
 
     def assertSame(self, got: bytes, expected: bytes) -> None:
-        """The same, in a failure that shows only the end of it."""
+        """The same, but a failure shows only the end of it."""
         if got != expected:
             shown = f"{len(got)} bytes {got[-80:]!r}, not {len(expected)} {expected[-80:]!r}"
             self.fail(f"{self.case}: {shown}")
@@ -296,7 +296,7 @@ class LimitTests(SlowCase):
     """How much may wait."""
 
     def test_large(self) -> None:
-        """A single message may have any size, even if nothing of it is read."""
+        """A single message may have any size, even if the peer reads nothing."""
         for peer in self.peers():
             peer.stop()
             text = "x" * (10 * LIMIT)
@@ -306,7 +306,7 @@ class LimitTests(SlowCase):
             assert self.count("slow closed") == 0
 
     def test_largeAgain(self) -> None:
-        """What was read is forgotten: the next message may have any size as well."""
+        """Data that was read no longer counts: the next message may have any size as well."""
         for peer in self.peers():
             for size in (10 * LIMIT, 5, 3 * LIMIT):
                 peer.stop()
@@ -315,7 +315,7 @@ class LimitTests(SlowCase):
             self.assertFine(peer)
 
     def test_largeInPieces(self) -> None:
-        """So it is when a message is read piece by piece."""
+        """The same holds if a message is read piece by piece."""
         for peer in self.peers():
             peer.stop()
             text = "x" * (5 * LIMIT)
@@ -328,7 +328,7 @@ class LimitTests(SlowCase):
             self.assertFine(peer)
 
     def test_several(self) -> None:
-        """Messages sent together are counted, and those over the limit are looked at one by one."""
+        """Messages sent together are counted, and those over the limit are checked one by one."""
         for peer in self.peers(slowPolicy="drop"):
             filled = self.fill(peer)
             peer.webSocket.sendTextMessages(("one", "two"))
@@ -359,7 +359,7 @@ class LimitTests(SlowCase):
             assert self.count("slow closed") == 1
 
     def test_slowly(self) -> None:
-        """Who reads a little at a time, but keeps up, is not slow."""
+        """A peer that reads a little at a time, but keeps up, is not slow."""
         for peer in self.peers():
             expected = got = b""
             for number in range(100):
@@ -387,7 +387,7 @@ class LimitTests(SlowCase):
             self.assertFine(peer)
 
     def test_gathered(self) -> None:
-        """Neither is it when the messages are small, and go out when all has been read."""
+        """The same holds for small messages that are written when the read has been handled."""
         self.kinds = (SocketPeer, WirePeer)
         texts = ["x" * 1000] * 1000
 
@@ -401,7 +401,7 @@ class LimitTests(SlowCase):
             self.assertFine(peer)
 
     def test_gatheredOverTheLimit(self) -> None:
-        """What is over the limit does not wait for the end of what is being read."""
+        """Messages over the limit do not wait for the end of the current read."""
         self.kinds = (SocketPeer, WirePeer)
 
         def send(peer: Peer) -> None:
@@ -416,7 +416,7 @@ class LimitTests(SlowCase):
             self.assertReads(peer, self.framed(peer, "more"))
 
     def test_producer(self) -> None:
-        """A producer is paused long before its client is slow, and goes on after that."""
+        """A producer is paused long before its client is slow, and resumes after that."""
         for peer in self.peers(slowPolicy="drop"):
             producer = Producer()
             attached: Any = producer
@@ -439,13 +439,13 @@ class LimitTests(SlowCase):
 
 
 class CloseTests(SlowCase):
-    """The policy to close."""
+    """The policy close."""
 
     def slow(self, peer: Peer) -> bytes:
         """
         Make a peer slow.
 
-        @return: what the transport has for it.
+        @return: the data that the transport has for it.
         """
         filled = self.fill(peer)
         with capturedLogs() as events:
@@ -460,7 +460,7 @@ class CloseTests(SlowCase):
         return self.given(peer, filled)
 
     def test_readsAgain(self) -> None:
-        """Its backlog is given up: it reads what had gone out, the close, and no more."""
+        """Its backlog is dropped: it reads what had been written, the close, and nothing more."""
         for peer in self.peers():
             clogged = self.slow(peer)
             assert heldBytes(peer.webSocket._connection) < LIMIT
@@ -477,7 +477,7 @@ class CloseTests(SlowCase):
             assert peer.aborted
 
     def test_told(self) -> None:
-        """The application is told once that messages were lost, with the code 1008."""
+        """The application is notified once that messages were lost, with the code 1008."""
         for peer in self.peers():
             self.slow(peer)
             self.pass_(2)
@@ -487,7 +487,7 @@ class CloseTests(SlowCase):
             assert (self.ending.code, self.ending.reason) == (CloseCode.POLICY, SLOW)
 
     def test_answered(self) -> None:
-        """So it is when the peer then does its part in closing: it missed something."""
+        """The same code is given if the peer then answers the close: it missed something."""
         for peer in self.peers():
             self.slow(peer)
             peer.read()
@@ -508,7 +508,7 @@ class CloseTests(SlowCase):
             assert "text: hi" not in self.calls
 
     def test_closingAlready(self) -> None:
-        """One that is closed already is not closed for that, and reads all."""
+        """A peer that is already being closed is not closed for that, and reads everything."""
         for peer in self.peers():
             filled = self.fill(peer)
             peer.webSocket.sendTextMessage("last")
@@ -521,7 +521,7 @@ class CloseTests(SlowCase):
             assert self.count("slow closed") == 0
 
     def test_fromMessage(self) -> None:
-        """It shows when a segment with messages is dealt with."""
+        """This also happens while a segment with messages is handled."""
 
         def answer(made: Recording, message: str) -> None:
             for _ in range(5):
@@ -556,7 +556,7 @@ class CloseTests(SlowCase):
 
 
 class AfterwardsTests(SlowCase):
-    """What comes after a burst over the limit, whatever the policy, when the clock moves on."""
+    """What is sent after a burst over the limit, with each policy, when the clock advances."""
 
     def everyPeer(self, *policies: str) -> Iterator[Any]:
         """Go through all kinds of clients under some policies, or under all."""
@@ -567,11 +567,11 @@ class AfterwardsTests(SlowCase):
 
     @property
     def transport(self) -> Any:
-        """What the application of the newest client has."""
+        """The newest client's recording."""
         return self.recorder.made[-1].transport
 
     def assertForgiven(self, peer: Any) -> None:
-        """A client is as good as any: it gets as much as one that was never slow."""
+        """A client behaves as one that was never slow: it gets as much."""
         self.clock.advance(0)
         self.assertReads(peer, b"")
         dropped = self.count("messages dropped")
@@ -581,7 +581,7 @@ class AfterwardsTests(SlowCase):
         self.assertFine(peer)
 
     def test_readAtOnce(self) -> None:
-        """Who reads all of it as it comes is neither closed nor misses anything."""
+        """A peer that reads everything as it comes is neither closed nor misses anything."""
         texts = ["x" * 65_536] * 20
         for peer in self.everyPeer():
             for _ in range(3):
@@ -592,7 +592,7 @@ class AfterwardsTests(SlowCase):
             assert self.count("messages dropped") == 0
 
     def test_readBeforeJudged(self) -> None:
-        """So it is for one that reads all of it in the turn that it is given."""
+        """The same holds for one that reads everything in the turn that it is given."""
         texts = ["x" * LIMIT] * 5
         for peer in self.everyPeer():
             for _ in range(3):
@@ -605,8 +605,10 @@ class AfterwardsTests(SlowCase):
             assert self.count("messages dropped") == 0
 
     def test_readInPart(self) -> None:
-        """So it is for one that reads so much in that turn that the rest is within the limit."""
-        # Of other transports it is not known what they have written yet.
+        """
+        The same holds for one that reads so much in that turn that the rest is within the limit.
+        """
+        # For other transports it is not known what they have written yet.
         self.kinds = (SocketPeer,)
         texts = ["x" * LIMIT] * 3
         for peer in self.everyPeer():
@@ -623,14 +625,14 @@ class AfterwardsTests(SlowCase):
             assert self.count("messages dropped") == 0
 
     def test_aTurn(self) -> None:
-        """That turn is a whole one: timers, then all that can be read and written."""
+        """That turn is complete: timers, then everything that can be read and written."""
         self.kinds = (SocketPeer, TLSPeer)
         texts = ["x" * LIMIT] * 3
         for peer in self.everyPeer():
             peer.stop()
             for text in texts:
                 self.transport.sendTextMessage(text)
-            # The timers of a reactor's turn: not those that they start.
+            # The timers of a reactor's turn, but not timers that they start.
             calls: list[Any] = [*self.clock.getDelayedCalls()]
             for call in calls:
                 if call.getTime() <= self.clock.seconds():
@@ -642,7 +644,9 @@ class AfterwardsTests(SlowCase):
             self.assertFine(peer)
 
     def test_closedMeanwhile(self) -> None:
-        """Who is closed before that turn is over is closed for no other reason, and reads all."""
+        """
+        A peer that is closed before that turn is over is closed for no other reason, and reads all.
+        """
         for peer in self.everyPeer():
             filled = self.fill(peer)
             for text in ("over", "and over"):
@@ -654,7 +658,7 @@ class AfterwardsTests(SlowCase):
             assert self.count("slow closed") == 0
 
     def test_goneMeanwhile(self) -> None:
-        """Who is gone before it is over is not judged."""
+        """A peer that is gone before it is over is not judged."""
         for peer in self.everyPeer():
             self.fill(peer)
             for text in ("over", "and over"):
@@ -665,7 +669,9 @@ class AfterwardsTests(SlowCase):
             self.assertQuiet()
 
     def test_slowOnce(self) -> None:
-        """Who was slow once, and reads all, gets everything again, as often as that happens."""
+        """
+        A peer that was slow once, and reads everything, gets everything again, any number of times.
+        """
         for peer in self.everyPeer("drop", "latest"):
             for _ in range(3):
                 clogged = self.clog(peer)
@@ -676,7 +682,7 @@ class AfterwardsTests(SlowCase):
                 self.assertForgiven(peer)
 
     def test_slowByALargeOne(self) -> None:
-        """So it is where a single message is over the limit, and is read piece by piece."""
+        """The same holds if a single message is over the limit, and is read piece by piece."""
         large = "x" * (5 * LIMIT)
         for peer in self.everyPeer("drop", "latest"):
             for _ in range(2):
@@ -697,8 +703,8 @@ class AfterwardsTests(SlowCase):
                 self.assertForgiven(peer)
 
     def test_slowUntilTheLimit(self) -> None:
-        """Who reads again is slow as long as what is left to write is over the limit."""
-        # Of other transports it is not known what they have written yet.
+        """A peer that reads again is slow as long as what is left to write is over the limit."""
+        # For other transports it is not known what they have written yet.
         self.kinds = (SocketPeer,)
         texts = ("x" * LIMIT, "more")
         for left, dropped in ((LIMIT + 1, 3), (LIMIT, 1), (1, 1)):
@@ -718,7 +724,9 @@ class AfterwardsTests(SlowCase):
                 self.assertForgiven(peer)
 
     def test_slowReadsInPart(self) -> None:
-        """Who reads again gets what is sent then, although it has not read all that waits."""
+        """
+        A peer that reads again gets new messages, although it has not read everything that waits.
+        """
         for peer in self.everyPeer("drop"):
             clogged = self.clog(peer)
             self.transport.sendTextMessage("dropped")
@@ -728,7 +736,7 @@ class AfterwardsTests(SlowCase):
             self.assertForgiven(peer)
 
     def test_closeIsSeen(self) -> None:
-        """What a slow client says while it is closed for that is read: its own close, too."""
+        """What a slow client sends while it is being closed is read, including its own close."""
         for peer in self.peers(slowPolicy="close"):
             self.clog(peer)
             assert self.count("slow closed") == 1
@@ -739,12 +747,12 @@ class AfterwardsTests(SlowCase):
             peer.send(said)
             self.clock.advance(0)
             assert self.transport.bytesReceived == before + len(said), self.case
-            # With that there is nothing to wait for but the end.
+            # Now there is nothing to wait for but the end.
             peer.read()
             assert peer.ended, self.case
 
     def test_readWhileClosing(self) -> None:
-        """What a client says is read from our close on, although it does not read itself."""
+        """After our close the client's data is read, although it does not read itself."""
         for peer in self.peers():
             filled = self.fill(peer)
             assert not peer.isRead, self.case
@@ -759,10 +767,10 @@ class AfterwardsTests(SlowCase):
 
 
 class DropTests(SlowCase):
-    """The policy to drop."""
+    """The policy drop."""
 
     def test_dropped(self) -> None:
-        """What is over is dropped and counted; the application is told once, when it is over."""
+        """Messages over the limit are dropped and counted; the application gets the number once."""
         for peer in self.peers(slowPolicy="drop"):
             clogged = self.clog(peer)
             for text in "abcd":
@@ -773,7 +781,7 @@ class DropTests(SlowCase):
             self.assertReads(peer, clogged)
             assert self.calls == [STARTED, FINISHED, "dropped: 4"]
             self.assertFine(peer)
-            # The next time is counted anew.
+            # The next time is counted separately.
             self.clog(peer)
             for text in "ab":
                 peer.webSocket.sendTextMessage(text)
@@ -785,7 +793,7 @@ class DropTests(SlowCase):
             assert self.calls[-1] == LOST
 
     def test_untold(self) -> None:
-        """An application that does not want to know is not told."""
+        """An application without the callback is not called."""
         for peer in self.peers(slowPolicy="drop"):
             self.factory.application = self.recorder = Recorder()
             peer = self.peer(type(peer), peer.webSocket.dialect)
@@ -797,7 +805,7 @@ class DropTests(SlowCase):
             self.assertFine(peer)
 
     def test_failing(self) -> None:
-        """An error when it is told ends this connection only, with the code 1011."""
+        """An error in that callback ends only this connection, with the code 1011."""
 
         def fail(*arguments: object) -> None:
             raise ZeroDivisionError
@@ -816,7 +824,7 @@ class DropTests(SlowCase):
             self.assertFine(other)
 
     def test_never(self) -> None:
-        """One that never reads costs no more, however long it is sent to."""
+        """A peer that never reads takes no more memory, however many messages are sent."""
         for peer in self.peers(slowPolicy="drop"):
             self.clog(peer)
             for number in range(1000):
@@ -828,7 +836,7 @@ class DropTests(SlowCase):
             assert type(self.ending) is WebSocketLost
 
     def test_errors(self) -> None:
-        """What cannot be sent is an error of the caller all the same."""
+        """A message that cannot be sent still raises."""
         for policy in ("drop", "latest"):
             for peer in self.peers(slowPolicy=policy):
                 clogged = self.clog(peer)
@@ -842,10 +850,10 @@ class DropTests(SlowCase):
 
 
 class LatestTests(SlowCase):
-    """The policy to send the newest only."""
+    """The policy latest."""
 
     def test_newest(self) -> None:
-        """The newest comes behind the backlog, those between are missed, and then all comes."""
+        """The newest comes after the backlog, those between are missed, and then all come."""
         for peer in self.peers(slowPolicy="latest"):
             for dropped in (3, 6):
                 clogged = self.clog(peer)
@@ -858,7 +866,7 @@ class LatestTests(SlowCase):
             assert self.calls == [STARTED, FINISHED, "dropped: 3", "dropped: 3"]
 
     def test_nothingMissed(self) -> None:
-        """A single one that had to wait is not missed."""
+        """A single message that had to wait is not missed."""
         for peer in self.peers(slowPolicy="latest"):
             clogged = self.clog(peer)
             peer.webSocket.sendTextMessage("a")
@@ -867,7 +875,7 @@ class LatestTests(SlowCase):
             assert self.count("messages dropped") == 0
 
     def test_bytes(self) -> None:
-        """Texts and bytes may be each other's newer ones."""
+        """A text may replace bytes, and bytes a text."""
         for peer in self.peers(*MODERN, slowPolicy="latest"):
             clogged = self.clog(peer)
             peer.webSocket.sendTextMessage("a")
@@ -879,7 +887,7 @@ class LatestTests(SlowCase):
             self.assertReads(peer, clogged + self.framed(peer, "b"))
 
     def test_compressed(self) -> None:
-        """What is skipped was never compressed: an inflater goes on with what follows."""
+        """Skipped messages were never compressed: an inflater continues with the next one."""
         for peer in self.peers("rfc6455", slowPolicy="latest", compression=True):
             offer = [(b"Sec-WebSocket-Extensions", b"permessage-deflate")]
             peer = type(peer)(self.clock, self.factory.buildProtocol(None))
@@ -905,7 +913,7 @@ class LatestTests(SlowCase):
             assert got == [*sent, "the newest"] * 3
 
     def test_thenClose(self) -> None:
-        """The newest is sent before a close, as all that was sent before it."""
+        """The newest is sent before a close, like everything that was sent before it."""
         for peer in self.peers(slowPolicy="latest"):
             clogged = self.clog(peer)
             for text in "ab":
@@ -915,7 +923,7 @@ class LatestTests(SlowCase):
             self.assertReads(peer, expected + IDIOMS[peer.webSocket.dialect].serverClose)
 
     def test_newerWhenTold(self) -> None:
-        """What an application sends when it is told comes behind the newest before that."""
+        """What an application sends in that callback comes after the newest message."""
 
         def again(made: Recording, count: int) -> None:
             made.transport.sendTextMessage(f"{count} were missed")
@@ -929,7 +937,7 @@ class LatestTests(SlowCase):
             self.assertReads(peer, clogged + self.framed(peer, "b", "1 were missed"))
 
     def test_failingWhenTold(self) -> None:
-        """An error then is no reason for the transport to see one."""
+        """An error in it does not reach the transport."""
 
         def fail(*arguments: object) -> None:
             raise ZeroDivisionError
@@ -945,7 +953,7 @@ class LatestTests(SlowCase):
             assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
 
     def test_slowAgain(self) -> None:
-        """A newest that is large may fill the backlog again."""
+        """A large newest message may fill the backlog again."""
         for peer in self.peers(slowPolicy="latest"):
             clogged = self.clog(peer)
             large = "y" * 2 * LIMIT
@@ -957,7 +965,7 @@ class LatestTests(SlowCase):
             for text in "cd":
                 peer.webSocket.sendTextMessage(text)
             got += peer.read()
-            # By then some of it may have been read, so that there was room for one.
+            # By then a part may have been read, so that there was room for one.
             got = got.replace(self.framed(peer, "c"), b"")
             self.assertSame(got, clogged + self.framed(peer, large, "b", "d"))
             self.assertFine(peer)
@@ -978,7 +986,7 @@ class ConnectingTests(SlowCase):
 
     def opening(self, peer: Any, *sizes: int) -> bytes:
         """
-        Have an application send before its client is open.
+        Let an application send before its client is open.
 
         @return: what the client reads.
         """
@@ -998,7 +1006,7 @@ class ConnectingTests(SlowCase):
         return got
 
     def test_early(self) -> None:
-        """Up to the limit they wait their turn; one may be of any size."""
+        """Up to the limit they wait; one may be of any size."""
         for sizes in ((10 * LIMIT,), (LIMIT // 2, LIMIT // 4, 10 * LIMIT)):
             for peer in self.peers():
                 text = self.framed(peer, *("x" * size for size in sizes))
@@ -1008,7 +1016,9 @@ class ConnectingTests(SlowCase):
                 self.assertFine(self.opened)
 
     def test_tooMany(self) -> None:
-        """Who is sent more before it opens is closed, after its handshake, by any policy."""
+        """
+        A peer that is sent more before it opens is closed after its handshake, with any policy.
+        """
         for policy in ("close", "drop", "latest"):
             for peer in self.peers(slowPolicy=policy):
                 got = self.opening(peer, *[LIMIT] * 10)
@@ -1017,7 +1027,7 @@ class ConnectingTests(SlowCase):
                 assert self.count("slow closed") == 1
 
     def test_oneByOne(self) -> None:
-        """That holds where the answer is out, and a client has not said all it has to yet."""
+        """The same holds if the answer is written, but the client's handshake is not complete."""
         for policy in SLOW_POLICIES:
             for peer in self.peers("hixie-76", slowPolicy=policy):
                 self.factory.application = self.recorder = Recorder()

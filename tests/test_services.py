@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 class Client:
     """
-    As little of a transport as there may be, with a service's protocol on it.
+    A minimal transport, with a service's protocol on it.
 
-    @ivar received: what was sent to the client.
+    @ivar received: the messages that were sent to the client.
     @ivar closed: the codes it was closed with.
     @ivar whenSent: called with each message sent to it.
     """
@@ -53,7 +53,7 @@ class Client:
             self.protocol.textMessageReceived(message)
 
     def leave(self, reason: Exception | None = None) -> None:
-        """Be gone."""
+        """Lose the connection."""
         self.protocol.connectionLost(Failure(reason or ConnectionDone()))
 
     def sendTextMessage(self, text: str) -> None:
@@ -68,7 +68,7 @@ class Client:
 
 
 class EchoTests(SynchronousTestCase):
-    """The bare server."""
+    """The service echo."""
 
     def test_echo(self) -> None:
         """Every message comes back."""
@@ -88,14 +88,14 @@ class EchoTests(SynchronousTestCase):
         assert (client.received, client.closed) == ([], [1000])
 
     def test_pong(self) -> None:
-        """A pong is nobody's business."""
+        """A pong is ignored."""
         for application in (Echo(), Broadcast()):
             client = Client(application)
             client.protocol.pongReceived(b"x")
             assert client.received == []
 
     def test_each(self) -> None:
-        """Clients have nothing to do with each other."""
+        """Clients are independent of each other."""
         echo = Echo()
         clients = [Client(echo).join() for _ in range(3)]
         clients[1].say("hi")
@@ -103,7 +103,7 @@ class EchoTests(SynchronousTestCase):
 
 
 class BroadcastTests(SynchronousTestCase):
-    """The high-level server."""
+    """The service broadcast."""
 
     def setUp(self) -> None:
         self.broadcast = Broadcast()
@@ -113,7 +113,7 @@ class BroadcastTests(SynchronousTestCase):
         return Client(self.broadcast, name)
 
     def test_story(self) -> None:
-        """Everybody hears of those who come, of what is said, and of those who leave."""
+        """Every member gets the joins, the messages, and the departures."""
         a = self.client("A").join()
         b = self.client("B").join()
         a.say("hi")
@@ -136,7 +136,7 @@ class BroadcastTests(SynchronousTestCase):
         assert (a.closed, b.closed) == ([], [])
 
     def test_neverOpened(self) -> None:
-        """A client that never opened neither hears nor is heard of."""
+        """A client that never opened gets nothing, and no other client gets anything about it."""
         a = self.client("A").join()
         b = self.client("B")
         a.say("hi")
@@ -145,14 +145,14 @@ class BroadcastTests(SynchronousTestCase):
         assert b.received == []
 
     def test_bytes(self) -> None:
-        """Bytes, which not everybody could be sent, end their sender's connection."""
+        """Bytes, which not every member could get, end their sender's connection."""
         a, b = self.client("A").join(), self.client("B").join()
         a.protocol.bytesMessageReceived(b"hi")
         assert a.closed == [1003]
         assert b.received == ["New Connection: B"]
 
     def test_ownIds(self) -> None:
-        """On transports without ids members are given distinct ones."""
+        """On transports without ids, members get distinct ones."""
         clients = [Client(self.broadcast).join() for _ in range(100)]
         news = cast("list[str]", clients[0].received)
         assert len(set(news)) == 100
@@ -161,7 +161,7 @@ class BroadcastTests(SynchronousTestCase):
             assert 4 < len(line.removeprefix("New Connection: ")) <= 16
 
     def test_failingMember(self) -> None:
-        """A member whose transport raises keeps nothing from the others."""
+        """A member whose transport raises does not affect the others."""
         a, b, c = (self.client(name).join() for name in "ABC")
 
         def fail(message: str) -> None:
@@ -173,7 +173,7 @@ class BroadcastTests(SynchronousTestCase):
         assert a.received[-2:] == c.received[-2:] == ["A: 1", "A: 2"]
 
     def test_raisedInDelivery(self) -> None:
-        """What is no error and breaks a delivery off does so once: the next one reaches all."""
+        """An exception that is not an Error interrupts one delivery: the next one reaches all."""
         for error in (CancelledError, SystemExit, GeneratorExit):
             with self.subTest(error.__name__):
                 self.broadcast = Broadcast()
@@ -191,7 +191,9 @@ class BroadcastTests(SynchronousTestCase):
                     assert client.received[-1] == "C: hello"
 
     def test_lostInDelivery(self) -> None:
-        """A member that is lost as a message is delivered: the news of it come behind."""
+        """
+        If a member is lost while a message is delivered, the announcement comes after the message.
+        """
         for number, lost in enumerate("ABC"):
             self.broadcast = Broadcast()
             clients = [self.client(name).join() for name in "ABC"]
@@ -212,7 +214,7 @@ class BroadcastTests(SynchronousTestCase):
                     assert client.received == ["A: hi", f"Connection Closed: {lost}", "A: ho"]
 
     def test_otherLostInDelivery(self) -> None:
-        """So it is if another one than the receiver is lost."""
+        """The same holds if the lost member is not the receiver."""
         for lost in (0, 2):
             self.broadcast = Broadcast()
             clients = [self.client(name).join() for name in "ABC"]
@@ -228,7 +230,7 @@ class BroadcastTests(SynchronousTestCase):
                 assert clients[number].received[-3:] == expected
 
     def test_sayInDelivery(self) -> None:
-        """What is said as a message is delivered comes behind it, for all."""
+        """What is sent while a message is delivered comes after it, for all."""
         clients = [self.client(name).join() for name in "ABC"]
 
         def answer(message: str) -> None:
@@ -242,7 +244,7 @@ class BroadcastTests(SynchronousTestCase):
             assert client.received[-4:] == expected
 
     def test_joinInDelivery(self) -> None:
-        """One who comes as a message is delivered hears of what is behind it."""
+        """A member that joins while a message is delivered gets what comes after it."""
         a, b, c = (self.client(name) for name in "ABC")
         a.join()
         b.join()
@@ -252,7 +254,7 @@ class BroadcastTests(SynchronousTestCase):
         assert c.received == ["New Connection: C", "B: ho"]
 
     def test_joinAndLeaveInDelivery(self) -> None:
-        """One who comes and is gone at once is heard to do both, and is not kept."""
+        """A member that joins and leaves at once is announced twice, and is not kept."""
         a, b, c = (self.client(name) for name in "ABC")
         a.join()
         b.join()
@@ -276,7 +278,7 @@ class BroadcastTests(SynchronousTestCase):
         assert c.received in ([], ["New Connection: C"])
 
     def test_sameOrder(self) -> None:
-        """However wildly all talk at once, every member sees the same messages in one order."""
+        """However many members send at once, all get the same messages in one order."""
         clients = [self.client(str(number)).join() for number in range(5)]
         for client in clients:
             client.received.clear()
@@ -297,7 +299,7 @@ class OnThePortTests(LoopbackCase):
     """The services in a server."""
 
     def test_broadcast(self) -> None:
-        """Clients of either dialect see the same, with the ids the server knows them by."""
+        """Clients of both dialects get the same, with the ids that the server uses."""
         self.serve(Broadcast())
         wires = [self.open("hixie-75"), self.connect(HANDSHAKES["hixie-76"][0])]
         ids = [wire.webSocket.id for wire in wires]
@@ -314,7 +316,9 @@ class OnThePortTests(LoopbackCase):
         assert wires[1].take() == HANDSHAKES["hixie-76"][1] + news + said + CLOSE
 
     def test_joinInBatch(self) -> None:
-        """One who comes amid messages that go out together hears of itself, and what follows."""
+        """
+        A member that joins amid messages that go out together gets its own join, and what follows.
+        """
         self.serve(Broadcast())
         wires = [self.open(), self.open("rfc6455")]
         self.clock.advance(0)
@@ -338,7 +342,7 @@ class OnThePortTests(LoopbackCase):
         assert newcomers[0].take() == HANDSHAKES["hixie-75"][1] + b"".join(map(frame, texts[2:]))
 
     def test_leaveInBatch(self) -> None:
-        """The others hear of a client that leaves in between, in order; it hears nothing more."""
+        """The others get a departure in order; the member that left gets nothing more."""
         self.serve(Broadcast())
         wires = [self.open(), self.open()]
         names = list(self.factory.connections)
@@ -359,7 +363,7 @@ class OnThePortTests(LoopbackCase):
         assert wires[1].take() == b""
 
     def test_lastWords(self) -> None:
-        """Messages that come with the close are told, also to those who sent them."""
+        """Messages that come with the close are delivered, also to their senders."""
         self.serve(Broadcast())
         wires = [self.open(), self.open()]
         self.clock.advance(0)
@@ -375,7 +379,9 @@ class OnThePortTests(LoopbackCase):
         assert wires[1].take() == frame(f"Connection Closed: {name}")
 
     def test_lostAsItIsWrittenTo(self) -> None:
-        """A member whose transport ends as it is written to is told of, to all in one order."""
+        """
+        If a member's transport ends while it is written to, all get the departure in one order.
+        """
 
         class Ending(Wire):
             def write(self, data: bytes) -> None:
@@ -395,7 +401,7 @@ class OnThePortTests(LoopbackCase):
         assert wires[0].take() == wires[2].take() == frame(f"{names[0]}: hi") + rest
 
     def members(self, count: int, dialect: str = "hixie-76") -> list[TCPWire]:
-        """@return: members of a new broadcast who have heard of each other."""
+        """@return: members of a new broadcast who know of each other."""
         self.serve(Broadcast())
         wires = [self.open(dialect) for _ in range(count)]
         self.clock.advance(0)
@@ -405,7 +411,7 @@ class OnThePortTests(LoopbackCase):
         return wires
 
     def test_leaveTogether(self) -> None:
-        """Of those who leave together the others hear in one write each, in one order."""
+        """If members leave together, the others get it in one write each, in one order."""
         wires = self.members(30)
         leaving, staying = wires[:20], wires[20:]
         names = [wire.webSocket.id for wire in leaving]
@@ -418,7 +424,7 @@ class OnThePortTests(LoopbackCase):
         assert [wire.writes for wire in leaving] == [[]] * 20
 
     def test_joinTogether(self) -> None:
-        """So they do of those who come together, each of whom first hears of itself."""
+        """The same holds for members that join together, each of whom first gets its own join."""
         for dialect in IDIOMS:
             text = IDIOMS[dialect].serverText
             (first,) = self.members(1, dialect)
@@ -433,7 +439,7 @@ class OnThePortTests(LoopbackCase):
                 assert wire.writes == [b"".join(news[number:])]
 
     def test_comeAndGoTogether(self) -> None:
-        """Who comes and goes with others is heard of in the order in which that was."""
+        """Members that join and leave together with others are announced in that order."""
         (first,) = self.members(1)
         a = self.open()
         a.lose()
@@ -446,7 +452,7 @@ class OnThePortTests(LoopbackCase):
         assert b.take() == own
 
     def test_saidMeanwhile(self) -> None:
-        """What is said after others left is heard after that, and with it."""
+        """Messages that are sent after others left come after that, in the same write."""
         wires = self.members(4)
         names = [wire.webSocket.id for wire in wires]
         wires[0].lose()
@@ -458,7 +464,7 @@ class OnThePortTests(LoopbackCase):
         assert wires[3].writes == [before, frame(f"Connection Closed: {names[2]}")]
 
     def test_sayAndLeave(self) -> None:
-        """What one says who is told to leave is heard by it before it goes."""
+        """Messages of a member that is being closed are delivered before it leaves."""
         wires = self.members(2)
         names = [wire.webSocket.id for wire in wires]
         wires[0].send(frame("1"))
@@ -468,7 +474,7 @@ class OnThePortTests(LoopbackCase):
         assert wires[1].take() == said[0] + said[1]
 
     def test_allLeave(self) -> None:
-        """When all leave nothing is left, and nobody waits for anything."""
+        """When all leave, nothing is left, and nothing is waiting."""
         for wire in self.members(3):
             wire.lose()
         assert not [call for call in self.clock.getDelayedCalls() if not call.getTime()]

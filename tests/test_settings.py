@@ -1,4 +1,4 @@
-"""Settings: what they take, and what they refuse."""
+"""Settings: which values they accept, and which they refuse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from txhixie.settings import DIALECT_NAMES, declarations
 
 
 def make(name: str, value: Any) -> Settings:
-    """@return: settings with one that is given."""
+    """@return: settings with one value that is given."""
     return Settings(**{name: value})
 
 
@@ -22,7 +22,7 @@ def test_dialectNames() -> None:
 
 
 def test_defaults() -> None:
-    """The defaults are what the checks make of themselves."""
+    """The defaults are unchanged by the checks."""
     for name, declaration in declarations().items():
         kept = declaration.metadata["kind"].check(declaration.default)
         assert (type(kept), kept) == (type(declaration.default), declaration.default), name
@@ -49,7 +49,7 @@ def test_wrongType(name: str) -> None:
     ],
 )
 def test_types(name: str, value: Any) -> None:
-    """What only looks alike is refused as well."""
+    """Values that only look alike are refused as well."""
     with pytest.raises(TypeError, match=f"^{name}: "):
         make(name, value)
 
@@ -70,7 +70,7 @@ def test_types(name: str, value: Any) -> None:
     ],
 )
 def test_values(name: str, value: Any) -> None:
-    """A value that means nothing is a ValueError that names the setting."""
+    """An invalid value is a ValueError that names the setting."""
     with pytest.raises(ValueError, match=f"^{name}: "):
         make(name, value)
 

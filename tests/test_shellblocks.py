@@ -1,6 +1,6 @@
 """
-The commands of the documentation run as they are printed, but for ports and folders. Those that are
-not run here are listed with the reason.
+The commands of the documentation run as they are printed, except for ports and folders. Those that
+are not run here are listed with the reason.
 """
 
 from __future__ import annotations
@@ -315,7 +315,7 @@ def test_notRun() -> None:
 
 
 def test_extras() -> None:
-    """The extras that C{pip install} is told exist."""
+    """The extras in the C{pip install} commands exist."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = set(project["project"]["optional-dependencies"])
     named = [e for c in commands() if c.program == "pip" for e in re.findall(r"\[(\w+)\]", c.text)]

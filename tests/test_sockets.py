@@ -1,4 +1,4 @@
-"""A server on real sockets, in the reactor that is installed: what no fast wire shows."""
+"""A server on real sockets, in the installed reactor: what a fast wire cannot show."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from txhixie import (
 )
 from txhixie.server.accepting import ControlledEndpoint
 
-# Seconds that anything may take.
+# The longest time in seconds that anything may take.
 LONG = 10
 # More than a socket takes at once.
 MUCH = 4_000_000
 TCP, UNIX = "tcp:0:interface=127.0.0.1", "unix:server"
-# What clients are told when a server goes down.
+# What clients get when a server stops.
 GOODBYE = frame(0x88, b"\x03\xe9the server is going down")
 GOODBYES = {"hixie-75": b"", "hixie-76": b"\xff\0"}
 
@@ -50,9 +50,9 @@ inReactor = cast("Callable[[Callable[..., Awaitable[None]]], Any]", pytest_twist
 
 class Client(Protocol):
     """
-    A client as bare as it gets.
+    A minimal client.
 
-    @ivar received: what came and was not taken yet.
+    @ivar received: bytes that arrived and were not taken yet.
     @ivar ending: how the connection ended; C{None} before.
     """
 
@@ -78,19 +78,19 @@ class Client(Protocol):
         return taken
 
     async def takeHead(self) -> bytes:
-        """@return: all up to the end of a head."""
+        """@return: everything up to the end of a head."""
         await reach(lambda: b"\r\n\r\n" in self.received or self.ending is not None)
         return await self.take(self.received.find(b"\r\n\r\n") + 4)
 
     async def expect(self, data: bytes) -> None:
-        """This is what comes next."""
+        """These bytes come next."""
         got = await self.take(len(data))
         if got != data:
             shown = f"{len(got)} bytes {got[-80:]!r}, not {len(data)} {data[-80:]!r}"
             raise AssertionError(shown)
 
     async def expectEnd(self) -> None:
-        """Nothing comes any more but the end, in good order."""
+        """Nothing but the end comes, in good order."""
         await reach(lambda: self.ending is not None)
         assert self.received == b""
         assert type(self.ending) is ConnectionDone
@@ -104,7 +104,7 @@ class Client(Protocol):
             await self.take(16)
 
     async def talk(self, dialect: str, text: str = "still here") -> None:
-        """Have a message echoed."""
+        """Send a message, and get its echo."""
         self.send(IDIOMS[dialect].clientText(text))
         await self.expect(IDIOMS[dialect].serverText(text))
 
@@ -116,7 +116,7 @@ class Client(Protocol):
 
 
 async def reach(condition: Callable[[], object]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     late = clock.seconds() + LONG
     while not condition():
         assert clock.seconds() < late, "it takes too long"
@@ -148,7 +148,7 @@ class Running:
         return int(self._port.getHost().port)
 
     async def connect(self) -> Client:
-        """@return: a client that the system let in; the server may not have seen it yet."""
+        """@return: a client that the system accepted; the server may not have noticed it yet."""
         host = self._port.getHost()
         name = getattr(host, "name", None)
         where = f"unix:{name.decode()}" if name else f"tcp:127.0.0.1:{host.port}"
@@ -172,7 +172,7 @@ class Running:
             await port.stopListening()
 
     async def end(self) -> None:
-        """Stop, and have all connections end."""
+        """Stop, and end all connections."""
         await self.stop()
         gone = self.factory.closeConnections()
         self.factory.abortConnections()
@@ -181,7 +181,7 @@ class Running:
             await client.end()
 
     def count(self, event: str) -> int:
-        """@return: how often something happened."""
+        """@return: how often an event happened."""
         counted: int = self.factory.statistics()["events"].get(event, 0)
         return counted
 
@@ -209,7 +209,7 @@ async def serving(
 
 
 def forbids(made: Recording) -> Any:
-    """Refuse with 403, in more words than a socket takes at once."""
+    """Refuse with 403, and a text that is longer than a socket takes at once."""
     raise HandshakeError(403, "no " * (MUCH // 3))
 
 
@@ -219,12 +219,12 @@ def closes(made: Recording, message: str) -> None:
 
 
 def fails(made: Recording) -> Any:
-    """Have an error."""
+    """Raise an error."""
     raise ZeroDivisionError
 
 
 def comesLater(made: Recording) -> Any:
-    """Refuse with 503, and say when to come again."""
+    """Refuse with 503, and a time to try again."""
     raise HandshakeError(503, "busy", [(b"Retry-After", b"7")])
 
 
@@ -249,7 +249,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 @inReactor
 async def test_refused(address: str, dialect: str, status: str, isLate: bool) -> None:
     """
-    What an application refuses gets its whole answer, though the client has begun to talk.
+    A client that an application refuses gets the whole answer, though it has sent more data.
     """
     decide, error = REFUSALS[status]
     decisions: list[Deferred[Any]] = []
@@ -285,7 +285,7 @@ async def test_refused(address: str, dialect: str, status: str, isLate: bool) ->
 )
 @inReactor
 async def test_refusedBefore(address: str, head: bytes, status: bytes) -> None:
-    """So does a client that no application was asked about."""
+    """A client that is refused before the application is asked gets it, too."""
     recorder = Recorder()
     async with serving(recorder, address) as running:
         client = await running.connect()
@@ -302,7 +302,7 @@ async def test_refusedBefore(address: str, head: bytes, status: bytes) -> None:
 @pytest.mark.parametrize("size", [10, MUCH])
 @inReactor
 async def test_refusedAndLingers(size: int) -> None:
-    """One that was refused and stays, or does not even read why, is gone in the end."""
+    """A refused client that stays, or does not even read why, is gone in the end."""
 
     def decide(made: Recording) -> Any:
         if made.request.path == b"/demo":
@@ -314,7 +314,7 @@ async def test_refusedAndLingers(size: int) -> None:
         with closing(socket.create_connection(("127.0.0.1", running.port), LONG)) as lingering:
             lingering.sendall(buildHead("rfc6455"))
             await reach(lambda: running.count("refused 403"))
-            # There is room for nobody else as long as it is there.
+            # There is no room for other clients as long as it is there.
             late = clock.seconds() + LONG
             answer = b""
             while not answer.startswith(b"HTTP/1.1 101 "):
@@ -331,7 +331,7 @@ async def test_refusedAndLingers(size: int) -> None:
 @pytest.mark.parametrize("dialect", IDIOMS)
 @inReactor
 async def test_resetWhileEnding(dialect: str) -> None:
-    """A peer that has reset already when we end is no error, and its application hears once."""
+    """A peer that has reset when we end is no error, and its application is notified once."""
     idiom = IDIOMS[dialect]
     recorder = Recorder(textMessageReceived=closes)
     async with serving(recorder) as running:
@@ -339,7 +339,7 @@ async def test_resetWhileEnding(dialect: str) -> None:
             raw.sendall(buildHead(dialect) + idiom.preamble)
             await reach(lambda: FINISHED in recorder.made[0].calls if recorder.made else False)
             raw.sendall(idiom.clientText("last words") + idiom.clientClose)
-            # What was sent stays to be read, and a reset is behind it.
+            # What was sent can still be read, and a reset follows it.
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         (made,) = recorder.made
         await reach(lambda: LOST in made.calls)
@@ -349,7 +349,9 @@ async def test_resetWhileEnding(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", IDIOMS)
 @inReactor
 async def test_faultAndErrorAtOnce(address: str, dialect: str) -> None:
-    """An application's error, and the peer's close behind it in one segment, are one good end."""
+    """
+    An application's error, and the peer's close after it in one segment, give one orderly end.
+    """
     idiom = IDIOMS[dialect]
     recorder = Recorder(textMessageReceived=lambda made, text: 1 / 0)
     async with serving(recorder, address, errors=1) as running:
@@ -367,7 +369,7 @@ async def test_faultAndErrorAtOnce(address: str, dialect: str) -> None:
 # Room
 
 
-# How clients may begin, and what they are answered.
+# How clients may begin, and the answers that they get.
 WAYS = {
     **{
         dialect: (buildHead(dialect) + idiom.preamble, b"HTTP/1.1 101 ")
@@ -381,7 +383,7 @@ WAYS = {
 
 @pytest.fixture
 def fewDescriptors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what is said to be left of descriptors."""
+    """Simulates the number of descriptors that are left."""
     left = len(os.listdir("/dev/fd")) + 16
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (left, left))
 
@@ -398,8 +400,8 @@ async def fill(running: Running) -> list[Client]:
 @inReactor
 async def test_endingMakesRoom() -> None:
     """
-    With as many connections as there are descriptors, each that ends lets in one that waits,
-    whatever it was, and as often as there is another.
+    With as many connections as there are descriptors, each that ends makes room for one that waits,
+    whatever it was, any number of times.
     """
     async with serving(Recorder()) as running:
         clients = await fill(running)
@@ -416,7 +418,7 @@ async def test_endingMakesRoom() -> None:
 @pytest.mark.usefixtures("fewDescriptors")
 @inReactor
 async def test_listensAnewWhilePaused() -> None:
-    """A server that listens anew while there are too many connections lets others in."""
+    """A server that listens again while there are too many connections accepts others."""
     async with serving(Recorder(textMessageReceived=echo)) as running:
         clients = await fill(running)
         await running.stop()
@@ -501,7 +503,7 @@ async def test_slowOnce(address: str, dialect: str, policy: str) -> None:
 @pytest.mark.parametrize("dialect", IDIOMS)
 @inReactor
 async def test_slowGoes(address: str, dialect: str) -> None:
-    """A slow client that goes while it is closed for that is gone at once."""
+    """A slow client that leaves while it is being closed is gone at once."""
     recorder = Recorder()
     settings: Any = {"sendLimit": 100_000, "closeTimeout": 1000}
     async with serving(recorder, address, **settings) as running:

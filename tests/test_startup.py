@@ -1,4 +1,4 @@
-"""What a newcomer sees of C{twistd hixie}: how it starts, its help, and its errors."""
+"""What a new user sees of C{twistd hixie}: the start, the help, and the errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.certificates import selfSigned
 from tests.interop.server import PROJECT, Child
 from tests.test_twistd import TWISTD, WRONG, Client, environment
 
-# Nobody may write there, not even root.
+# No user may write there, not even root.
 READ_ONLY = "/proc/self"
 
 
@@ -38,7 +38,7 @@ def printed(*arguments: str, **variables: str) -> list[str]:
 
 def test_firstCommand() -> None:
     """
-    The README's command serves in a folder where nobody may write, and without HOME.
+    The README's command serves in a read-only folder, and without HOME.
     """
     readme = (PROJECT / "README.md").read_text("utf-8")
     command = re.findall(r"&& \.venv/bin/twistd (.*)", readme)[0].split()
@@ -65,7 +65,7 @@ def test_firstCommand() -> None:
 
 def test_consoles(tmp_path: Path) -> None:
     """
-    Each TCP port has its line with the console's address, and none if there is no console.
+    Each TCP port has a line with the console's address; without a console there is none.
     """
     key, certificate = selfSigned(tmp_path)
     ports = (
@@ -94,8 +94,8 @@ def test_consoles(tmp_path: Path) -> None:
 
 def test_help() -> None:
     """
-    The help has a line for each option, with its default and unit, and fits two screens; it is the
-    same without docstrings.
+    The help has a line for each option, with its default and unit, and fits on two screens. It is
+    the same without docstrings.
     """
     lines = printed("hixie", "--help")
     assert len(lines) <= 80
@@ -135,7 +135,7 @@ def test_help() -> None:
 )
 def test_wrongOptions(options: tuple[str, ...], error: str) -> None:
     """
-    What is wrong is the last line, after a hint at the help, and not after all of it.
+    The error is the last line, after a hint at the help, and without the help itself.
     """
     usage, hint, empty, last = printed("-n", "--pidfile=", "hixie", *options)
     assert usage.startswith("Usage: twistd ")
@@ -150,7 +150,7 @@ def test_wrongOptions(options: tuple[str, ...], error: str) -> None:
 )
 def test_asciiTerminal(variables: Mapping[str, str], tmp_path: Path) -> None:
     """
-    On a terminal that is not UTF-8 no log line is lost.
+    On a terminal that is not UTF-8, no log line is lost.
     """
     command = [*TWISTD, "-n", "--pidfile=", "hixie", "--port", "tcp:0:interface=127.0.0.1"]
     script = tmp_path / "greeting.py"
@@ -161,7 +161,7 @@ def test_asciiTerminal(variables: Mapping[str, str], tmp_path: Path) -> None:
         "    def buildProtocol(self, request): return None\n",
         "utf-8",
     )
-    # It is made before logging starts, which keeps what comes before.
+    # It is made before logging starts; earlier log events are kept.
     with Child(
         [*command, "--service", "greeting.Greeting"],
         cwd=str(tmp_path),

@@ -54,7 +54,7 @@ closing = pytest.mark.parametrize(
 
 
 class Peer(Protocol):
-    """Writes down what it is told."""
+    """Records its calls."""
 
     transport: Any
     data = b""
@@ -70,7 +70,7 @@ class Peer(Protocol):
 
 @implementer(IHalfCloseableProtocol)
 class HalfPeer(Peer):
-    """Wants to know of half-closes."""
+    """Is notified of half-closes."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -87,7 +87,7 @@ class HalfPeer(Peer):
 
 
 class Counted(Factory):
-    """Counts its starts and stops, and remembers its protocols and their addresses."""
+    """Counts its starts and stops, and keeps its protocols and their addresses."""
 
     noisy = False
 
@@ -117,7 +117,7 @@ class Tunnel:
     A protocol on each side of a WebSocket.
 
     @ivar served: the server's protocol.
-    @ivar outcome: the client's, or why there is none.
+    @ivar outcome: the client's protocol, or why there is none.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Tunnel:
 
 @cases
 def test_bothWays(dialect: str, codec: str) -> None:
-    """Bytes go both ways, in order, and both protocols know what they are connected to."""
+    """Bytes go both ways, in order, and both protocols know their peer."""
     tunnel = Tunnel(dialect, codec)
     client, server = tunnel.outcome, tunnel.served
     assert client is tunnel.client.made[0]
@@ -216,7 +216,7 @@ def test_serverEnds(dialect: str, codec: str) -> None:
 
 
 def test_subprotocol() -> None:
-    """The client names the codec, and gets its own where it does."""
+    """The client names the codec, and gets it if the dialect can carry it."""
     for dialect, codec in CASES:
         tunnel = Tunnel(dialect, codec, default="base64" if codec == "text" else "text")
         (webSocket,) = tunnel.hixie.connections.values()
@@ -224,7 +224,7 @@ def test_subprotocol() -> None:
 
 
 def test_defaults() -> None:
-    """Without a codec it is the best that the dialect can carry."""
+    """By default it is the best codec that the dialect can carry."""
     for dialect in DIALECT_NAMES:
         (webSocket,) = Tunnel(dialect).hixie.connections.values()
         assert webSocket.subprotocol == ("base64" if dialect in HIXIE else "binary")
@@ -249,7 +249,7 @@ def test_default(default: str) -> None:
 
 
 def test_applicationSubprotocol() -> None:
-    """A subprotocol that is no codec is for the settings to know."""
+    """A subprotocol that is not a codec is left to the settings."""
     tunnel = Tunnel(
         codec="binary",
         default="binary",
@@ -264,7 +264,7 @@ def test_applicationSubprotocol() -> None:
 
 
 def test_binaryInHixie() -> None:
-    """A Hixie client that wants bytes only is refused."""
+    """A Hixie client that asks only for bytes is refused."""
     with pytest.raises(ValueError, match="hixie-76 cannot carry the codec binary"):
         Tunnel("hixie-76", "binary")
     tunnel = Tunnel("hixie-76", "base64", subprotocols=["binary"])
@@ -290,7 +290,7 @@ def test_notText(dialect: str) -> None:
 
 
 def test_cutOff() -> None:
-    """So does half a character before the end."""
+    """Half a character before the end does, too."""
     tunnel = Tunnel(codec="text")
     with capturedLogs() as events:
         tunnel.served.transport.write(b"\xe2\x82")
@@ -333,7 +333,7 @@ def test_abort() -> None:
 
 
 def test_mistakes() -> None:
-    """A protocol that makes an error loses its connection, as over TCP."""
+    """A protocol that raises loses its connection, as over TCP."""
 
     class Broken(Peer):
         def dataReceived(self, data: bytes) -> None:
@@ -353,7 +353,7 @@ def test_mistakes() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECT_NAMES)
 def test_noProtocol(dialect: str) -> None:
-    """Where no protocol is made, the connection ends."""
+    """If no protocol is made, the connection ends."""
     tunnel = Tunnel(dialect, serving=lambda: None)
     tunnel.finish()
     assert isinstance(tunnel.outcome.ending, ConnectionDone)
@@ -389,7 +389,7 @@ def test_cancel() -> None:
 
 
 def test_usage() -> None:
-    """What makes no sense is an error before anything is connected."""
+    """Invalid arguments raise before anything is connected."""
     for options in (
         {"url": "http://example.com/"},
         {"codec": "hex"},
@@ -461,7 +461,7 @@ def test_halfCloseUnasked(dialect: str, codec: str) -> None:
 
 
 def test_halfCloseWithoutHandshake() -> None:
-    """Hixie-75 has no closing handshake, so there all ends."""
+    """Hixie-75 has no closing handshake, so both directions end."""
     tunnel = Tunnel("hixie-75", "text", HalfPeer, HalfPeer)
     tunnel.outcome.transport.write(b"question")
     tunnel.outcome.transport.loseWriteConnection()
@@ -472,7 +472,7 @@ def test_halfCloseWithoutHandshake() -> None:
 
 
 def test_halfClosedAndStopped() -> None:
-    """A server that stops ends half-closed connections, whichever half it is."""
+    """A server that stops ends half-closed connections, whichever direction is closed."""
     for isServer in (True, False):
         tunnel = Tunnel("rfc6455", "binary", HalfPeer, HalfPeer)
         side = tunnel.served if isServer else tunnel.outcome
@@ -487,7 +487,7 @@ def test_halfClosedAndStopped() -> None:
 
 
 def test_halfClosedAndLost() -> None:
-    """TCP may end while one side is closed."""
+    """TCP may end while one direction is closed."""
     tunnel = Tunnel("rfc6455", "binary", HalfPeer, HalfPeer)
     tunnel.outcome.transport.loseWriteConnection()
     tunnel.exchange()
@@ -528,7 +528,7 @@ def test_pushProducer() -> None:
 
 
 class Pulled:
-    """A pull producer of so many pieces."""
+    """A pull producer of C{count} pieces."""
 
     def __init__(self, transport: Any, count: int) -> None:
         self.transport = transport
@@ -569,7 +569,7 @@ def test_pullProducer(dialect: str, codec: str) -> None:
 
 
 def test_pullStopped() -> None:
-    """It is stopped when the connection is lost, and when it makes an error."""
+    """It is stopped when the connection is lost, and when it raises."""
     tunnel = Tunnel()
     producer = Pulled(tunnel.served.transport, 50)
     tunnel.served.transport.registerProducer(producer, False)
@@ -590,7 +590,7 @@ def test_pullStopped() -> None:
 
 
 def test_reading() -> None:
-    """A protocol that pauses its transport gets nothing, and then everything."""
+    """A protocol that pauses its transport gets nothing until it resumes, and then everything."""
     tunnel = Tunnel()
     tunnel.served.transport.pauseProducing()
     tunnel.outcome.transport.write(b"x" * 100_000)
@@ -620,8 +620,8 @@ def test_nothingDropped(policy: str) -> None:
 
 @cases
 def test_slowEnd(dialect: str, codec: str) -> None:
-    """What was written before the end has no time limit, also if the peer reads very slowly."""
-    # The client's pings would not be answered behind so much.
+    """Data written before the end has no time limit, even if the peer reads very slowly."""
+    # The client's pings would not be answered after so much data.
     tunnel = Tunnel(dialect, codec, clientSettings=Settings(pingInterval=0))
     tunnel.served.transport.write(b"first")
     tunnel.serving.fill()
@@ -643,7 +643,7 @@ def test_slowEnd(dialect: str, codec: str) -> None:
 
 @cases
 def test_noDeadlock(dialect: str, codec: str) -> None:
-    """Both sides may write much at the same time: what the peer sends is read meanwhile."""
+    """Both sides may write much at the same time: data from the peer is read meanwhile."""
     tunnel = Tunnel(dialect, codec)
     tunnel.serving.fill()
     tunnel.memory.wire.fill()
@@ -659,7 +659,7 @@ def test_noDeadlock(dialect: str, codec: str) -> None:
 
 
 def test_memoryLimit() -> None:
-    """What waits for a peer counts: beyond the limit of all, the connection ends."""
+    """Data that waits for a peer counts: beyond the total limit, the connection ends."""
     tunnel = Tunnel(settings=Settings(memoryLimit=1_000_000))
     tunnel.serving.fill()
     with capturedLogs() as events:
@@ -675,7 +675,7 @@ def test_memoryLimit() -> None:
 
 
 def test_secure() -> None:
-    """Over TLS the transport has the interfaces of TLS, and what TLS says."""
+    """Over TLS the transport has the interfaces of TLS, and its answers."""
 
     class Wire(TLSWire):
         negotiatedProtocol = b"http/1.1"
@@ -709,7 +709,7 @@ def test_options() -> None:
 
 
 def test_trustedProxy() -> None:
-    """The peer is the client that a trusted proxy speaks for."""
+    """The peer is the client that a trusted proxy reports."""
     tunnel = Tunnel(
         settings=Settings(trustedProxies=("192.168.1.1",)),
         headers={"X-Forwarded-For": "9.8.7.6"},
@@ -756,7 +756,7 @@ def test_lines() -> None:
 
 
 def test_replaced() -> None:
-    """A protocol may put another in its place, as over TCP."""
+    """A protocol may replace itself with another, as over TCP."""
     tunnel = Tunnel()
     other: Any = Peer()
     other.makeConnection(tunnel.served.transport)

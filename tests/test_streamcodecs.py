@@ -44,7 +44,9 @@ def test_bytes(codec: type[Codec], pieces: list[bytes]) -> None:
 
 @given(text=st.text(), cuts=st.lists(st.integers(0, 40), max_size=6))
 def test_text(text: str, cuts: list[int]) -> None:
-    """So does any text, however it is cut, and each message is whole characters."""
+    """
+    Any text arrives as it was written, however it is cut, and each message is whole characters.
+    """
     data = text.encode()
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pieces = [data[start:end] for start, end in pairwise(edges)]
@@ -53,7 +55,7 @@ def test_text(text: str, cuts: list[int]) -> None:
 
 @codecs
 def test_large(codec: type[Codec]) -> None:
-    """A large piece goes in several messages that every peer takes, from any kind of buffer."""
+    """A large piece becomes several messages that every peer accepts, from any kind of buffer."""
     data = b"\xc3\xa9" * MOST + b"x"
     for piece in (data, bytearray(data), memoryview(data)):
         messages = [*codec().messages(piece)]
@@ -72,7 +74,7 @@ def test_half() -> None:
 
 @pytest.mark.parametrize("data", [b"\xff\xfb\x01", b"a\xc3b", b"\xed\xa0\x80", b"\xf8"])
 def test_notText(data: bytes) -> None:
-    """What is not UTF-8 is an error, after what was."""
+    """Bytes that are not UTF-8 raise, after the valid part."""
     codec = Text()
     assert [*codec.messages(b"login: ")] == ["login: "]
     with pytest.raises(UnicodeDecodeError):
@@ -80,7 +82,7 @@ def test_notText(data: bytes) -> None:
 
 
 def test_cutOff() -> None:
-    """So is half a character at the end."""
+    """Half a character at the end raises, too."""
     codec = Text()
     assert [*codec.messages(b"\xe2\x82")] == []
     with pytest.raises(UnicodeDecodeError):
@@ -89,7 +91,7 @@ def test_cutOff() -> None:
 
 @pytest.mark.parametrize("message", ["YQ", "Y", "YQ==YQ==", "YQ= =", "Y-_=", "\u00e9", "YQ==\n"])
 def test_notBase64(message: str) -> None:
-    """What is not base64 is refused, and not read as something else."""
+    """A message that is not base64 is refused, and not read as something else."""
     for given_ in (message, message.encode()):
         with pytest.raises(ValueError, match="a message is not base64"):
             Base64().bytesOf(given_)
@@ -97,7 +99,7 @@ def test_notBase64(message: str) -> None:
 
 @given(st.text() | st.binary())
 def test_garbage(message: str | bytes) -> None:
-    """Nothing that a peer sends makes another error."""
+    """No message from a peer raises any other error."""
     for codec in CODECS.values():
         try:
             data = codec().bytesOf(message)
@@ -113,7 +115,7 @@ def test_garbage(message: str | bytes) -> None:
 
 
 def test_names() -> None:
-    """Each has its name, and the Hixie dialects cannot carry bytes."""
+    """Each codec has its name, and the Hixie dialects cannot carry bytes."""
     assert [*CODECS] == ["binary", "base64", "text"]
     assert [codecNamed(name).name for name in CODECS] == [*CODECS]
     with pytest.raises(ValueError, match="no codec 'hex', only binary, base64, text"):

@@ -1,4 +1,4 @@
-"""Twisted's own protocols over WebSockets, unmodified, on real sockets, by endpoint strings."""
+"""Twisted's protocols over WebSockets, unmodified, on real sockets, with endpoint strings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ bytesCases = pytest.mark.parametrize(
 
 class Served:
     """
-    A factory that listens behind WebSockets.
+    A factory that listens for WebSockets.
 
     @ivar port: the number of its port.
     """
@@ -77,10 +77,10 @@ async def serving(
     factory: Any, where: str = TCP, options: str = "", clientOptions: str = ""
 ) -> AsyncIterator[Served]:
     """
-    A factory behind WebSockets. In the end no timer is left.
+    A factory that is served over WebSockets. In the end no timer is left.
 
-    @param options: those of the server's string.
-    @param clientOptions: those of all clients' strings.
+    @param options: the options of the server's string.
+    @param clientOptions: the options of all clients' strings.
     """
     timers = set(clock.getDelayedCalls())
     port: Any = await serverFromString(clock, f"ws:{where}{options}").listen(factory)
@@ -101,14 +101,14 @@ class Sum(amp.Command):
 
 
 class Ask(amp.Command):
-    """Has the other side ask back."""
+    """Makes the other side call back."""
 
     arguments = [(b"name", amp.Unicode())]  # noqa: RUF012
     response = [(b"answer", amp.Unicode())]  # noqa: RUF012
 
 
 class Adder(amp.AMP):
-    """Adds, and asks back."""
+    """Adds, and calls back."""
 
     @Sum.responder
     def sum(self, a: int, b: int) -> dict[str, int]:
@@ -133,7 +133,7 @@ async def test_amp(dialect: str, codec: str) -> None:
 
 
 class Chat(LineReceiver):
-    """Passes each line on to everybody."""
+    """Passes each line on to all members."""
 
     factory: Any
 
@@ -181,7 +181,7 @@ async def test_chat() -> None:
 @cases
 @inReactor
 async def test_ftp(dialect: str, codec: str, tmp_path: Path) -> None:
-    """FTP's control connection; its data goes over connections of their own."""
+    """FTP's control connection; its data goes over separate connections."""
     (tmp_path / "hello.txt").write_bytes(b"hello" * 1000)
     realm = ftp.FTPRealm(str(tmp_path))
     factory = ftp.FTPFactory(Portal(realm, [AllowAnonymousAccess()]))
@@ -208,7 +208,7 @@ async def test_ftp(dialect: str, codec: str, tmp_path: Path) -> None:
 
 
 class Screen(Protocol):
-    """What a Telnet client is shown."""
+    """The screen of a Telnet client."""
 
     shown = b""
 
@@ -219,7 +219,7 @@ class Screen(Protocol):
 @bytesCases
 @inReactor
 async def test_manhole(dialect: str, codec: str) -> None:
-    """A manhole over Telnet, whose negotiation is anything but text."""
+    """A manhole over Telnet, whose negotiation is not text."""
 
     def telnet() -> TelnetTransport:
         return TelnetTransport(TelnetBootstrapProtocol, ServerProtocol, Manhole, {"six": 6})
@@ -233,7 +233,7 @@ async def test_manhole(dialect: str, codec: str) -> None:
 
 
 class Echo(Protocol):
-    """Sends everything back, and reads no faster than it is read."""
+    """Sends everything back, and reads no faster than its peer."""
 
     transport: Any
 
@@ -249,7 +249,7 @@ class Echo(Protocol):
 
 class Digester(Protocol):
     """
-    Sends data as a pull producer, and digests what comes back, with pauses.
+    Sends data as a pull producer, and hashes what comes back, with pauses.
 
     @ivar pauses: how often it paused reading.
     """
@@ -258,7 +258,7 @@ class Digester(Protocol):
 
     def __init__(self, file: Any, every: int) -> None:
         """
-        @param every: reading pauses after so many bytes.
+        @param every: the number of bytes after which reading pauses.
         """
         self.digest = sha256()
         self.received = self.pauses = 0
@@ -287,7 +287,7 @@ async def carry(
     size: int, codec: str, dialect: str, *options: str, where: str = TCP
 ) -> tuple[float, int]:
     """
-    Send so many bytes to an echo and back.
+    Send C{size} bytes to an echo and back.
 
     @return: seconds, and how often reading was paused.
     """
@@ -336,7 +336,7 @@ async def test_tls(tmp_path: Path) -> None:
 
 @inReactor
 async def test_serverOptions() -> None:
-    """Path, origin and dialects of the server's string hold."""
+    """Path, origin and dialects of the server's string take effect."""
     options = r":path=/shell:origin=http\://a.example:dialects=rfc6455,hixie-76"
     async with serving(Factory.forProtocol(Echo), options=options) as served:
         for path, origin, dialect, status in (
@@ -359,7 +359,7 @@ async def test_serverOptions() -> None:
 
 @inReactor
 async def test_unix(tmp_path: Path) -> None:
-    """A service on a Unix socket, which the client's string names beside the URL."""
+    """A service on a Unix socket, which the client's string names besides the URL."""
     path = tmp_path / "socket"
     listening: Any = serverFromString(clock, f"ws:unix:{path}").listen(Factory.forProtocol(Echo))
     port = await listening
@@ -399,7 +399,7 @@ PAGE = EXAMPLES.parent / "docs" / "streams.md"
 
 @inReactor
 async def test_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The example runs as it is, but for the ports, and the page's client talks to it."""
+    """The example runs unchanged, except for the ports, and the page's client connects to it."""
     text = (EXAMPLES / "line_chat.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) < 40
     local = "tcp:0:interface=127.0.0.1"

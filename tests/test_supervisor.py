@@ -54,7 +54,7 @@ class Transport:
     """
     A process that does not exist.
 
-    @ivar orders: what it was told.
+    @ivar orders: the messages that it got.
     """
 
     def __init__(self, pid: int, protocol: Worker, descriptors: dict[int, Any]) -> None:
@@ -152,7 +152,9 @@ class ServiceTests(SupervisorCase):
             assert (task["worker"], task["sockets"], task["make"]) == (str(number), 1, "x")
 
     def test_stop(self) -> None:
-        """When it stops all workers are told, and the ports are held as long as they accept."""
+        """
+        When it stops, all workers are notified, and the ports are held as long as they accept.
+        """
         stopped = self.service.stopService()
         self.successResultOf(self.service.reload())
         assert [process.orders[-1] for process in self.processes] == [{"stop": True}] * 3
@@ -183,7 +185,7 @@ class ServiceTests(SupervisorCase):
         self.successResultOf(stopped)
 
     def test_abort(self) -> None:
-        """All workers are told to end their connections."""
+        """All workers have to end their connections."""
         self.processes[0].ends(9)
         self.service.abort()
         assert [process.orders[-1] for process in self.processes[1:]] == [{"abort": True}] * 2
@@ -287,7 +289,7 @@ class WorkerTests(SupervisorCase):
             self.reactor.advance(10)
 
     def test_gone(self) -> None:
-        """One that is gone is told nothing, and asking fails."""
+        """A worker that is gone gets nothing, and asking fails."""
         process = self.processes[0]
         process.ends(9)
         process.worker.kill()
@@ -320,7 +322,7 @@ class ReportsTests(SupervisorCase):
         }
 
     def test_sums(self) -> None:
-        """Totals are sums, and gauges are told apart."""
+        """Totals are sums, and gauges are kept apart."""
         made = self.reports(report(1), report(20), report(300))
         assert self.values(made) == {
             ("served", ""): 321,
@@ -390,7 +392,7 @@ class ReportsTests(SupervisorCase):
 
 
 class Served:
-    """What a worker would serve with, and what it was told."""
+    """What a worker would serve with, and the messages it got."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -410,7 +412,7 @@ class Served:
 
 
 def test_orders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker does what it is told, and ends once, however often it is told so."""
+    """A worker does what it is asked for, and ends once, however often it is asked."""
     said: list[Any] = []
     monkeypatch.setattr(child, "tell", said.append)
     served: Any = Served()
@@ -424,7 +426,7 @@ def test_orders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long message goes out whole; without a supervisor nobody is told, and nothing happens."""
+    """A long message is sent whole; without a supervisor nothing is sent, and nothing happens."""
     written: list[bytes] = []
 
     def write(descriptor: int, data: memoryview) -> int:

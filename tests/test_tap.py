@@ -1,4 +1,4 @@
-"""What C{twistd hixie} makes of its command line; no port is opened but one that is in use."""
+"""What C{twistd hixie} makes of its command line; no port is opened except one that is in use."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ from txhixie.web.site import Okay
 
 
 class Application:
-    """An application of one's own."""
+    """A custom application."""
 
     def buildProtocol(self, request: object) -> None:
-        """Refuse everybody."""
+        """Refuse every client."""
 
 
 def makeApplication() -> Application:
-    """@return: an application, as a function makes it."""
+    """@return: an application, made by a function."""
     return Application()
 
 
 def makeNothing() -> None:
-    """@return: no application."""
+    """@return: something that is not an application."""
 
 
 def takesArguments(wanted: object) -> None:
@@ -76,7 +76,7 @@ def parse(*arguments: str) -> Options:
 
 
 def answering(options: Options, path: str) -> type | None:
-    """@return: the kind of application that answers a path, of those that are known here."""
+    """@return: which of the known applications answers a path."""
     request = fakeRequest(path)
     made = options["application"].buildProtocol(request)
     known = (
@@ -94,7 +94,7 @@ class OptionsTests(SynchronousTestCase):
         return made
 
     def refused(self, *arguments: str) -> str:
-        """@return: the one line that a wrong command line gets."""
+        """@return: the one line for a wrong command line."""
         with pytest.raises(usage.UsageError) as raised:
             parse(*arguments)
         line = str(raised.value)
@@ -103,7 +103,7 @@ class OptionsTests(SynchronousTestCase):
         return line
 
     def test_defaults(self) -> None:
-        """Without options it is echo on port 3400, to everybody, in every dialect."""
+        """Without options it is echo on port 3400, for all clients, in every dialect."""
         options = parse()
         assert options["ports"] == [3400]
         assert answering(options, "/any") is Echo
@@ -150,7 +150,7 @@ class OptionsTests(SynchronousTestCase):
             assert self.settings("--location", location).location == location
 
     def test_wrongValues(self) -> None:
-        """A wrong value is one clear line that names the option."""
+        """A wrong value gives one clear line that names the option."""
         hosts = ["", "h", "http://h", "wss://", "wss://h/?x", "wss://a b", "wss://h\n", "wss://u@h"]
         ports = ["x", "0", "65536", "99999"]
         wrong = {
@@ -164,7 +164,7 @@ class OptionsTests(SynchronousTestCase):
                     assert self.refused(option, value).startswith(option)
 
     def test_wrongNumbers(self) -> None:
-        """So is a number that is none, or out of range."""
+        """A value that is not a number, or out of range, does, too."""
         for option in ("--max-message", "--handshake-timeout", "--ping-interval", "--ping-timeout"):
             for value in ("", "x", "-1", "\u0663x", "nan", "inf", "1e999", "9" * 5000):
                 self.refused(option, value)
@@ -173,7 +173,7 @@ class OptionsTests(SynchronousTestCase):
         self.refused("--max-message", "1.5")
 
     def test_unknown(self) -> None:
-        """An unknown option or a stray word is refused."""
+        """An unknown option or an extra word is refused."""
         self.refused("--nosuch-option")
         self.refused("stray-word")
         self.refused("--port")
@@ -190,7 +190,7 @@ class OptionsTests(SynchronousTestCase):
             assert name in text
 
 
-# The options whose values are numbers, by their names: what the help says of them.
+# The options whose values are numbers, by name: their lines in the help.
 NUMBERS = {
     name: (default, text)
     for name, _, default, text in Options.optParameters
@@ -205,7 +205,7 @@ def changed(*arguments: str) -> dict[str, object]:
 
 
 def refusal(*arguments: str) -> str:
-    """@return: the one line that a wrong command line gets."""
+    """@return: the one line for a wrong command line."""
     with pytest.raises(usage.UsageError) as raised:
         parse(*arguments)
     line = str(raised.value)
@@ -215,7 +215,7 @@ def refusal(*arguments: str) -> str:
 
 @pytest.mark.parametrize("option", NUMBERS)
 def test_number(option: str) -> None:
-    """Each number has a setting of its own."""
+    """Each number sets its own setting."""
     ((name, value),) = changed(f"--{option}", "7").items()
     assert value == 7
     assert type(value) is type(getattr(Settings(), name))
@@ -224,7 +224,7 @@ def test_number(option: str) -> None:
 
 @pytest.mark.parametrize("option", NUMBERS)
 def test_numberOfSeconds(option: str) -> None:
-    """Seconds may be fractions; nothing else may."""
+    """Seconds may be fractions, but no other numbers."""
     default, text = NUMBERS[option]
     assert isinstance(default, float) == text.startswith("Seconds")
     if isinstance(default, float):
@@ -235,7 +235,7 @@ def test_numberOfSeconds(option: str) -> None:
 
 @pytest.mark.parametrize("option", NUMBERS)
 def test_zero(option: str) -> None:
-    """Zero has a meaning where the help says so, and is refused everywhere else."""
+    """Zero is accepted where the help gives it a meaning, and refused everywhere else."""
     if "; 0: " in NUMBERS[option][1]:
         parse(f"--{option}", "0")
     else:
@@ -247,18 +247,18 @@ def test_zero(option: str) -> None:
     "value", ["", " ", "x", "-1", "-0.5", "\u0663x", "nan", "inf", "-inf", "1e999", "0x10", "7 s"]
 )
 def test_noNumber(option: str, value: str) -> None:
-    """What is no number, or none that can be meant, is refused in one line."""
+    """A value that is not a number, or an impossible one, is refused in one line."""
     assert refusal(f"--{option}", value).startswith(f"--{option}: {value!r}: ")
 
 
 @pytest.mark.parametrize("option", NUMBERS)
 def test_hugeNumber(option: str) -> None:
-    """So is one of more digits than any has."""
+    """A number with too many digits is refused, too."""
     assert refusal(f"--{option}", "9" * 5000).startswith(f"--{option}: ")
 
 
 class PolicyOptionTests(SynchronousTestCase):
-    """Options that are neither numbers nor where to listen."""
+    """Options other than numbers and ports."""
 
     def test_slowPolicy(self) -> None:
         """The policies have names."""
@@ -274,16 +274,16 @@ class PolicyOptionTests(SynchronousTestCase):
             assert changed("--heartbeat", text) == {"heartbeat": text}
 
     def test_heartbeatNoText(self) -> None:
-        """Bytes that are none may not: no client could be sent them."""
+        """Bytes that are not text are refused: no client could be sent them."""
         assert refusal("--heartbeat", "\udcff").startswith("--heartbeat: ")
 
     def test_empty(self) -> None:
-        """An origin or subprotocol that matches nobody is refused."""
+        """An origin or subprotocol that no client can match is refused."""
         for option in ("--origin", "--subprotocol"):
             assert refusal(option, "").startswith(option)
 
     def test_trustProxy(self) -> None:
-        """Proxies are networks, addresses, or whoever comes by a Unix socket."""
+        """Proxies are networks, addresses, or all peers on a Unix socket."""
         names = ("10.0.0.0/8", "2001:db8::1", "unix")
         arguments = [word for name in names for word in ("--trust-proxy", name)]
         assert changed(*arguments) == {"trustedProxies": names}
@@ -292,7 +292,7 @@ class PolicyOptionTests(SynchronousTestCase):
             assert line.startswith("--trust-proxy: ")
 
     def test_auth(self) -> None:
-        """Who may log in is told as cred tells it, several times if need be."""
+        """The checkers are given in cred's own form, several times if needed."""
         options = parse("--auth", "memory:alice:secret", "--auth", "anonymous")
         assert len(options["credCheckers"]) == 2
         for description in ("nosuch:x", "memory:alice", ""):
@@ -305,18 +305,18 @@ class PolicyOptionTests(SynchronousTestCase):
 
 
 class Avatars:
-    """An application that notes who logged in."""
+    """An application that records who logged in."""
 
     seen: ClassVar[list[object]] = []
 
     def buildProtocol(self, request: Any) -> Any:
-        """Let everybody in."""
+        """Accept every client."""
         self.seen.append(request.avatar)
         return Echo().buildProtocol(request)
 
 
 class WiringTests(LoopbackCase):
-    """Options that change who is let in, from the command line to the answer."""
+    """Options that change who may connect, from the command line to the answer."""
 
     def ask(self, target: bytes, *fields: bytes, upgrade: bool = True) -> bytes:
         """@return: the answer to a request, whose client is gone then."""
@@ -328,7 +328,7 @@ class WiringTests(LoopbackCase):
         return answer
 
     def test_auth(self) -> None:
-        """Every WebSocket and the console want a password, the other pages do not."""
+        """Every WebSocket and the console need a password, the other pages do not."""
         routes = ("--route", "/echo=echo", "--route", "/broadcast=broadcast")
         self.serveCommand(
             "--auth", "memory:alice:secret", "--service", f"{__name__}.Avatars", *routes
@@ -377,19 +377,19 @@ class WiringTests(LoopbackCase):
             assert [each.value for each in metrics["txhixie_rooms"].samples] == [count]
 
     def test_noAuth(self) -> None:
-        """Without it nobody has to log in."""
+        """Without the option no client has to log in."""
         self.serveCommand()
         assert self.ask(b"/echo").startswith(b"HTTP/1.1 101 ")
         assert not self.ask(b"/console", upgrade=False).startswith(b"HTTP/1.1 401 ")
 
     def test_trustProxy(self) -> None:
-        """A trusted proxy tells who the client is, and by what address it knows us."""
+        """A trusted proxy reports the client, and the address that the client used."""
         forwarded = (
             b"X-Forwarded-For: 203.0.113.9",
             b"X-Forwarded-Proto: https",
             b"X-Forwarded-Host: chat.example.org",
         )
-        # That is where the clients of a Wire are.
+        # The clients of a Wire have this address.
         self.serveCommand(
             "--trust-proxy", "192.168.1.1", "--log-connections", "--max-per-address", "1"
         )
@@ -404,14 +404,16 @@ class WiringTests(LoopbackCase):
         assert self.ask(b"/", *forwarded).startswith(b"HTTP/1.1 101 ")
 
     def location(self, *fields: bytes) -> bytes:
-        """@return: the location that a client is told, whose request came by a trusted proxy."""
+        """@return: the location for a client whose request came through a trusted proxy."""
         answer = self.ask(b"/demo?x=1", *fields)
         match = re.search(rb"\r\nSec-WebSocket-Location: (.*)\r\n", answer)
         assert match is not None, answer
         return match[1]
 
     def test_prefix(self) -> None:
-        """A proxy that changes the path and the port says so, and Hixie clients are told theirs."""
+        """
+        A proxy that changes the path and the port reports it, and Hixie clients get their own.
+        """
         self.serveCommand("--trust-proxy", "192.168.1.1")
         prefix = b"X-Forwarded-Prefix: /chat/"
         assert self.location(prefix) == b"ws://example.com/chat/demo?x=1"
@@ -424,7 +426,7 @@ class WiringTests(LoopbackCase):
         assert self.location(told, seen) == self.location(seen) == b"ws://example.org/demo?x=1"
 
     def test_locationWithPath(self) -> None:
-        """--location may have a path, and counts before what proxies say."""
+        """--location may have a path, and overrides what proxies report."""
         self.serveCommand(
             "--location", "wss://chat.example.org/ws/", "--trust-proxy", "192.168.1.1"
         )
@@ -432,7 +434,7 @@ class WiringTests(LoopbackCase):
             assert self.location(field) == b"wss://chat.example.org/ws/demo?x=1"
 
     def test_untrusted(self) -> None:
-        """Nobody else does."""
+        """Other peers are not believed."""
         self.serveCommand("--trust-proxy", "192.168.1.2", "--trust-proxy", "unix")
         answer = self.ask(b"/demo", b"X-Forwarded-Proto: https", b"Forwarded: host=evil")
         assert b"\r\nSec-WebSocket-Location: ws://example.com/demo\r\n" in answer
@@ -479,7 +481,7 @@ class PortTests(SynchronousTestCase):
         return str(raised.value)
 
     def test_wrongDescriptions(self) -> None:
-        """What is no endpoint is refused before anything is started."""
+        """A description that is not an endpoint is refused before anything is started."""
         for description in (
             *("", "x", "nosuch:1", "\u0663", "tcp", "tcp:x", "tcp:1:nosuch=1"),
             *("unix", "unix:/s:mode=x", "ssl:443:privateKey=/no/such/file", "haproxy", "haproxy:x"),
@@ -488,7 +490,7 @@ class PortTests(SynchronousTestCase):
             assert self.refused(description).startswith("--port: "), description
 
     def test_wrongNumbers(self) -> None:
-        """So is a number that is no port's, wherever it stands."""
+        """A number that is not a port is refused, too, in any position."""
         for number in ("65536", "70000", "99999999999", "9" * 5000):
             forms = (
                 "{}",
@@ -503,7 +505,7 @@ class PortTests(SynchronousTestCase):
                 assert self.refused(description).startswith("--port: "), description
 
     def test_haproxyEscaped(self) -> None:
-        """A description behind haproxy may be escaped, which Twisted itself does not take."""
+        """A description behind haproxy may be escaped, which Twisted itself does not accept."""
         for escaped, plain in (
             (r"haproxy:tcp\:3400", "haproxy:tcp:3400"),
             (r"haproxy:tcp\:3400\:interface=127.0.0.1", "haproxy:tcp:3400:interface=127.0.0.1"),
@@ -521,14 +523,14 @@ ROOMS = Rooms("/rooms")
 
 
 class ServiceOptionTests(SynchronousTestCase):
-    """What answers."""
+    """The services."""
 
     def application(self, name: str, *more: str) -> Any:
         """@return: what --service makes of a name."""
         return parse("--service", name, *more)["application"]
 
     def refused(self, name: str) -> str:
-        """@return: the line that a wrong name gets."""
+        """@return: the line for a wrong name."""
         with pytest.raises(usage.UsageError) as raised:
             parse("--service", name)
         assert "\n" not in str(raised.value)
@@ -542,21 +544,21 @@ class ServiceOptionTests(SynchronousTestCase):
             assert found == [kind, Echo, Broadcast]
 
     def test_sameAsItsPath(self) -> None:
-        """A built-in service is the same on its path and everywhere else."""
+        """A built-in service is the same on its path and on all others."""
         application = parse("--service", "broadcast")["application"]
         requests = [fakeRequest(path) for path in ("/broadcast", "/any")]
         one, other = (application.buildProtocol(request) for request in requests)
         assert one._host is other._host
 
     def test_dotted(self) -> None:
-        """A dotted name is that of a class, of an instance, or of a function that makes one."""
+        """A dotted name may be a class, an instance, or a function that makes one."""
         assert isinstance(self.application("txhixie.Broadcast"), Broadcast)
         assert type(self.application(f"{__name__}.Application")) is Application
         assert self.application(f"{__name__}.APPLICATION") is APPLICATION
         assert type(self.application(f"{__name__}.makeApplication")) is Application
 
     def test_nothingElse(self) -> None:
-        """With a service of one's own nothing answers that was not asked for."""
+        """With a custom service, only that answers."""
         own = ("--service", f"{__name__}.APPLICATION")
         options = parse(*own)
         for path in ("/", "/echo", "/broadcast"):
@@ -568,27 +570,27 @@ class ServiceOptionTests(SynchronousTestCase):
             assert answering(options, path) is None
 
     def test_routesOnly(self) -> None:
-        """With routes and no service nothing answers where no route leads."""
+        """With routes and no service, nothing answers on other paths."""
         options = parse("--route", "/chat=txhixie.Broadcast")
         assert answering(options, "/chat") is Broadcast
         for path in ("/", "/echo", "/broadcast"):
             assert answering(options, path) is None
 
     def test_routesAndBuiltIn(self) -> None:
-        """With a built-in service the others are there too, unless a route is in their place."""
+        """With a built-in service the others are available too, unless a route replaces them."""
         options = parse("--service", "echo", "--route", "/echo=broadcast")
         paths = ("/", "/broadcast", "/echo", "/echo/x")
         assert [answering(options, path) for path in paths] == [Echo, Broadcast] + [Broadcast] * 2
 
     def test_ownRooms(self) -> None:
-        """Two routes to one service are two applications."""
+        """Two routes to one service have two applications."""
         options = parse("--route", "/red=broadcast", "--route", "/blue=broadcast")
         requests = [fakeRequest(path) for path in ("/red", "/blue")]
         red, blue = (options["application"].buildProtocol(request) for request in requests)
         assert red._host is not blue._host
 
     def test_wrongRoutes(self) -> None:
-        """A route that is none is refused in one line."""
+        """An invalid route is refused in one line."""
         for routes in (
             *(("",), ("/chat",), ("chat=echo",), ("/a//b=echo",), ("/a?b=echo",), ("=echo",)),
             *(("/chat=",), ("/chat=nosuch",), ("/chat=os.path",), ("/chat=nosuch.module",)),
@@ -634,7 +636,7 @@ class ServiceOptionTests(SynchronousTestCase):
             assert name in line
 
     def test_noApplication(self) -> None:
-        """Something that makes no application is refused by its name."""
+        """Something that makes no application is refused with its name."""
         for name in ("makeNothing", "takesArguments", "NotCallable", "nosuch"):
             assert f"{__name__}.{name}" in self.refused(f"{__name__}.{name}")
         assert "buildProtocol" in self.refused(f"{__name__}.makeNothing")
@@ -690,7 +692,7 @@ class MakeServiceTests(SynchronousTestCase):
         assert service.factory.application is APPLICATION
 
     def test_console(self) -> None:
-        """The console page is on the site, unless it is not wanted; all else says okay."""
+        """The console is on the site, unless it is switched off; other paths answer okay."""
         for arguments, names in (((), [b"console"]), (("--no-console",), [])):
             root: Any = self.make(*arguments).factory.site.resource
             assert isinstance(root, Okay)
@@ -734,7 +736,7 @@ class MakeServiceTests(SynchronousTestCase):
         assert plugin.description.endswith(".")
 
     def test_portInUse(self) -> None:
-        """A port that cannot be had is one log line, and exit status 1."""
+        """A port that is not available gives one log line, and exit status 1."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             service = self.make("--port", f"tcp:{port}:interface=127.0.0.1")
@@ -747,7 +749,7 @@ class MakeServiceTests(SynchronousTestCase):
         assert not [event for event in events if "log_failure" in event]
 
     def test_unusablePath(self) -> None:
-        """So is a socket in a folder that does not exist."""
+        """A socket in a folder that does not exist does, too."""
         service = self.make("--port", "unix:/no/such/folder/hixie.sock")
         with capturedLogs() as events, pytest.raises(SystemExit) as raised:
             service.privilegedStartService()
@@ -761,7 +763,7 @@ class StopTests(LoopbackCase):
     """The end."""
 
     def test_stopService(self) -> None:
-        """The clients hear of it, and it is over when the last one is gone."""
+        """The clients get a close, and the stop is complete when the last one is gone."""
         service = HixieService(self.factory)
         service.startService()
         wire = self.open()
@@ -775,7 +777,7 @@ class StopTests(LoopbackCase):
         self.assertQuiet()
 
     def test_silentClients(self) -> None:
-        """A client that does not go is no reason to wait long."""
+        """A client that does not leave delays the end only for a limited time."""
         service = HixieService(self.factory)
         service.startService()
         self.open().stuck = True
@@ -785,7 +787,10 @@ class StopTests(LoopbackCase):
         self.successResultOf(stopped)
 
     def test_secondSignal(self) -> None:
-        """Signals that come while it stops end all connections; those that are ignored stay so."""
+        """
+        Signals that come during the stop end all connections; signals that are ignored stay
+        ignored.
+        """
         handlers: dict[int, Any] = {
             signal.SIGINT: signal.default_int_handler,
             signal.SIGTERM: signal.SIG_IGN,

@@ -1,4 +1,4 @@
-"""What users test with: requests, transports and connections without a network."""
+"""What users need for their tests: requests, transports and connections without a network."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ inReactor = cast("Callable[[Callable[..., Awaitable[None]]], Any]", pytest_twist
 
 
 def test_face() -> None:
-    """These names are public, and each says what it is."""
+    """These names are public, and each has a docstring."""
     assert txhixie.testing.__all__ == [
         "CollectingProtocol",
         "CollectingTransport",
@@ -79,7 +79,7 @@ def test_face() -> None:
 @dialects
 @pytest.mark.parametrize("url", ["/demo?x=1", "wss://chat.example:8443/demo?x=1"])
 def test_open(dialect: str, url: str) -> None:
-    """Both sides have a WebSocket of the dialect, and the server what the client asked with."""
+    """Both sides have a WebSocket of the dialect, and the server has the client's request."""
     server, client = Recorder(), CollectingProtocol()
     pair = connectedPair(
         server,
@@ -134,7 +134,7 @@ def test_messages(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", HYBI)
 def test_bytesAndPings(dialect: str) -> None:
-    """So do bytes and pings, and compressed ones."""
+    """Bytes, pings and compressed messages do, too."""
     client = CollectingProtocol()
     pair = connectedPair(Echo(), client, dialect=dialect, settings=Settings(compression=True))
     pair.client.sendBytesMessage(b"\0\xff")
@@ -147,7 +147,7 @@ def test_bytesAndPings(dialect: str) -> None:
 @pytest.mark.parametrize("isServer", [False, True])
 @pytest.mark.parametrize("url", ["/", "wss://h/"])
 def test_close(dialect: str, isServer: bool, url: str) -> None:
-    """Either side closes; both hear of a clean end, and nothing waits on the clock."""
+    """Either side closes; both see a clean end, and nothing waits on the clock."""
     server, client = Recorder(), CollectingProtocol()
     pair = connectedPair(server, client, dialect=dialect, url=url)
     pair.client.sendTextMessage("before")
@@ -166,7 +166,7 @@ def test_close(dialect: str, isServer: bool, url: str) -> None:
 @dialects
 @pytest.mark.parametrize("isServer", [False, True])
 def test_abort(dialect: str, isServer: bool) -> None:
-    """Either side is gone without a word, and what it sent last is lost."""
+    """Either side aborts, and what it sent last is lost."""
     server, client = Recorder(), CollectingProtocol()
     pair = connectedPair(server, client, dialect=dialect)
     gone = pair.server if isServer else pair.client
@@ -211,7 +211,7 @@ class Numbers:
 @dialects
 @pytest.mark.parametrize("isServer", [False, True])
 def test_producer(dialect: str, isServer: bool) -> None:
-    """A peer that does not read pauses a producer; all arrives once it reads again."""
+    """A peer that does not read pauses a producer; everything arrives once it reads again."""
     server, client = CollectingProtocol(), CollectingProtocol()
 
     class Application:
@@ -238,7 +238,7 @@ def test_producer(dialect: str, isServer: bool) -> None:
 
 @dialects
 def test_slowPeer(dialect: str) -> None:
-    """A peer that never reads is closed, as the settings say, and the client hears of it."""
+    """A peer that never reads is closed, as the settings say, and the client is notified."""
     server, client = Recorder(), CollectingProtocol()
     pair = connectedPair(server, client, dialect=dialect, settings=Settings(sendLimit=10_000))
     pair.client.pauseProducing()
@@ -282,7 +282,7 @@ def test_lateDecision(dialect: str) -> None:
 
 
 def test_slowCallback() -> None:
-    """What an application is told waits for a callback that has not finished."""
+    """Calls of an application wait for a callback that has not finished."""
     waiting: Deferred[None] = Deferred()
     calls: list[str] = []
 
@@ -324,7 +324,7 @@ def test_refused(dialect: str) -> None:
 
 
 def test_raises() -> None:
-    """An application that raises is logged, and the client told, as on a network."""
+    """An application that raises is logged, and the client gets the code, as on a network."""
 
     def fail(made: Recording, *_: object) -> None:
         raise RuntimeError("oops")
@@ -344,7 +344,7 @@ def test_raises() -> None:
 
 
 def test_timesOut() -> None:
-    """An application that never decides is given up by both sides."""
+    """An application that never decides is ended by both sides."""
     server = Recorder(lambda made: Deferred())
     pair = connectedPair(server, CollectingProtocol(), settings=Settings(handshakeTimeout=5))
     pair.advance(5)
@@ -355,7 +355,7 @@ def test_timesOut() -> None:
 
 
 def test_sharedClock() -> None:
-    """Pairs of one clock are in one world."""
+    """Pairs with one clock run together."""
     clock, members = Clock(), [CollectingProtocol() for _ in range(3)]
     application = txhixie.Broadcast()
     pairs = [connectedPair(application, member, clock=clock) for member in members]
@@ -365,7 +365,9 @@ def test_sharedClock() -> None:
 
 
 def test_wire() -> None:
-    """The ends of a connection behave as Twisted's transports do where nothing of ours looks."""
+    """
+    The ends of a connection also behave like Twisted's transports where txhixie does not need it.
+    """
     clock, url = Clock(), WebSocketURL.parse("ws://h/")
     host, peer = addresses(url, "192.0.2.9")
     here, there = End(clock, host, peer), End(clock, peer, host)
@@ -390,7 +392,7 @@ def test_wire() -> None:
 
 
 def test_forEver() -> None:
-    """Two sides that answer each other for ever are an error, not a test that hangs."""
+    """Two sides that answer each other endlessly are an error, not a test that hangs."""
     pair = connectedPair(Echo(), Recording(None, {"textMessageReceived": echo}))  # type: ignore[arg-type]
     pair.client.sendTextMessage("hello")
     with pytest.raises(RuntimeError, match="the two sides answer each other for ever"):
@@ -399,7 +401,7 @@ def test_forEver() -> None:
 
 @inReactor
 async def test_realReactor() -> None:
-    """An application may wait for the reactor that is installed, in a test that does so too."""
+    """An application may wait for the installed reactor, in a test that does so too."""
     clock = cast(Any, reactor)
     timers = set(clock.getDelayedCalls())
 
@@ -427,7 +429,7 @@ async def test_realReactor() -> None:
     ],
 )
 def test_senseless(wish: Any, error: type[Exception]) -> None:
-    """What no client can ask for is an error of the test."""
+    """A request that no client can make is an error of the test."""
     with pytest.raises(error):
         connectedPair(Echo(), CollectingProtocol(), **wish)
     with pytest.raises(error):
@@ -440,7 +442,7 @@ def test_senseless(wish: Any, error: type[Exception]) -> None:
 @dialects
 @pytest.mark.parametrize("url", ["/", "/a%20b/c?x=1&x=2", "//", "wss://h:99/", "ws://[::1]/?"])
 def test_request(dialect: str, url: str) -> None:
-    """It is the one that an application gets of a client."""
+    """It is the same as an application gets from a client."""
     wish: dict[str, Any] = {
         "url": url,
         "dialect": dialect,
@@ -462,13 +464,13 @@ def test_request(dialect: str, url: str) -> None:
 
 
 def _fields(request: Request) -> list[tuple[bytes, object]]:
-    # The keys are made by chance.
+    # The keys are random.
     fields = sorted(request.requestHeaders.getAllRawHeaders())
     return [(name, None if b"-Key" in name else values) for name, values in fields]
 
 
 def test_requestAnswered() -> None:
-    """What an application adds to the answer is in it; it has sessions, and an end."""
+    """It contains what an application adds to the answer; it has sessions, and an end."""
     request = fakeRequest("/lobby")
     assert request.path == b"/lobby"
     assert request.getClientAddress().host == "192.0.2.1"
@@ -543,7 +545,7 @@ def test_sameErrors(dialect: str, action: str) -> None:
                 act(transport)
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
-        # One that is closing becomes one that is closed with time only.
+        # A closing connection only becomes closed after some time.
         isOpen = transport.state is State.OPEN
         outcomes.append((error, isOpen, transport.dialect, transport.hasPing))
     collected, real = outcomes
@@ -552,7 +554,7 @@ def test_sameErrors(dialect: str, action: str) -> None:
 
 @dialects
 def test_collected(dialect: str) -> None:
-    """It has what was done with it."""
+    """It shows what was done with it."""
     request = fakeRequest(dialect=dialect)
     transport = CollectingTransport(dialect, subprotocol="chat", request=request)
     assert (transport.subprotocol, transport.request) == ("chat", request)
@@ -593,7 +595,7 @@ def test_collected(dialect: str) -> None:
 
 
 def test_failed() -> None:
-    """It tells a fault from another close, and knows an address."""
+    """It distinguishes a fault from another close, and has an address."""
     transport = CollectingTransport()
     assert transport.transport.getPeer().host == "192.0.2.1"
     transport.fail(4000, "nonsense")
@@ -605,12 +607,12 @@ def test_failed() -> None:
 
 
 def test_ids() -> None:
-    """Each has an id of its own."""
+    """Each has a unique id."""
     assert len({CollectingTransport().id for _ in range(10)}) == 10
 
 
 def test_noDialect() -> None:
-    """There is none for a dialect that does not exist."""
+    """An unknown dialect raises."""
     with pytest.raises(ValueError, match="hixie-77"):
         CollectingTransport("hixie-77")
 
@@ -717,5 +719,5 @@ def test_howTo(tmp_path: Path, runner: str) -> None:
 
 
 def test_pairType() -> None:
-    """A pair is what its name says, for those who annotate it."""
+    """The name of the class is public, for annotations."""
     assert isinstance(connectedPair(Echo(), CollectingProtocol()), ConnectedPair)

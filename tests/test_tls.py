@@ -1,4 +1,4 @@
-"""TLS without a network: Twisted's TLS is the server, Python's own the client."""
+"""TLS without a network: Twisted's TLS is the server, Python's is the client."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Wire(StringTransport):
     """
     The TCP below the server's TLS.
 
-    @ivar isFull: whether it asks to wait with everything it is given.
+    @ivar isFull: whether it pauses its producer after each write.
     """
 
     isFull = False
@@ -42,7 +42,7 @@ class _Wire(StringTransport):
             self.producer.pauseProducing()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """It makes no difference here, but twisted.web asks for it."""
+        """It has no effect here, but twisted.web calls it."""
 
     def drain(self) -> None:
         """Ask for more again."""
@@ -103,7 +103,7 @@ class TLSClient:
         raise AssertionError("the TLS handshake does not end")
 
     def exchange(self) -> None:
-        """Give the server in one go all that the client has to say, and take its answer."""
+        """Give the server everything that the client has to send at once, and take its answer."""
         data = self._out.read()
         if data:
             self.server.dataReceived(data)
@@ -158,7 +158,7 @@ def test_alpnWithoutHTTP(certificate: CertificateOptions) -> None:
 
 @pytest.mark.parametrize("dialect", IDIOMS)
 def test_recordsAfterPause(certificate: CertificateOptions, dialect: str) -> None:
-    """TLS delivers all records of one read, also after a pause: they wait, in their order."""
+    """TLS delivers all records of one read, also after a pause: they wait, in order."""
     clock = Clock()
     recorder = Recorder(textMessageReceived=lambda made, text: echo(made, text * 10))
     client = TLSClient(certificate, HixieFactory(recorder, reactor=clock), clock)
@@ -188,14 +188,14 @@ def test_recordsAfterRefusal(certificate: CertificateOptions) -> None:
 
 
 class _Socket(Descriptor):
-    """That TCP on a socket."""
+    """The same TCP on a socket."""
 
     def value(self) -> bytes:
         """@return: what the socket took."""
         return bytes(self.taken)
 
     def clear(self) -> None:
-        """Forget that."""
+        """Drop what was taken."""
         self.taken.clear()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
@@ -213,7 +213,7 @@ class DirectClient(TLSClient):
         self, certificate: CertificateOptions, recorder: Recorder, before: bytes = b""
     ) -> None:
         """
-        @param before: what it asks for before it opens a WebSocket.
+        @param before: a request that it sends before it opens a WebSocket.
         """
         self.poller = Poller()
         super().__init__(certificate, HixieFactory(recorder, reactor=self.poller), self.poller)
@@ -245,7 +245,7 @@ def test_direct(certificate: CertificateOptions) -> None:
 
 @pytest.mark.parametrize("room", [0, 1, 10, 5000, 40_000, 100_000])
 def test_directRest(certificate: CertificateOptions, room: int) -> None:
-    """What it does not take follows in order, and only then what was sent meanwhile."""
+    """What the socket does not take follows in order, and only then what was sent meanwhile."""
     client = DirectClient(certificate, Recorder())
     texts = ["a" * 5, "b" * 100_000, "", "c" * 5000, "d" * 40_000]
     client.wire.room = room
@@ -263,7 +263,7 @@ def test_directRest(certificate: CertificateOptions, room: int) -> None:
 
 
 def test_directAfterOthers(certificate: CertificateOptions) -> None:
-    """What TLS itself has to say first is not overtaken."""
+    """Data that TLS itself has to send first is not overtaken."""
     client = DirectClient(certificate, Recorder())
     client.wire.protocol._tlsConnection.send(frame("first"))
     client.wire.protocol._flushSendBIO()
@@ -292,8 +292,8 @@ def test_directAfterEnd(certificate: CertificateOptions) -> None:
 
 def test_directLater(certificate: CertificateOptions) -> None:
     """
-    After an earlier answer of the same connection, which the transport may still hold, everything
-    takes the ordinary way.
+    After an earlier answer on the same connection, which the transport may still hold, everything
+    takes the ordinary path.
     """
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
     client = DirectClient(certificate, Recorder(), request)

@@ -55,12 +55,12 @@ def environment(path: Path = PROJECT) -> dict[str, str]:
 
 class Client:
     """
-    A client as bare as it gets.
+    A minimal client.
 
     @ivar received: what was read and not yet expected.
     @ivar ending: how it ended: C{EOF}, or the name of an error; empty before.
-    @ivar goodbye: what it is told when the server goes down.
-    @ivar answer: what it then says.
+    @ivar goodbye: what it gets when the server stops.
+    @ivar answer: what it then sends.
     """
 
     def __init__(self, connected: socket.socket) -> None:
@@ -130,13 +130,13 @@ class Client:
 
     def expect(self, data: bytes) -> None:
         """
-        Read as many bytes as C{data} has; they are to be the same.
+        Read as many bytes as C{data} has; they must be the same.
         """
         assert self.take(len(data)) == data
 
     def expectEnd(self) -> None:
         """
-        Read to the end; it is to come at once, and in good order.
+        Read to the end, which must come at once, and in good order.
         """
         assert self.take(1) == b""
         assert self.ending == "EOF"
@@ -166,7 +166,7 @@ class Client:
 
     def end(self, dialect: str) -> None:
         """
-        Have the server end the connection in good order, and answer as the dialect wants it.
+        Make the server end the connection in good order, and answer as the dialect requires.
         """
         idiom = IDIOMS[dialect]
         self.send(idiom.clientText("kill"))
@@ -180,7 +180,7 @@ class Client:
 
 def readToEnd(clients: Iterable[Client], timeout: float = 10) -> None:
     """
-    Let all clients read, and answer, until all are at the end; they close then.
+    Let all clients read, and answer, until all are at the end; then they close.
     """
     deadline = monotonic() + timeout
     with DefaultSelector() as selector:
@@ -198,7 +198,7 @@ def readToEnd(clients: Iterable[Client], timeout: float = 10) -> None:
 
 class Other(Server):
     """
-    A server that something else than C{twistd -n} starts.
+    A server that is not started with C{twistd -n}.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -227,8 +227,7 @@ class Everywhere(Other):
 
 class Daemon:
     """
-    C{twistd hixie} that went to the background. As a context manager it never outlives its
-    block.
+    C{twistd hixie} in the background. As a context manager it never outlives its block.
     """
 
     def __init__(self, folder: Path, *options: str, twistd: Sequence[str] = ()) -> None:
@@ -255,7 +254,7 @@ class Daemon:
     @property
     def runs(self) -> bool:
         """
-        Whether it started.
+        Whether it has started.
         """
         return self.started.returncode == 0
 
@@ -340,7 +339,7 @@ def outputs(
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """
-    One for all tests that want nothing special.
+    One server for all tests without special options.
     """
     with Server() as server:
         yield server
@@ -368,7 +367,7 @@ def goingDown(client: Client, dialect: str, answers: bool = True) -> Client:
 
 def halfWay(client: Client, data: bytes) -> Client:
     """
-    @return: the client, which says no more than this of its handshake.
+    @return: the client, which has sent only this part of its handshake.
     """
     if data:
         client.send(data)
@@ -381,7 +380,7 @@ def halfWay(client: Client, data: bytes) -> Client:
 
 def atNoTime(response: bytes) -> bytes:
     """
-    @return: a response without the seconds after which to come again, which are random.
+    @return: a response without the random number of seconds in Retry-After.
     """
     return re.sub(rb"(?<=\r\nRetry-After: )[0-9]+", b"", response)
 
@@ -398,7 +397,7 @@ def keepAlive(client: Client) -> Client:
 
 def clogged(client: Client) -> Client:
     """
-    @return: the client, which sent messages until nothing moves, for it reads no answer.
+    @return: the client, which sent messages until nothing moves, because it reads no answer.
     """
     client.open("hixie-76")
     message = IDIOMS["hixie-76"].clientText("x" * 65534)
@@ -411,10 +410,10 @@ def clogged(client: Client) -> Client:
 
 def crowd(port: int, stack: ExitStack) -> tuple[list[Client], list[Client]]:
     """
-    A hundred clients, each as it has been met.
+    A hundred clients, in all states.
 
-    @return: those that do what is right, and those that do not close, the last of which does not
-        read what waits for it either.
+    @return: those that do their part, and those that do not close. The last of these does not read
+        what waits for it either.
     """
     head76 = buildHead("hixie-76")
     kinds: list[tuple[int, Callable[[Client], Client]]] = [
@@ -448,7 +447,7 @@ def crowd(port: int, stack: ExitStack) -> tuple[list[Client], list[Client]]:
 
 def assertGone(clients: Iterable[Client], seconds: float) -> None:
     """
-    All of them were told what is due, and read the end of the stream after it.
+    All of them got what they should, and read the end of the stream after it.
     """
     for client in clients:
         assert (atNoTime(client.received), client.ending) == (client.goodbye, "EOF")
@@ -458,23 +457,23 @@ def assertGone(clients: Iterable[Client], seconds: float) -> None:
 
 @requirement("CL-02", "CL-04", "CL-05", "CL-01")
 def test_interrupt() -> None:
-    """On Ctrl-C all of a hundred clients are told good-bye, and the process ends soon."""
+    """On Ctrl-C all of a hundred clients get a good-bye, and the process ends soon."""
     with Server() as server, ExitStack() as stack:
         clients, deaf = crowd(server.port, stack)
         assert len(clients) + len(deaf) == 100
-        # The server would wait for this one until the time for draining is up.
+        # The server would wait for this one until the drain time is over.
         deaf.pop().socket.close()
         began = monotonic()
         server.process.send_signal(signal.SIGINT)
         readToEnd(clients)
-        # twistd ends by the signal that it was told to end by.
+        # twistd ends with the signal that stopped it.
         assert server.process.wait(10) == -signal.SIGINT
         assertGone(clients, monotonic() - began)
 
 
 @requirement("CL-02", "CL-04", "CL-05", "CL-01")
 def test_terminate(tmp_path: Path) -> None:
-    """On SIGTERM so does a server in the background, and takes its pidfile with it."""
+    """On SIGTERM a server in the background does so, too, and removes its pidfile."""
     options = ("--port", LOOPBACK, "--drain", "3")
     with Daemon(tmp_path, *options) as daemon, ExitStack() as stack:
         clients, deaf = crowd(daemon.port, stack)
@@ -492,7 +491,7 @@ def test_terminate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_secondSignal(second: signal.Signals) -> None:
-    """A second signal ends it at once, whoever is still there, and there is nothing wrong."""
+    """A second signal ends it at once, whatever is still connected, and without errors."""
     with Server("--drain", "60", "--close-timeout", "60") as server, ExitStack() as stack:
         clients = [stack.enter_context(closing(Client.to(server.port))) for _ in range(3)]
         for client, dialect in zip(clients, ("hixie-76", "rfc6455", "hixie-76"), strict=True):
@@ -502,7 +501,7 @@ def test_secondSignal(second: signal.Signals) -> None:
         for client in clients:
             client.expect(client.goodbye)
         server.process.send_signal(second)
-        # twistd ends by the first signal, that it was told to end by.
+        # twistd ends with the first signal that stopped it.
         assert server.process.wait(QUICK) == -signal.SIGTERM
         for client in clients:
             client.take(1)
@@ -512,7 +511,7 @@ def test_secondSignal(second: signal.Signals) -> None:
 
 def lastAnswer(client: Client) -> None:
     """
-    Ask once more by plain HTTP: there is an answer, and then the end.
+    Send one more request of plain HTTP: there is an answer, and then the end.
     """
     client.send(GET)
     head = client.takeHead()
@@ -563,7 +562,7 @@ def test_lameDuckNoMore(second: signal.Signals) -> None:
     assert server.log.rstrip().endswith("Server Shut Down.")
 
 
-# A site that finishes its answers only when the server goes down already.
+# A site that finishes its answers only when the server is already stopping.
 LATE = """
 from twisted.application.service import Application
 from twisted.internet import reactor
@@ -593,7 +592,7 @@ service.setServiceParent(application)
 
 
 def test_answersInProgress(tmp_path: Path) -> None:
-    """Answers of plain HTTP that are in progress at SIGTERM are finished, then it ends."""
+    """Answers of plain HTTP in progress at SIGTERM are finished, then the server ends."""
     script = tmp_path / "late.tac"
     script.write_text(LATE)
     get = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -618,7 +617,9 @@ def test_answersInProgress(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dialect", IDIOMS)
 @requirement("CL-04", "CL-07", "CL-08")
 def test_orderlyEnd(server: Server, dialect: str) -> None:
-    """Who still sends while the server closes gets all that was sent before, and no reset."""
+    """
+    A client that still sends while the server closes gets everything sent before, and no reset.
+    """
     idiom = IDIOMS[dialect]
     texts = [f"number {number}" for number in range(100)]
     late = [idiom.clientText(f"{number} is late. " * 200) for number in range(200)]
@@ -638,7 +639,7 @@ def test_orderlyEnd(server: Server, dialect: str) -> None:
 
 @requirement("CL-05", "B-53")
 def test_silentEnd(server: Server) -> None:
-    """A client that ignores the closing frame, but goes on, sees the end of the stream soon."""
+    """A client that ignores the closing frame, but goes on, soon gets the end of the stream."""
     idiom = IDIOMS["hixie-76"]
     with closing(Client.to(server.port)) as client:
         client.open("hixie-76")
@@ -680,7 +681,7 @@ def test_wrongOptions(tmp_path: Path) -> None:
 
 def assertPortInUse(port: int, lines: Iterable[str], host: str = "127.0.0.1") -> None:
     """
-    There is one line that says what is wrong, and no traceback.
+    One line says what is wrong, and there is no traceback.
     """
     (line,) = (line for line in lines if "Error" in line)
     assert f"CannotListenError: Couldn't listen on {host}:{port}: " in line
@@ -703,7 +704,7 @@ def test_portInUse(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
 def test_numberInUse(host: str) -> None:
-    """A port number is in use if somebody listens there on any address."""
+    """A port number is in use if something listens there on any address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as taken:
         port = taken.getsockname()[1]
@@ -714,7 +715,7 @@ def test_numberInUse(host: str) -> None:
 
 
 def test_portInUseOfTwist(server: Server) -> None:
-    """C{twist} says it in one line as well."""
+    """C{twist} also reports it in one line."""
     port = f"tcp:{server.port}:interface=127.0.0.1"
     ((status, lines),) = outputs([[*TWIST, "hixie", "--port", port]], environment())
     assertPortInUse(server.port, lines)
@@ -722,13 +723,13 @@ def test_portInUseOfTwist(server: Server) -> None:
 
 
 def test_portInUseInBackground(server: Server, tmp_path: Path) -> None:
-    """A server that goes to the background has it in its log; who started it is told at once."""
+    """A server in the background logs it; the user who started it is notified at once."""
     with Daemon(tmp_path, "--port", f"tcp:{server.port}:interface=127.0.0.1") as daemon:
         assert daemon.started.returncode == 1
         assertPortInUse(server.port, daemon.log.splitlines())
         assert daemon.log.count("#critical") == 1
         assert "Traceback" not in daemon.started.stdout
-        # The daemon ends after whoever started it.
+        # The daemon ends after the process that started it.
         deadline = monotonic() + 10
         while daemon.pidfile.exists():
             assert monotonic() < deadline
@@ -736,7 +737,7 @@ def test_portInUseInBackground(server: Server, tmp_path: Path) -> None:
 
 @requirement("LOC-5")
 def test_location() -> None:
-    """--location is what clients are told, whatever host they name."""
+    """--location is what clients get, whatever host they name."""
     with (
         Server("--location", "wss://chat.example.org") as server,
         closing(Client.to(server.port)) as client,
@@ -753,7 +754,7 @@ def test_location() -> None:
     "options", [("--location", "ws://h/chat"), ("--trust-proxy", "127.0.0.1")], ids=lambda o: o[0]
 )
 def test_rewrittenPath(options: tuple[str, str]) -> None:
-    """Behind a proxy that cuts off a part of the path, clients are told the whole of it."""
+    """Behind a proxy that removes a part of the path, clients get the whole path."""
     forwarded = [(b"Forwarded", b"for=192.0.2.1;host=h"), (b"X-Forwarded-Prefix", b"/chat")]
     with Server(*options) as server, closing(Client.to(server.port)) as client:
         requestLine = b"GET /echo?x=1 HTTP/1.1"
@@ -764,7 +765,7 @@ def test_rewrittenPath(options: tuple[str, str]) -> None:
 
 
 def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """--service takes the dotted name of an application, and nothing else answers then."""
+    """--service takes the dotted name of an application, and then nothing else answers."""
     monkeypatch.setenv("PYTHONPATH", str(PROJECT / "examples"))
     text = IDIOMS["hixie-76"].serverText
     with Server("--service", "shout.Shout") as server:
@@ -793,7 +794,7 @@ def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    """--route has services at their paths, and where none leads is nothing."""
+    """--route puts services at their paths, and other paths have none."""
     monkeypatch.setenv("PYTHONPATH", str(PROJECT / "examples"))
     with Server("--route", "/loud/er=shout.Shout", "--route", "/echo=echo") as server:
         with closing(Client.to(server.port)) as client:
@@ -810,13 +811,13 @@ def test_route(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # What it logs
 
-# What would be a line of the log, if it could begin one.
+# This would be a line of the log, if it could begin one.
 FORGED = "2026-01-01T00:00:00+0000 [forged#critical] all is lost"
 BREAKS = ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x1b[2K\x1b[1G", "\x85", "\u2028", "\u202e", "\0")
 
 
 def test_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that a client sends begins a line of the log, or drives a terminal."""
+    """Nothing that a client sends begins a line of the log, or controls a terminal."""
     (tmp_path / "failing.py").write_text(
         "class Failing:\n"
         "    def buildProtocol(self, request):\n"
@@ -889,7 +890,7 @@ def test_twist() -> None:
 
 
 def test_ports() -> None:
-    """It listens on all ports that it is given, of any kind, with one broadcast for all."""
+    """It listens on all given ports, of any kind, with one broadcast for all."""
     with TemporaryDirectory(prefix="hixie-") as folder:
         path = Path(folder) / "s"
         with Server("-p", LOOPBACK, "--port", f"unix:{path}") as server:
@@ -911,7 +912,7 @@ def test_ports() -> None:
 
 
 def test_unix() -> None:
-    """On a Unix socket there are WebSockets and plain HTTP, and the socket is gone in the end."""
+    """A Unix socket serves WebSockets and plain HTTP, and is gone in the end."""
     with TemporaryDirectory(prefix="hixie-") as folder:
         path = Path(folder) / "s"
         with Server("--port", f"unix:{path}:mode=600") as server:
@@ -934,7 +935,7 @@ def test_unix() -> None:
 
 def connectTLS(port: int, folder: Path, name: str = "127.0.0.1", host: str = "127.0.0.1") -> Client:
     """
-    @param name: what the certificate is checked for.
+    @param name: the name that the certificate is checked for.
     @return: a client that accepts the certificate in a folder, and no other.
     """
     context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
@@ -946,7 +947,7 @@ def connectTLS(port: int, folder: Path, name: str = "127.0.0.1", host: str = "12
 @pytest.mark.parametrize("kind", TLS)
 @requirement("LOC-1")
 def test_tls(tmp_path: Path, kind: str) -> None:
-    """By TLS clients are told a wss location, and the end is TLS's own, not just TCP's."""
+    """Over TLS, clients get a wss location, and the end is that of TLS, not just of TCP."""
     port = makeTLS(kind, tmp_path)
 
     def connect(port: int) -> Client:
@@ -967,7 +968,7 @@ def test_tls(tmp_path: Path, kind: str) -> None:
         with closing(connect(tls)) as client:
             keepAlive(keepAlive(client))
 
-        # Not TLS there, and TLS where it is not wanted.
+        # Not TLS on a TLS port, and TLS on a plain one.
         with closing(Client.to(tls)) as stranger:
             stranger.send(GET)
             stranger.take(1 << 16)
@@ -989,7 +990,9 @@ def test_tls(tmp_path: Path, kind: str) -> None:
 
 
 def test_tlsEveryAddress(tmp_path: Path) -> None:
-    """tls: listens on IPv4 and IPv6 by itself, and shows IPv4 clients as such; names are heeded."""
+    """
+    tls: listens on IPv4 and IPv6 by itself, and shows IPv4 clients as such; names are checked.
+    """
     port = makeTLS("tls", tmp_path).removesuffix(":interface=127.0.0.1")
     with Everywhere("--port", port, "--log-connections") as server:
         tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
@@ -1005,7 +1008,7 @@ def test_tlsEveryAddress(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", TLS)
 def test_renewedCertificates(tmp_path: Path, kind: str) -> None:
-    """On SIGHUP certificates are read anew; who is connected stays so, and nobody is refused."""
+    """On SIGHUP certificates are read again; connections stay open, and no client is refused."""
     port = makeTLS(kind, tmp_path)
     with Server("--port", port) as server, ExitStack() as stack:
         tls = int(server.waitForLog(r"HixieFactory \(TLS\) starting on (\d+)")[1])
@@ -1043,7 +1046,7 @@ def test_renewedCertificates(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("command", RUNNERS.values(), ids=RUNNERS)
 def test_hangUp(command: tuple[str, ...]) -> None:
-    """SIGHUP ends nobody and nothing, and a line says that there is nothing to reload."""
+    """SIGHUP ends no connection, and a line says that there is nothing to reload."""
     with (
         Other([*command, "hixie", "--port", LOOPBACK]) as server,
         closing(Client.to(server.port)) as client,
@@ -1062,7 +1065,7 @@ def test_hangUp(command: tuple[str, ...]) -> None:
 
 
 def test_hangUpOfDaemon(tmp_path: Path) -> None:
-    """A server in the background reads its origins anew, by a path from where it was started."""
+    """A server in the background reads its origins again, by a path from where it was started."""
     origins = tmp_path / "origins"
     origins.write_text("http://old.example.com\n")
     (tmp_path / "run").mkdir()
@@ -1088,7 +1091,7 @@ def test_hangUpOfDaemon(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dialect", ["hixie-75", "hixie-76", "rfc6455"])
 def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
-    """By TLS, too, nothing is lost of what was sent before the close."""
+    """With TLS, too, nothing is lost that was sent before the close."""
     idiom = IDIOMS[dialect]
     texts = [f"number {number}" for number in range(100)]
     with Server("--port", makeTLS("ssl", tmp_path)) as server:
@@ -1106,7 +1109,7 @@ def test_orderlyEndByTLS(tmp_path: Path, dialect: str) -> None:
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 @pytest.mark.parametrize("dialect", ["hixie-75", "hixie-76", "rfc6455"])
 def test_largestMessage(dialect: str, secure: bool) -> None:
-    """A client that reads has the largest message echoed, and one that comes right after it."""
+    """A client that reads gets the largest message echoed, and one that comes right after it."""
     pytest.importorskip("OpenSSL")
     idiom = IDIOMS[dialect]
     texts = ["x" * Settings().maxMessage, "bye"]
@@ -1117,7 +1120,7 @@ def test_largestMessage(dialect: str, secure: bool) -> None:
             connected = context.wrap_socket(connected, server_hostname="127.0.0.1")
         with closing(Client(connected)) as client:
             client.open(dialect)
-            # In one go, so that the end of the one and the other are in one record.
+            # In one write, so that the end of the first and the second are in one record.
             client.send(b"".join(map(idiom.clientText, texts)))
             # Not all at once: pytest would take long to compare what differs.
             assert [client.take(len(idiom.serverText(text)))[-9:] for text in texts] == [
@@ -1128,7 +1131,7 @@ def test_largestMessage(dialect: str, secure: bool) -> None:
 
 def writeMirror(folder: Path) -> None:
     """
-    Write a module C{mirror} whose application tells each client its address.
+    Write a module C{mirror} whose application sends each client its address.
     """
     (folder / "mirror.py").write_text(
         "class Mirror:\n"
@@ -1144,7 +1147,7 @@ def writeMirror(folder: Path) -> None:
 
 
 def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind the PROXY protocol, the application and the log see the client, not the proxy."""
+    """With the PROXY protocol, the application and the log see the client, not the proxy."""
     writeMirror(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     services = ("--service", "mirror.Mirror", "--route", "/echo=echo")
@@ -1162,7 +1165,7 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 client.expect(ANSWER)
             client.expect(IDIOMS[dialect].serverText(f"192.0.2.{number} {56000 + number}"))
             server.waitForLog(rf"{dialect} .* 192\.0\.2\.{number}:{56000 + number}$")
-        # HAProxy passes IPv4 on like this if it took it by a socket of IPv6.
+        # HAProxy sends IPv4 addresses like this if its socket is IPv6.
         mapped = stack.enter_context(closing(Client.to(port)))
         mapped.send(b"PROXY TCP6 ::ffff:192.0.2.6 ::ffff:192.0.2.99 56006 3400\r\n")
         mapped.open("rfc6455", "/")
@@ -1177,7 +1180,7 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         web.send(b"PROXY TCP4 192.0.2.8 192.0.2.99 56008 3400\r\n")
         keepAlive(keepAlive(web))
         server.waitForLog(r'"192\.0\.2\.8" .*"GET /any HTTP/1\.1" 200')
-        # Nobody comes around the proxy.
+        # No client comes around the proxy.
         stranger = stack.enter_context(closing(Client.to(port)))
         stranger.send(GET)
         assert stranger.take(1 << 16) == b""
@@ -1185,7 +1188,7 @@ def test_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("port", ["0", "tcp6:0"])
 def test_everyAddress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str) -> None:
-    """IPv4 and IPv6 clients get in by one port, and each is shown by its own address."""
+    """IPv4 and IPv6 clients use one port, and each is shown with its own address."""
     writeMirror(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     routes = ("--route", "/mirror=mirror.Mirror", "--route", "/echo=echo")
@@ -1290,7 +1293,7 @@ class Activated(Other):
 
 
 def test_systemd() -> None:
-    """A socket that is there already, as systemd hands it over, is listened on."""
+    """A socket that already exists, as systemd passes it, is listened on."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
         Activated(listening) as server,
@@ -1306,7 +1309,7 @@ def test_systemd() -> None:
 
 
 def test_systemdRestart() -> None:
-    """Who connects while one server goes and the next has not come waits, and is served by it."""
+    """A client that connects between two servers waits, and is served by the second."""
     request = buildHead("hixie-76", {b"Host": HOST}) + IDIOMS["hixie-76"].preamble
     with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
 
@@ -1339,7 +1342,7 @@ def test_systemdRestart() -> None:
 @pytest.mark.parametrize("dialect", IDIOMS)
 @requirement("H75-S-07", "KEY3-6", "B-26")
 def test_early(server: Server, dialect: str) -> None:
-    """A message in the segment of the request is answered, as are those behind it."""
+    """A message in the segment of the request is answered, as are those after it."""
     with closing(Client.to(server.port)) as client:
         client.open(dialect, early=IDIOMS[dialect].clientText("early"))
         client.expect(IDIOMS[dialect].serverText("early"))
@@ -1369,7 +1372,7 @@ def test_keepAlive(server: Server) -> None:
 
 
 def test_pipelining(server: Server) -> None:
-    """Requests that do not wait for answers get all of them, in one connection."""
+    """Requests that do not wait for answers are all answered, on one connection."""
     post = b"POST /any HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nbody"
     last = b"GET /last HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n"
     with closing(Client.to(server.port)) as client:

@@ -1,4 +1,4 @@
-"""Opening handshakes that twisted.web reads: later requests of a connection, and other sites."""
+"""Opening handshakes that twisted.web reads: later requests on a connection, and other sites."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Server:
 
 
 def handshake(dialect: str, *extra: tuple[bytes, bytes]) -> bytes:
-    """@return: all that a client sends to open a connection."""
+    """@return: everything that a client sends to open a connection."""
     return buildHead(dialect, extra=extra) + IDIOMS[dialect].preamble
 
 
@@ -68,7 +68,7 @@ def assertEchoes(wire: Any, dialect: str, text: str = "hello") -> None:
 @pytest.mark.parametrize("before", [GET, GET * 3, POST, CHUNKED, POST + GET + CHUNKED])
 @pytest.mark.parametrize("kind", [TCPWire, TLSWire])
 def test_afterRequests(dialect: str, before: bytes, kind: type[Wire]) -> None:
-    """A connection that carried plain HTTP opens a WebSocket like a fresh one."""
+    """A connection that carried plain HTTP opens a WebSocket like a new one."""
     fresh = Server().connect(kind)
     fresh.send(handshake(dialect))
     expected = fresh.take()
@@ -96,7 +96,7 @@ def test_pipelined(dialect: str) -> None:
 
 @every
 def test_byteByByte(dialect: str) -> None:
-    """However the bytes are cut, the same happens."""
+    """However the bytes are cut, the result is the same."""
     wire = Server().connect()
     wire.send(GET)
     wire.take()
@@ -162,7 +162,7 @@ def test_refusedLater(dialect: str) -> None:
 
 @every
 def test_slowDecision(dialect: str) -> None:
-    """What arrives while the application decides waits, in its order."""
+    """Data that arrives while the application decides waits, in order."""
     server = Server()
     decision: Deferred[Any] = Deferred()
     server.recorder.decide = lambda made: decision
@@ -200,7 +200,7 @@ def test_timersOfHTTP() -> None:
 @every
 @pytest.mark.parametrize("together", [True, False])
 def test_behindUnreadAnswer(dialect: str, together: bool) -> None:
-    """What the transport still holds of an answer goes before the handshake's answer."""
+    """Data of an answer that the transport still holds comes before the handshake's answer."""
     large = Resource()
     large.isLeaf = True
     large.render = lambda request: b"x" * 300_000  # type: ignore[method-assign]
@@ -331,7 +331,7 @@ sites = pytest.mark.parametrize("site", [OurSite, StockSite])
 @every
 @sites
 def test_resource(dialect: str, site: Any) -> None:
-    """A resource opens WebSockets at its place, next to plain HTTP, and below."""
+    """A resource opens WebSockets at its path, next to plain HTTP, and below it."""
     recorder = Recorder(textMessageReceived=echo)
     wire = site(tree(recorder)).connect()
     wire.send(GET)
@@ -347,7 +347,7 @@ def test_resource(dialect: str, site: Any) -> None:
 @every
 @sites
 def test_resourceElsewhere(dialect: str, site: Any) -> None:
-    """In other places of the tree a handshake is an ordinary request."""
+    """At other paths of the tree a handshake is an ordinary request."""
     recorder = Recorder()
     wire = site(tree(recorder)).connect()
     wire.send(request(dialect, path=b"/elsewhere"))
@@ -357,7 +357,7 @@ def test_resourceElsewhere(dialect: str, site: Any) -> None:
 
 @sites
 def test_resourceForPages(site: Any) -> None:
-    """A page request for a resource is told to upgrade."""
+    """A page request for a resource gets 426, with Upgrade."""
     wire = site(tree(Recorder())).connect()
     wire.send(b"GET /chat HTTP/1.1\r\nHost: x\r\n\r\n")
     answer = wire.take()
@@ -381,7 +381,7 @@ def test_resourceWithNonceAsBody(site: Any, status: bytes) -> None:
 
 @every
 def test_resourceLimits(dialect: str) -> None:
-    """In another site a resource holds its own limits."""
+    """In another site, a resource applies its own limits."""
     wire = StockSite(tree(Recorder(), origins=("http://other.example",))).connect()
     wire.send(request(dialect))
     assert wire.take().startswith(b"HTTP/1.1 403 ")

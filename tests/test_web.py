@@ -62,7 +62,7 @@ def answers(data: bytes, *, heads: bool = False) -> list[Answer]:
 
 
 class Echoing(Resource):
-    """Shows what a request was."""
+    """Shows what a request contained."""
 
     isLeaf = True
 
@@ -97,7 +97,7 @@ class IPv6Wire(TCPWire):
 
 
 class MappedWire(IPv6Wire):
-    """A connection of an IPv4 client, by IPv6."""
+    """A connection of an IPv4 client, through IPv6."""
 
     host = "::ffff:192.0.2.7"
 
@@ -159,7 +159,7 @@ class PlainTests(LoopbackCase):
         assert wire.disconnecting
 
     def test_connectionClose(self) -> None:
-        """A client that wants the end gets it; what it sends behind that is dropped."""
+        """A client that asks for the end gets it; what it sends after that is dropped."""
         wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" + HEAD75)
         assert wire.take().endswith(b"okay")
         assert wire.disconnecting
@@ -167,7 +167,7 @@ class PlainTests(LoopbackCase):
         self.assertQuiet()
 
     def test_noHandshakeTimeout(self) -> None:
-        """The handshake's time does not run on for HTTP; the site has its own."""
+        """The handshake timeout does not apply to HTTP; the site has its own."""
         wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         self.pass_(59)
         assert not wire.ended
@@ -175,7 +175,7 @@ class PlainTests(LoopbackCase):
         assert wire.ended
 
     def test_malformed(self) -> None:
-        """Malformed heads that ask for no WebSocket are refused, logged and counted."""
+        """Malformed heads that do not ask for a WebSocket are refused, logged and counted."""
         fields = (b"no colon", b"a : b", b"Content-Length: x", b"Transfer-Encoding: x")
         heads = [b"GET / HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n\r\n" for field in fields]
         heads += [b"GET  / HTTP/1.1\r\n\r\n", b"GET / HTTP/2.7\r\nHost: x\r\n\r\n"]
@@ -189,7 +189,7 @@ class PlainTests(LoopbackCase):
         assert ownLines(events) == [line] * len(heads)
 
     def test_statistics(self) -> None:
-        """Plain HTTP is no open WebSocket."""
+        """Plain HTTP is not an open WebSocket."""
         self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert dict(self.factory.connections) == {}
 
@@ -202,14 +202,14 @@ class PlainTests(LoopbackCase):
 
 
 class OwnSiteTests(LoopbackCase):
-    """An application's own site or resource."""
+    """An application's site or resource."""
 
     def bodies(self, wire: Wire) -> list[bytes]:
         """@return: the bodies of the answers so far."""
         return [answer.body for answer in answers(wire.take())]
 
     def test_siteOrResource(self) -> None:
-        """Either is served."""
+        """Both are served."""
         for site in (Echoing(), Site(Echoing(), reactor=self.clock)):
             self.serve(site=site)
             wire = self.connect(b"GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -217,7 +217,7 @@ class OwnSiteTests(LoopbackCase):
         assert self.factory.site is site
 
     def test_body(self) -> None:
-        """A request's body arrives, cut anywhere and of any coding, and the next request too."""
+        """A request's body arrives, cut anywhere and with any coding, and the next request too."""
         self.serve(site=Echoing())
         fixed = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
         chunked = (
@@ -230,7 +230,7 @@ class OwnSiteTests(LoopbackCase):
             assert self.bodies(wire) == [b"POST /a hello", b"POST /b hello"]
 
     def test_largeBody(self) -> None:
-        """The limits on heads and messages do not hold for bodies."""
+        """The limits on heads and messages do not apply to bodies."""
         self.serve(site=Echoing(), maxHead=200, maxMessage=10)
         wire = self.connect(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
         for _ in range(100):
@@ -238,7 +238,7 @@ class OwnSiteTests(LoopbackCase):
         assert self.bodies(wire) == [b"PUT / " + b"x" * 100_000]
 
     def test_notified(self) -> None:
-        """A request whose client is gone is told so."""
+        """A request is notified when its client is gone."""
         waiting = Waiting()
         self.serve(site=waiting)
         wire = self.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -259,7 +259,7 @@ class OwnSiteTests(LoopbackCase):
         assert self.bodies(wire) == [b"hi"]
 
     def test_secure(self) -> None:
-        """TLS is known to plain requests, too."""
+        """Plain requests know about TLS, too."""
         waiting = Waiting()
         self.serve(site=waiting)
         for kind, secure in ((TCPWire, False), (TLSWire, True)):
@@ -279,18 +279,18 @@ class BehindProxyTests(LoopbackCase):
         self.serve(site=self.site, trustedProxies=("192.168.1.1",))
 
     def request(self, fields: bytes = FORWARDED, kind: Any = TCPWire) -> Request:
-        """@return: a request as a resource is asked with it."""
+        """@return: a request as a resource gets it."""
         self.connect(b"GET /a/b HTTP/1.1\r\nHost: 10.0.0.1:3400\r\n" + fields + b"\r\n", kind)
         return self.site.requests.pop()
 
     def test_client(self) -> None:
-        """The client's address is the one that the proxy tells of."""
+        """The client's address is the one that the proxy reports."""
         assert self.request().getClientAddress() == IPv4Address("TCP", "203.0.113.9", 0)
         request = self.request(b"X-Forwarded-For: 2001:db8::1\r\n")
         assert request.getClientAddress() == IPv6Address("TCP", "2001:db8::1", 0)
 
     def test_secure(self) -> None:
-        """So is whether the client came by TLS, however the proxy came."""
+        """The request is secure if the client came over TLS, however the proxy connected."""
         for kind in (TCPWire, TLSWire):
             for proto, secure in ((b"https", True), (b"http", False)):
                 request = self.request(b"X-Forwarded-Proto: " + proto + b"\r\n", kind)
@@ -312,7 +312,7 @@ class BehindProxyTests(LoopbackCase):
             assert request.getHeader(b"host") == url.split(b"/")[2]
 
     def test_eachRequest(self) -> None:
-        """Each request of a connection may be another client's."""
+        """Each request of a connection may come from another client."""
         wire = self.connect()
         for client in (b"203.0.113.1", b"203.0.113.2", b""):
             wire.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: " + client + b"\r\n\r\n")
@@ -355,7 +355,7 @@ class BehindProxyTests(LoopbackCase):
         assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("chat.example.org", "8443")
 
     def test_untrusted(self) -> None:
-        """Nobody else is believed."""
+        """Other peers are not believed."""
         self.serve(site=self.site, trustedProxies=("192.168.1.2",))
         request = self.request()
         assert request.getClientAddress() == IPv4Address("TCP", "192.168.1.1", 54321)
@@ -363,7 +363,7 @@ class BehindProxyTests(LoopbackCase):
         assert request.getHeader(b"host") == b"10.0.0.1:3400"
 
     def test_nonsense(self) -> None:
-        """What makes no sense changes nothing, and is answered all the same."""
+        """Invalid values change nothing, and the request is answered."""
         request = self.request(b'Forwarded: for=x;host=a b, "\r\nX-Forwarded-Port: 0\r\n')
         assert request.getClientAddress() == IPv4Address("TCP", "192.168.1.1", 54321)
         assert request.getHeader(b"host") == b"10.0.0.1:3400"
@@ -373,7 +373,7 @@ class UpgradeRequestTests(LoopbackCase):
     """What applications see of an opening handshake."""
 
     def request(self, target: bytes, fields: bytes = b"", kind: Any = TCPWire) -> Request:
-        """@return: the request that an application is shown."""
+        """@return: the request that an application gets."""
         self.connect(HEAD75.replace(b"/demo?x=1", target)[:-2] + fields + b"\r\n", kind)
         return self.recorder.made[-1].request
 
@@ -412,7 +412,7 @@ class UpgradeRequestTests(LoopbackCase):
         assert request.getCookie(b"d") is None
 
     def test_addresses(self) -> None:
-        """The peer, our own address, and whether it is TLS."""
+        """The peer, our address, and whether it is TLS."""
         request = self.request(b"/")
         assert request.getClientAddress() == IPv4Address("TCP", "192.168.1.1", 54321)
         assert request.getHost() == IPv4Address("TCP", "10.0.0.1", 12345)
@@ -432,7 +432,7 @@ class UpgradeRequestTests(LoopbackCase):
             with self.subTest(client):
                 fields = b"X-Forwarded-For: " + client + b"\r\n"
                 request = self.request(b"/", fields)
-                # What shows the address is the same, whatever was looked at before.
+                # The address is the same, whatever was looked at before.
                 assert request.getClientAddress() == address
                 assert type(request.getClientAddress()) is type(address)
                 assert request.getHeader(b"host") == b"example.com"
@@ -441,7 +441,7 @@ class UpgradeRequestTests(LoopbackCase):
                 assert kept.getClientAddress() == address
 
     def test_secureBehindProxy(self) -> None:
-        """So it is with TLS, either way."""
+        """The same holds for TLS, in both directions."""
         self.serve(trustedProxies=("192.168.1.1",))
         for kind in (TCPWire, TLSWire):
             for scheme, secure in ((b"https", True), (b"http", False)):
@@ -449,7 +449,7 @@ class UpgradeRequestTests(LoopbackCase):
                 assert self.request(b"/", fields, kind).isSecure() is secure
 
     def test_mapped(self) -> None:
-        """An IPv4 address that IPv6 carries is shown as what it is, in requests of both kinds."""
+        """An IPv4-mapped IPv6 address is shown as IPv4, in requests of both kinds."""
         address = IPv4Address("TCP", "192.0.2.7", 54321)
         assert self.request(b"/", kind=MappedWire).getClientAddress() == address
         site = Waiting()
@@ -458,7 +458,7 @@ class UpgradeRequestTests(LoopbackCase):
         assert site.requests.pop().getClientAddress() == address
 
     def test_mappedTrust(self) -> None:
-        """It is trusted, counted and logged as that, too."""
+        """It is trusted, counted and logged as IPv4, too."""
         self.serve(maxPerAddress=1, trustedProxies=("192.0.2.7",), logConnections=True)
         with capturedLogs() as events:
             wire = self.connect(HEAD75, MappedWire)
@@ -481,7 +481,7 @@ class UpgradeRequestTests(LoopbackCase):
         assert any(line.endswith(" from [2001:db8::7]:54321") for line in ownLines(events))
 
     def test_hostBehindProxy(self) -> None:
-        """So it is with the host: in the request, and in the location that a client is given."""
+        """The same holds for the host: in the request, and in the location that a client gets."""
         self.serve(trustedProxies=("192.168.1.1",))
         fields = b"X-Forwarded-Host: chat.example.org:81\r\nX-Forwarded-Proto: https\r\n"
         for dialect, idiom in IDIOMS.items():
@@ -497,7 +497,9 @@ class UpgradeRequestTests(LoopbackCase):
                 assert kept.getHeader(b"host") == b"chat.example.org:81"
 
     def test_afterTheEnd(self) -> None:
-        """One that was kept can be read when its connection is gone, but for our own address."""
+        """
+        A request that was kept can be read when its connection is gone, except for our address.
+        """
 
         class Gone(TCPWire):
             def getHost(self) -> IPv4Address:
@@ -509,7 +511,7 @@ class UpgradeRequestTests(LoopbackCase):
         assert request.getHost() == IPv4Address("TCP", "0.0.0.0", 0)
 
     def test_unknown(self) -> None:
-        """It has no attributes but those of a request."""
+        """It has only the attributes of a request."""
         request = self.request(b"/")
         for _ in range(2):
             assert not hasattr(request, "nothing")
@@ -517,7 +519,9 @@ class UpgradeRequestTests(LoopbackCase):
             request.nothing  # type: ignore[attr-defined]  # noqa: B018
 
     def test_notified(self) -> None:
-        """Whoever waits for the end of a request learns of its connection's end, once."""
+        """
+        Everything that waits for the end of a request is notified of its connection's end, once.
+        """
         told: list[Failure] = []
 
         def wait(made: Recording) -> Recording:
@@ -530,7 +534,7 @@ class UpgradeRequestTests(LoopbackCase):
             (HEAD76, wait),
             # It is refused.
             (HEAD76, lambda made: wait(made) and None),
-            # Nobody has decided yet.
+            # The application has not decided yet.
             (HEAD76, lambda made: wait(made) and Deferred()),
         ):
             told.clear()
@@ -541,7 +545,7 @@ class UpgradeRequestTests(LoopbackCase):
             assert [failure.type for failure in told] == [ConnectionDone]
 
     def test_notifiedThoughForgotten(self) -> None:
-        """They do although nobody keeps the request itself."""
+        """This works even if nothing keeps the request itself."""
         told: list[Failure] = []
 
         class Forgetful:
@@ -556,7 +560,7 @@ class UpgradeRequestTests(LoopbackCase):
         assert len(told) == 1
 
     def test_session(self) -> None:
-        """Sessions are those of the site; the cookie of a new one goes out with the answer."""
+        """Sessions are those of the site; the cookie of a new one is sent with the answer."""
         self.record(lambda made: (made.request.getSession(), made)[1])
         wire = self.connect(HEAD75)
         reply = wire.take()
@@ -569,14 +573,14 @@ class UpgradeRequestTests(LoopbackCase):
         session.expire()
 
     def test_body(self) -> None:
-        """There is no body, whatever is behind the head."""
+        """There is no body, whatever follows the head."""
         self.connect(HEAD76[:-2] + b"Content-Length: 8\r\n\r\n" + KEY3)
         content = self.recorder.made[-1].request.content
         assert content is not None
         assert content.read() == b""
 
     def test_refuseByHeader(self) -> None:
-        """An application refuses by what it sees."""
+        """An application refuses depending on the request."""
 
         def demandAuthorization(made: Any) -> Any:
             if made.request.getUser() != b"me":
@@ -597,13 +601,13 @@ class BodyTests(LoopbackCase):
         self.serve(maxBody=1000)
 
     def test_largest(self) -> None:
-        """One of just the size that is allowed is read."""
+        """A body of exactly the limit is read."""
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
         wire = self.connect(head + b"x" * 1000)
         assert [answer.status for answer in answers(wire.take())] == [200]
 
     def test_tooLarge(self) -> None:
-        """A larger one is refused as soon as that shows, whatever still comes."""
+        """A larger one is refused as soon as it exceeds the limit, whatever still comes."""
         head = b"POST / HTTP/1.1\r\nHost: x\r\n"
         chunk = b"64\r\n" + b"x" * 100 + b"\r\n"
         for field, body in (
@@ -619,7 +623,7 @@ class BodyTests(LoopbackCase):
         self.assertQuiet()
 
     def test_tooLargeAndOn(self) -> None:
-        """It is refused once, and read no more, where its client's connection does not end yet."""
+        """It is refused once, and no longer read, if its client's connection has not ended yet."""
         bodies: list[bytes] = []
 
         class Reading(Resource):
@@ -631,7 +635,7 @@ class BodyTests(LoopbackCase):
                 return b"read"
 
         class Deaf(TCPWire):
-            """Delivers all that comes, also when it is to end."""
+            """Delivers everything that comes, even while it is ending."""
 
             def _arrive(self) -> None:
                 if self._unread:

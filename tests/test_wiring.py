@@ -1,4 +1,4 @@
-"""What only shows where the parts of a connection, and all connections, work together."""
+"""What only shows when the parts of a connection, and several connections, work together."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from txhixie import CloseCode, HandshakeError, WebSocketDone, WebSocketLost
 
 MODERN = ("hybi-07", "hybi-08", "rfc6455")
 PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-# What offers compression, and is taken up on it where that is allowed.
+# A client that offers compression, which is accepted if the settings allow it.
 OFFER = [(b"Sec-WebSocket-Extensions", b"permessage-deflate")]
 
 
 def fails(made: Recording, *arguments: object) -> None:
-    """A hook that has an error in it."""
+    """A hook that raises an error."""
     raise ZeroDivisionError
 
 
 class ErrorTests(LoopbackCase):
-    """An application's error, and what its client says behind that in the same segment."""
+    """An application's error, and what its client sends after it in the same segment."""
 
     def variants(self) -> Iterator[tuple[str, bool]]:
-        """Go through all dialects, and compression; each application has an error in it."""
+        """Go through all dialects, and compression; each application raises an error."""
         for dialect, compression in [*((dialect, False) for dialect in IDIOMS), ("rfc6455", True)]:
             with self.subTest(dialect, compression=compression):
                 self.serve(compression=compression)
@@ -55,7 +55,7 @@ class ErrorTests(LoopbackCase):
                 yield dialect, compression
 
     def said(self, dialect: str, data: bytes) -> TCPWire:
-        """@return: a client that said something, at which its application had an error."""
+        """@return: a client that sent something for which its application raised an error."""
         offer = OFFER if dialect in MODERN else ()
         wire = self.connect(buildHead(dialect, extra=offer) + IDIOMS[dialect].preamble)
         wire.take()
@@ -65,10 +65,12 @@ class ErrorTests(LoopbackCase):
         return wire
 
     def test_close(self) -> None:
-        """The close of a client is seen, and both are done; what it said between is not told."""
+        """
+        The client's close is seen, and both sides are done; messages between are not delivered.
+        """
         for dialect, _ in self.variants():
             idiom = IDIOMS[dialect]
-            # What is compressed is looked at in slices of less.
+            # Compressed data is read in smaller slices.
             between = idiom.clientText("x" * 10_000) + idiom.clientText("y")
             wire = self.said(dialect, idiom.clientText("hello") + between + idiom.clientClose)
             assert wire.ended
@@ -80,7 +82,9 @@ class ErrorTests(LoopbackCase):
             self.assertQuiet()
 
     def test_breach(self) -> None:
-        """A breach of the protocol is seen as well, counted, and is how the connection ends."""
+        """
+        A breach of the protocol is seen as well, is counted, and decides how the connection ends.
+        """
         for dialect, _ in self.variants():
             idiom = IDIOMS[dialect]
             between = idiom.clientText("x" * 10_000)
@@ -94,16 +98,16 @@ class ErrorTests(LoopbackCase):
             self.assertQuiet()
 
     def test_pong(self) -> None:
-        """A pong is not told any more, whoever closed."""
+        """A pong is no longer delivered, whichever side closed."""
         self.record(textMessageReceived=fails)
         self.said("rfc6455", clientFrame(0x81, b"hello") + clientFrame(0x8A, b"pong"))
 
 
 class ReentrantTests(LoopbackCase):
-    """Transports that ask to wait, and to go on, while they are being written to."""
+    """Transports that pause and resume their producer while they are being written to."""
 
     class Eager(TCPWire):
-        """Asks for more as soon as it has anything; counts how often its end was asked for."""
+        """Pauses its producer as soon as it has any data; counts how often it was asked to end."""
 
         ends = 0
 
@@ -118,7 +122,7 @@ class ReentrantTests(LoopbackCase):
             self.ends += 1
 
     def test_endsOnce(self) -> None:
-        """The last thing that is written is followed by one end, whoever closed."""
+        """The last write is followed by one end, whichever side closed."""
         for dialect, idiom in IDIOMS.items():
             for weClose in (False, True):
                 with self.subTest(dialect, weClose=weClose):
@@ -130,7 +134,7 @@ class ReentrantTests(LoopbackCase):
                     wire.send(idiom.clientClose or idiom.breach)
                     assert wire.take().startswith(idiom.serverText("hello"))
                     assert wire.ends == 1
-                    # It has no more time to go than others.
+                    # It has no more time to end than others.
                     self.pass_(1.5)
                     assert not wire.disconnecting
                     self.pass_(0.5)
@@ -139,14 +143,14 @@ class ReentrantTests(LoopbackCase):
 
 
 class Broken(Descriptor):
-    """A socket whose peer has reset the connection; reading has not shown that yet."""
+    """A socket whose peer has reset the connection; no read has shown that yet."""
 
     def shutdown(self, how: int) -> None:
         raise OSError(107, "Transport endpoint is not connected")
 
 
 class ResetTests(LoopbackCase):
-    """A peer that has reset the connection as we end it."""
+    """A peer that has reset the connection when we end it."""
 
     clock: Poller
 
@@ -155,7 +159,7 @@ class ResetTests(LoopbackCase):
         self.serve()
 
     def test_reset(self) -> None:
-        """That is no error: the connection ends as it would have, and its loss is told once."""
+        """That is no error: the connection ends as usual, and its loss is reported once."""
         for dialect, idiom in IDIOMS.items():
             with self.subTest(dialect):
                 descriptor = Broken(self.clock, self.factory.buildProtocol(None))  # type: ignore[arg-type]
@@ -170,7 +174,7 @@ class ResetTests(LoopbackCase):
                 self.assertQuiet()
 
     def test_stays(self) -> None:
-        """If nothing is heard of that, it is ended in time."""
+        """If nothing reports the reset, the connection is ended in time."""
         descriptor = Broken(self.clock, self.factory.buildProtocol(None))  # type: ignore[arg-type]
         descriptor.protocol.dataReceived(buildHead("rfc6455"))
         descriptor.protocol.dataReceived(IDIOMS["rfc6455"].clientClose)
@@ -184,8 +188,8 @@ class LingeringTests(LoopbackCase):
 
     def test_refused(self) -> None:
         """
-        Whatever they were refused for, and on whatever transport, they have their time to go,
-        and then to read; no more of either, though they talk on.
+        Whatever the reason of the refusal, and on every transport, they have a limited time to
+        leave, and then to read, even if they go on sending.
         """
 
         def forbid(made: Recording) -> Any:
@@ -221,7 +225,7 @@ class LingeringTests(LoopbackCase):
 
 
 def at(address: object) -> type[TCPWire]:
-    """@return: what a client at that address comes by."""
+    """@return: the transport of a client at that address."""
 
     class There(TCPWire):
         def getPeer(self) -> Any:
@@ -231,10 +235,10 @@ def at(address: object) -> type[TCPWire]:
 
 
 class NothingLeftTests(LoopbackCase):
-    """A server all of whose clients are gone."""
+    """A server whose clients are all gone."""
 
     def ways(self) -> dict[str, Callable[[type[TCPWire]], TCPWire]]:
-        """@return: ways to come, to be let in or not, and to say something."""
+        """@return: ways to connect, to be admitted or not, and to send something."""
 
         def talks(kind: type[TCPWire], dialect: str) -> TCPWire:
             idiom = IDIOMS[dialect]
@@ -278,7 +282,7 @@ class NothingLeftTests(LoopbackCase):
         }
 
     def test_tables(self) -> None:
-        """Nothing is kept of any, from whatever address, in whatever state it went."""
+        """Nothing is kept of any connection, from any address, in whatever state it ended."""
         for policy in ("close", "drop", "latest"):
             with self.subTest(policy):
                 self.serve(maxPerAddress=100, sendLimit=2000, slowPolicy=policy, idleTimeout=60)
@@ -302,7 +306,7 @@ class NothingLeftTests(LoopbackCase):
                 assert len(set(sizes[1:])) == 1
 
     def test_admittedAgain(self) -> None:
-        """So there is room for as many again, of one address and in all."""
+        """There is then room for as many again, from one address and in total."""
         ways = self.ways()
         self.serve(maxPerAddress=len(ways), maxConnections=len(ways), maxHandshakes=len(ways))
         for _ in range(3):
@@ -314,7 +318,7 @@ class NothingLeftTests(LoopbackCase):
         self.assertQuiet()
 
     def test_acceptedAgain(self) -> None:
-        """So another one is accepted, where there are descriptors for no more than there are."""
+        """Another one is accepted, even if the descriptors allow no more than before."""
         inUse = len(os.listdir("/dev/fd"))
         self.patch(resource, "getrlimit", lambda kind: (inUse + 8, inUse + 8))
         poller = Poller()

@@ -320,7 +320,7 @@ class Workers(Administered):
         return [worker["pid"] for worker in self.statistics()["workers"].values()]
 
     def fill(self, stack: ExitStack, dialect: str = "rfc6455") -> list[Client]:
-        """@return: clients that are open, so many that every worker has some."""
+        """@return: enough open clients for every worker to have some."""
         clients: list[Client] = []
         while len(clients) < 300:
             for _ in range(10):
@@ -400,7 +400,7 @@ def test_knownLoad(workers: Workers) -> None:
 
 
 def test_refusedByDivision(workers: Workers) -> None:
-    """Where only the clients of one worker would hear each other, nobody is let in."""
+    """If only the clients of one worker could hear each other, all clients are refused."""
     with closing(Client.to(workers.port)) as client:
         client.send(buildHead("rfc6455", requestLine=b"GET /broadcast HTTP/1.1"))
         assert client.takeHead().startswith("HTTP/1.1 503 ")
@@ -514,7 +514,7 @@ def test_terminate() -> None:
 
 
 def test_oneTerminated() -> None:
-    """One worker that is told to end does so in good order; the others accept meanwhile."""
+    """One worker that has to end does so in good order; the others accept meanwhile."""
     with Workers("--drain", "5", count=2) as server, ExitStack() as stack:
         clients = server.fill(stack)
         (pid, other), connections = server.pids, server.statistics()["workers"]["1"]

@@ -1,5 +1,5 @@
 """
-Writing to a socket directly, and what becomes of it when the socket takes less.
+Writing to a socket directly, and what happens when the socket takes less.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from txhixie import HixieFactory, HixieProtocol, Settings, State
 
 class DirectTests(SynchronousTestCase):
     """
-    A connection on a socket of its own.
+    A connection on its own socket.
     """
 
     def setUp(self) -> None:

@@ -19,7 +19,7 @@ Network = IPv4Network | IPv6Network
 
 # Brackets for IPv6, a name or IPv4 otherwise. No name is longer than 255 characters.
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,255})(?::([0-9]{1,5}))?")
-# This is stricter than ipaddress, which also takes masks, and any text at all as a zone.
+# This is stricter than ipaddress, which also accepts masks, and any text as a zone.
 _NETWORK = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
 _IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 
@@ -42,7 +42,7 @@ def parseAuthority(value: bytes) -> tuple[bytes, int | None] | None:
 
 def parseAddress(text: str) -> Address | None:
     """
-    Read an address. An IPv4 address that IPv6 carries (C{::ffff:1.2.3.4}) becomes IPv4.
+    Read an address. An IPv4-mapped IPv6 address (C{::ffff:1.2.3.4}) becomes IPv4.
 
     @return: C{None} if it is malformed.
     """
@@ -56,8 +56,8 @@ def parseAddress(text: str) -> Address | None:
 
 def unmapped(text: str) -> str | None:
     """
-    Return the IPv4 address that an IPv6 address carries (C{::ffff:1.2.3.4}), or C{None} if it is
-    any other.
+    Return the IPv4 address in an IPv4-mapped IPv6 address (C{::ffff:1.2.3.4}), or C{None} for any
+    other address.
     """
     if ":" not in text:
         return None
@@ -69,8 +69,8 @@ def parseNetwork(text: str) -> Network:
     """
     Read a network such as C{"10.0.0.0/8"} or C{"2001:db8::/32"}, or a single address.
 
-    @raise ValueError: if it is neither, or has host bits set: nothing is trusted that was not
-        surely meant.
+    @raise ValueError: if it is neither, or has host bits set. Such a mistake must not make an
+        address trusted that was not meant.
     """
     try:
         if not _NETWORK.fullmatch(text):

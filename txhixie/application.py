@@ -1,5 +1,5 @@
 """
-What an application is, and what it is given: the interfaces that users write to.
+The interfaces between an application and its connections.
 
 They extend those of C{twisted.web.websocket}, so an application written for that module fits here
 unchanged.
@@ -35,7 +35,7 @@ class PushProducer(Protocol):
 
     def stopProducing(self) -> None:
         """
-        Produce no more.
+        Stop producing.
         """
 
 
@@ -86,7 +86,7 @@ class WebSocketTransport(Protocol):
     @property
     def transport(self) -> ITransport:
         """
-        What is below: TCP, TLS or such. It is for questions only, such as for addresses, the
+        The transport below: TCP, TLS or such. Use it only to look at it, such as for addresses, the
         peer's certificate and options of TCP.
         """
 
@@ -102,8 +102,8 @@ class WebSocketTransport(Protocol):
 
     def sendTextMessages(self, texts: Iterable[str]) -> None:
         """
-        Send several text messages at once. Connections of one dialect that are given the same
-        tuple share its frames, which is fast for sending many messages to many peers.
+        Send several text messages at once. Connections of one dialect that get the same tuple share
+        its frames, which makes it fast to send many messages to many peers.
 
         @raise TypeError: as L{sendTextMessage}, and if C{texts} itself is a C{str}.
         @raise UnicodeEncodeError: as L{sendTextMessage}; some of the messages may be sent then.
@@ -138,14 +138,14 @@ class WebSocketTransport(Protocol):
     def loseWriteConnection(self) -> None:
         """
         Send everything sent so far, then begin the closing handshake, but go on receiving messages
-        until the peer answers it. It may take any time. Hixie-75 has no closing handshake: there,
-        and before the opening handshake is complete, this is L{loseConnection}.
+        until the peer answers it. The answer may take any time. Hixie-75 has no closing handshake:
+        there, and before the opening handshake is complete, this is L{loseConnection}.
         """
 
     def fail(self, code: int, reason: str) -> None:
         """
-        Close because what the peer sent makes no sense, or for another reason not to go on. This
-        is counted and logged, and the connection ends with L{txhixie.WebSocketLost}.
+        Close because what the peer sent makes no sense, or because of another fault. This is
+        counted and logged, and the connection ends with L{txhixie.WebSocketLost}.
 
         @param code: the close code, as for L{loseConnection}.
         @param reason: the reason, likewise.
@@ -160,9 +160,9 @@ class WebSocketTransport(Protocol):
     def behaveAsStream(self) -> None:
         """
         Leave backpressure to the application, as TCP does. Nothing is dropped, however much waits
-        for the peer: L{Settings.sendLimit} and L{Settings.slowPolicy} do not apply to this
-        connection any longer, only L{Settings.memoryLimit} does. And messages are received while
-        the peer does not read; otherwise two sides that send much would wait for each other.
+        for the peer: L{Settings.sendLimit} and L{Settings.slowPolicy} no longer apply to this
+        connection, only L{Settings.memoryLimit} does. Messages are also received while the peer
+        does not read; otherwise two sides that send much would wait for each other.
         """
 
     def attachProducer(self, producer: IPushProducer | PushProducer) -> None:
@@ -182,14 +182,14 @@ class WebSocketTransport(Protocol):
     def whenReceived(self, call: Callable[[], object]) -> None:
         """
         Call C{call} once everything that is being received has been handled, and before anything
-        sent meanwhile is written; at once if nothing is being received.
+        sent meanwhile is written. If nothing is being received, call it at once.
         """
 
     def whenSettled(self, call: Callable[[], object]) -> None:
         """
-        Call C{call} once the reactor has delivered everything that came together with what is
-        being handled, of all connections. For what many connections may cause at once, such as
-        their opening or their end.
+        Call C{call} once the reactor has delivered everything that came together with what is being
+        handled, on all connections. Use this for events that many connections may have at once,
+        such as their opening or their end.
         """
 
     def pauseProducing(self) -> None:
@@ -216,14 +216,14 @@ class WebSocketProtocol(Protocol):
     Future. The next call of the same connection waits for it, and nothing more is read meanwhile.
     An error closes the connection with the code 1011.
 
-    The methods here do nothing, for those who inherit them.
+    The methods here do nothing. A subclass may override some of them.
 
-    A method C{messagesDropped(count)} is called too, if there is one, when the peer was too slow
-    and missed messages.
+    If there is a method C{messagesDropped(count)}, it is called when the peer was too slow and
+    missed messages.
 
-    A method C{closeReceived(code, reason)} is called too, if there is one, when the peer begins the
-    closing handshake. Then the answer waits until the application calls C{loseConnection}, and
-    what it sends before that still goes out. Hixie-75 has no closing handshake.
+    If there is a method C{closeReceived(code, reason)}, it is called when the peer begins the
+    closing handshake. The answer then waits until the application calls C{loseConnection}, and
+    messages that the application sends before that still go out. Hixie-75 has no closing handshake.
     """
 
     def negotiationStarted(self, transport: Any, /) -> object:
@@ -270,11 +270,11 @@ class WebSocketProtocol(Protocol):
 
 class Application(Protocol):
     """
-    Answers WebSocket requests: Twisted's C{WebSocketServerFactory}, which may also refuse and
-    may take its time.
+    Answers WebSocket requests. This is Twisted's C{WebSocketServerFactory}, but it may also refuse
+    a request, and may answer later.
 
-    Methods C{startFactory()} and C{stopFactory()} are called too, if they are there, when the first
-    port of a L{txhixie.HixieFactory} begins to listen, and when the last one has stopped.
+    If there are methods C{startFactory()} and C{stopFactory()}, they are called when the first port
+    of a L{txhixie.HixieFactory} begins to listen, and when the last one has stopped.
     """
 
     def buildProtocol(
@@ -294,14 +294,14 @@ class Application(Protocol):
 
 def startFactories(*applications: Application | None) -> None:
     """
-    Tell applications that a port listens.
+    Call C{startFactory} of applications: a port listens.
     """
     _tell("startFactory", applications)
 
 
 def stopFactories(*applications: Application | None) -> None:
     """
-    Tell applications that no port listens any longer.
+    Call C{stopFactory} of applications: no port listens any longer.
     """
     _tell("stopFactory", applications)
 

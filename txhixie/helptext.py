@@ -1,9 +1,9 @@
 """
-What C{twistd hixie} prints: its help, with the options in groups, most of them in one line; and
-characters that a terminal does not have.
+What C{twistd hixie} prints: the help, with the options in groups and most of them on one line; and
+characters that the terminal does not have.
 
-The meanings of the options are longer, see the reference. These lines are written here, so they are
-there without docstrings, too (C{PYTHONOPTIMIZE=2}).
+The full meanings of the options are in the reference. These lines are written here, so they exist
+without docstrings, too (C{PYTHONOPTIMIZE=2}).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from io import TextIOWrapper
 from typing import Any
 
-# The ways of a stream to treat what it cannot encode that raise an error.
+# The error handlers of a stream that raise for characters that it cannot encode.
 _FAILING = ("strict", "surrogateescape")
 _WIDTH, _COLUMN = 79, 30
 _INTRODUCTION = (
     "Serve WebSockets and plain HTTP on one port. The built-in services are found under their "
     "names, as /echo. Each line ends with the default."
 )
-# By group and option: what it takes, and what it is in short.
+# By group and option: its argument, and a short description.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "What is served": {
         "service": ("NAME", "echo, broadcast, gateway or your own [echo]"),
@@ -106,8 +106,9 @@ def helpText(
     """
     Return the help for the options.
 
-    @param meanings: of all options, by their names. They are shown where a group has no line.
-    @param defaults: of those options that have one.
+    @param meanings: the meanings of all options, by name. They are shown for options without a line
+        here.
+    @param defaults: the defaults of the options that have one.
     @param shorts: the short names of options that have one.
     """
     lines = textwrap.wrap(_INTRODUCTION, _WIDTH)
@@ -124,8 +125,8 @@ def helpText(
 
 def escapeOutput() -> None:
     """
-    Have characters that the terminal cannot show written as C{\\xNN} or such. Otherwise log lines
-    that have some are lost.
+    Write characters that the terminal cannot show as C{\\xNN} or such. Otherwise log lines with
+    such characters are lost.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors in _FAILING:

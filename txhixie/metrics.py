@@ -1,6 +1,6 @@
 """
 Metrics as data: what a part of the server counts or measures, by the conventions of Prometheus.
-They know nothing of how they are shown, so any part can have some.
+They do not know how they are shown, so any part can have some.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """
-Limits and policies. Each is declared once, with its default, what it accepts, the option of
-C{twistd hixie} that sets it, and its meaning. The command line and the reference are made of these
-declarations.
+Limits and policies. Each is declared once, with its default, its type, its option of C{twistd
+hixie}, and its meaning. The command line and the reference are generated from these declarations.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 from txhixie.addresses import parseAuthority, parseNetwork
 
-# Oldest first, as people name them.
+# Oldest first, under the names that people use.
 DIALECT_NAMES = ("hixie-75", "hixie-76", "hybi-07", "hybi-08", "rfc6455")
 SLOW_POLICIES = ("close", "drop", "latest")
 
@@ -25,9 +24,9 @@ class Kind:
     """
     What a setting accepts.
 
-    @ivar check: returns a value as it is kept.
-    @ivar parse: makes a value of an option's text, or is C{None} for settings whose option is not
-        a single number.
+    @ivar check: returns the value that is kept.
+    @ivar parse: reads the value from the text of an option; C{None} for settings whose option is
+        not a single number.
     """
 
     check: Callable[[Any], Any]
@@ -35,7 +34,7 @@ class Kind:
 
 
 def _typed(value: Any, *types: type) -> Any:
-    # A bool is an int to Python, but True is no size.
+    # A bool is an int in Python, but True is not a size.
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         names = " or ".join(each.__name__ for each in types)
         raise TypeError(f"not of type {names}")
@@ -156,7 +155,7 @@ def _setting(default: Any, kind: Kind, meaning: str, option: str | None = None) 
     """
     Declare a setting.
 
-    @param meaning: what it does, in the terms of somebody who sets it.
+    @param meaning: what it does, for the person who sets it.
     @param option: the name of the option that sets it.
     """
     return field(default=default, metadata={"kind": kind, "meaning": meaning, "option": option})
@@ -168,7 +167,7 @@ class Settings:
     What a server allows, and how long it waits.
 
     @raise TypeError: if a value is not of the type that the setting takes.
-    @raise ValueError: if it is of that type, but means nothing.
+    @raise ValueError: if it has the right type, but is not valid.
     """
 
     origins: tuple[str, ...] = _setting(

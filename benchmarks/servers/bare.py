@@ -1,5 +1,5 @@
 """
-A Twisted TCP server that sends back, or to everybody, what it receives: the reactor's own limit.
+A Twisted TCP server that sends everything back, or to all clients: the reactor's own limit.
 """
 
 from typing import Any

@@ -12,7 +12,7 @@ _parser.add_argument("--tls", metavar="FILE", help="a key and its certificate")
 _parser.add_argument("--uvloop", action="store_true", help="use uvloop, where there is a choice")
 options = _parser.parse_args()
 
-# Clients that may wait to be accepted. All servers have the same, as many clients come at once.
+# Clients that may wait to be accepted: the same for all servers, because many come at once.
 BACKLOG = 1024
 # What Twisted's servers listen on, as an endpoint string.
 ENDPOINT = f"tcp:{options.port}:interface=127.0.0.1:backlog={BACKLOG}"

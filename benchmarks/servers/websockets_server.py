@@ -1,5 +1,5 @@
 """
-websockets on asyncio, or with uvloop; its broadcast is its own.
+websockets on asyncio, or with uvloop; it uses the library's broadcast.
 """
 
 import asyncio

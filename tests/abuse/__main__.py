@@ -87,7 +87,7 @@ def _perform(name: str, quick: bool) -> Outcome:
 
 def main() -> None:
     """
-    Attack, and tell.
+    Attack, and print the results.
     """
     parser = argparse.ArgumentParser("python -m tests.abuse", description="Attack txhixie.")
     parser.add_argument("names", metavar="NAME", nargs="*", help="these attacks only")
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into a document")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(ATTACKS):
-        parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(ATTACKS)}")
+        parser.error(f"no {', '.join(sorted(unknown))}; choose from {', '.join(ATTACKS)}")
     if arguments.list:
         for attack in ATTACKS.values():
             print(f"{attack.name}: {attack.description}")

@@ -11,7 +11,7 @@ from time import monotonic
 
 from tests.abuse.subject import cpuSeconds
 
-# Attackers leave their core to the well-behaved clients, whose latency is measured.
+# Attackers yield their core to the well-behaved clients, whose latency is measured.
 _NICENESS = 19
 
 
@@ -21,11 +21,11 @@ class Target:
     What an attacker knows of the server.
 
     @ivar port: where to attack it.
-    @ivar consolePort: where it tells what it counts.
-    @ivar secure: whether to attack by TLS.
+    @ivar consolePort: the port of the console, for its statistics.
+    @ivar secure: whether to attack over TLS.
     @ivar pid: its process.
-    @ivar quick: whether the attack is to be a small one.
-    @ivar background: the CPU seconds per second that its other clients take.
+    @ivar quick: whether the attack should be small.
+    @ivar background: the CPU seconds per second that the well-behaved clients cost.
     """
 
     port: int
@@ -37,13 +37,13 @@ class Target:
 
     def size(self, full: int, quick: int) -> int:
         """
-        @return: how large an attack is to be.
+        @return: the size for an attack.
         """
         return quick if self.quick else full
 
     def cost(self, run: Callable[[], object]) -> float:
         """
-        @return: the CPU seconds that C{run} takes the server.
+        @return: the CPU seconds that C{run} costs the server.
         """
         used, started = cpuSeconds(self.pid), monotonic()
         run()
@@ -62,18 +62,18 @@ def _always() -> str:
 @dataclass(frozen=True)
 class Attack:
     """
-    @ivar run: attacks, in a process of its own.
-        @return: what the attacker got.
+    @ivar run: attacks, in a separate process.
+        @return: the result for the attacker.
         @raise AssertionError: if that is wrong.
     @ivar memory: MiB that the server may grow by.
-    @ivar secure: whether all clients come by TLS.
+    @ivar secure: whether all clients use TLS.
     @ivar options: of C{twistd hixie}.
-    @ivar files: how many files the server may have open; 0: as many as may be.
+    @ivar files: how many files the server may have open; 0: no limit.
     @ivar interface: where the server listens.
-    @ivar niceness: how much it leaves its core to others.
-    @ivar wait: seconds that 99 % of the other clients' messages may wait; 0: as long as they like.
-    @ivar whyNot: tells why this cannot be tried here; empty if it can.
-    @ivar verify: looks at what the server logged, and tells about it.
+    @ivar niceness: how far it yields its core to others.
+    @ivar wait: seconds that 99 % of the other clients' messages may wait; 0: any time.
+    @ivar whyNot: returns why this cannot be tried here; empty if it can.
+    @ivar verify: checks what the server logged, and returns a summary.
     """
 
     run: Callable[[Target], str]
@@ -120,9 +120,9 @@ def attack(
     verify: Callable[[list[str]], str] = _nothing,
 ) -> Callable[[Callable[[Target], str]], Callable[[Target], str]]:
     """
-    Make a function an L{Attack}; all is described there.
+    Make a function an L{Attack}, which documents the parameters.
 
-    @param memoryByTLS: MiB that the server may grow by if the same comes by TLS; 0: it does not.
+    @param memoryByTLS: MiB that the server may grow by if the same is done over TLS; 0: not done.
     """
 
     def add(run: Callable[[Target], str]) -> Callable[[Target], str]:

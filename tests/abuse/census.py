@@ -1,5 +1,5 @@
 """
-A service that tells what objects the server holds: what is left over after an attack.
+A service that reports which objects the server holds: what is left over after an attack.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _COUNTED = (
 
 def count() -> dict[str, int]:
     """
-    Collect garbage, and hand what is free back to the system, so that the resident memory is
-    what is in use.
+    Collect garbage, and return free memory to the system, so that the resident memory is the memory
+    in use.
 
     @return: how many objects there are of each class that a connection has.
     """
     gc.collect()
-    # The C library of GNU has it.
+    # GNU's C library has this function.
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     kinds = (type(thing) for thing in gc.get_objects())

@@ -1,5 +1,5 @@
 """
-A client of any dialect over a socket or by TLS, as well-behaved as its user lets it be.
+A client of any dialect over a socket or over TLS, as well-behaved as its user chooses.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any, NamedTuple
 from tests.support import IDIOMS, Fields, buildHead, clientFrame
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
-# Seconds that nothing which is waited for takes.
+# The longest time in seconds that anything may take.
 PATIENCE = 60.0
 _READ = 1 << 18
-# What is repeated is sent in pieces of about so many bytes.
+# Repeated pieces are sent in chunks of about this many bytes.
 _PIECE = 1 << 16
 _CHALLENGE_RESPONSE = 16
-# What a record of TLS holds at most.
+# The most bytes in a TLS record.
 _RECORD = 1 << 14
 _ENDINGS = {errno.ECONNRESET: "reset", errno.EPIPE: "reset", errno.ETIMEDOUT: "timed out"}
 
 
 class _TLSSocket(ssl.SSLSocket):
     """
-    TLS with the manners of a socket: what it sends is known by the record, it raises what sockets
-    raise where it would have to wait, and its stream ends as TCP does, without a word of TLS.
+    TLS that behaves like a socket: it knows how much it sent, to the record; it raises what sockets
+    raise instead of waiting; and its stream ends as TCP does, without a TLS shutdown.
     """
 
     def send(self, data: Any, flags: int = 0) -> int:
-        # What did not go out as a whole has to be tried again, with no less.
+        # A partial write has to be tried again, with at least the same data.
         try:
             return super().send(memoryview(data)[:_RECORD], flags)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -49,11 +49,11 @@ class _TLSSocket(ssl.SSLSocket):
             raise BlockingIOError from None
 
     def shutdown(self, how: int) -> None:
-        # The other one forgets its keys, and reads on without them.
+        # The other side forgets its keys, and reads on without them.
         socket.socket.shutdown(self, how)
 
 
-# Who the server is does not matter here.
+# The identity of the server does not matter here.
 _tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _tls.check_hostname = False
 _tls.verify_mode = ssl.CERT_NONE
@@ -63,7 +63,7 @@ _tls.sslsocket_class = _TLSSocket
 
 class Frame(NamedTuple):
     """
-    A frame of the server's; in a Hixie dialect with the opcode it would have in the others.
+    A frame from the server; in a Hixie dialect with the opcode that it would have in the others.
     """
 
     opcode: int
@@ -74,7 +74,7 @@ class Client:
     """
     A client whose opening handshake is complete, or was refused.
 
-    @ivar isSecure: whether it comes by TLS.
+    @ivar isSecure: whether it uses TLS.
     @ivar status: the status that the handshake was answered with; 0 if it was not answered.
     @ivar farewell: the server's close: its code, or C{FF 00}; empty before.
     @ivar ending: how TCP ended, C{end} or the name of an error; empty before.
@@ -93,9 +93,9 @@ class Client:
         receiveBuffer: int = 0,
     ) -> None:
         """
-        @param secure: whether it comes by TLS.
+        @param secure: whether it uses TLS.
         @param extra: more header fields.
-        @param receiveBuffer: how much the kernel may receive that is not read, if not as usual.
+        @param receiveBuffer: the size of the kernel's receive buffer, if not the default.
         """
         self.isSecure = secure
         self.dialect = dialect
@@ -126,7 +126,7 @@ class Client:
 
     def send(self, data: bytes) -> None:
         """
-        Send bytes, and note if that is not possible any more.
+        Send bytes, and note if that is no longer possible.
         """
         try:
             self.socket.sendall(data)
@@ -214,7 +214,7 @@ class Client:
                 size = int.from_bytes(data[position + 2 : start], "big")
                 if len(data) < start:
                     break
-            # It may be compressed; nobody here looks into those.
+            # It may be compressed; nothing here looks into those.
             assert first & 0xB0 == 0x80, f"the server sends a frame that begins with {first}"
             if len(data) < start + size:
                 break
@@ -251,7 +251,7 @@ class Client:
 
     def watchTCP(self) -> None:
         """
-        See how it is with TCP, after the end of TLS.
+        Check the state of TCP after the end of TLS.
 
         @raise OSError: if it ended with an error.
         """
@@ -274,7 +274,7 @@ def connected(
     port: int, host: str = "127.0.0.1", receiveBuffer: int = 0, secure: bool = False
 ) -> socket.socket:
     """
-    @return: a socket that is connected, by TLS if that is wanted.
+    @return: a socket that is connected, over TLS if requested.
     """
     made = socket.socket()
     if receiveBuffer:
@@ -301,12 +301,12 @@ def exchange(
     idle: float = PATIENCE,
 ) -> None:
     """
-    Send pieces as fast as the server takes them, and read what it answers meanwhile, until that
-    is enough or the server ends it.
+    Send pieces as fast as the server takes them, and read its answers meanwhile, until that is
+    enough or the server ends it.
 
-    @param enough: is given what was received since the last time.
-    @param idle: seconds without any progress after which this goes no further.
-    @raise TimeoutError: if nothing comes any more that would be enough.
+    @param enough: gets what was received since the last call.
+    @param idle: seconds without any progress after which this gives up.
+    @raise TimeoutError: if nothing more comes and it was not enough.
     """
     remaining = iter(pieces)
     piece: bytes | memoryview | None = next(remaining, None)
@@ -324,7 +324,7 @@ def exchange(
                 try:
                     sent = client.socket.send(piece)
                 except BlockingIOError:
-                    # A record of TLS went out in part.
+                    # A part of a TLS record was sent.
                     continue
                 except OSError as error:
                     client.failed(error)
@@ -349,10 +349,10 @@ def bunches(piece: bytes, count: int) -> Iterator[bytes]:
 
 def push(client: Client, pieces: Iterable[bytes], idle: float) -> int:
     """
-    Send pieces and read nothing, until all are sent or the server takes no more.
+    Send pieces and read nothing, until all are sent or the server stops reading.
 
-    @param idle: after how many seconds without progress that is.
-    @return: how many bytes the server, and the kernel for it, took.
+    @param idle: the seconds without progress after which the server counts as stopped.
+    @return: how many bytes the server, and the kernels, took.
     """
     taken = 0
     client.socket.settimeout(idle)
@@ -389,7 +389,7 @@ def tally(outcomes: Iterable[str]) -> str:
 
 def pause(seconds: float) -> None:
     """
-    Let time pass, as an attack's schedule wants it.
+    Let time pass, as the schedule of an attack requires.
     """
     end = monotonic() + seconds
     while (left := end - monotonic()) > 0:

@@ -1,5 +1,5 @@
 """
-Attacks are for Linux alone, whose /proc tells what they do to the server.
+Attacks run only on Linux, whose /proc shows their effects on the server.
 """
 
 import sys

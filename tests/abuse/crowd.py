@@ -17,7 +17,7 @@ from tests.abuse.client import TEXT, Client, openAll
 SIZE = 50
 # Messages a second, of each.
 _RATE = 20.0
-# A message that is not answered for so long is missing.
+# A message without an answer for this many seconds is missing.
 _PATIENCE = 20.0
 
 
@@ -36,7 +36,7 @@ class Latency(NamedTuple):
     @classmethod
     def of(cls, seconds: list[float]) -> Latency:
         """
-        @return: the figures of all that was measured.
+        @return: the statistics of all measurements.
         """
         ordered = sorted(seconds) or [0.0]
 
@@ -61,13 +61,13 @@ class _Member:
 
 class Crowd:
     """
-    Clients of all dialects, each of which has a message echoed at a fixed rate, whether or not
-    those before are answered.
+    Clients of all dialects, each of which sends messages to an echo at a fixed rate, whether or not
+    earlier ones are answered.
     """
 
     def __init__(self, port: int, size: int, secure: bool = False) -> None:
         """
-        @param secure: whether they come by TLS.
+        @param secure: whether they use TLS.
         """
         self._selector = selectors.DefaultSelector()
         self._members = [_Member(client) for client in openAll(port, size, secure=secure)]
@@ -81,8 +81,8 @@ class Crowd:
 
     def run(self, pipe: Connection) -> None:
         """
-        Go on until the pipe ends. What comes through it is for how many more seconds to measure,
-        and is answered with the L{Latency} since the last time.
+        Go on until the pipe ends. Each number from it is for how many more seconds to measure; the
+        answer is the L{Latency} since the last time.
 
         @raise AssertionError: if a client is disconnected or gets a wrong answer.
         """
@@ -107,7 +107,7 @@ class Crowd:
     def _sendDue(self) -> None:
         step = 1 / (_RATE * len(self._members))
         while (now := perf_counter()) >= self._due:
-            # One that could not be sent in time is not caught up on.
+            # Messages that could not be sent in time are skipped.
             self._due = max(self._due + step, now - 10 * step)
             number = next(self._numbers)
             member = self._members[number % len(self._members)]

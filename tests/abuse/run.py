@@ -1,5 +1,5 @@
 """
-One attack on one server, with all that is measured.
+One attack on one server, with all measurements.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from tests.abuse.crowd import NOTHING, SIZE, Latency, crowd
 from tests.abuse.subject import AbuseError, Holdings, Subject, until
 from tests.abuse.workers import Worker
 
-# No attack takes so many seconds, and so long may the server take to get over it.
+# The longest time in seconds of an attack, and of the server's recovery.
 _PATIENCE, _RECOVERY = 150.0, 40.0
 # MiB that the server may be larger afterwards, or half of what it may grow by: memory that is free,
 # but not in whole pages. A thousand clients at once leave six MiB of it, and the next thousand
 # nothing more.
 _LEFTOVER = 10.0
-# In a quick attack the others may wait for so many times as long: a single moment in which the
-# machine does something else counts for more there.
+# In a quick attack the others may wait this many times as long, because a single moment in which
+# the machine does something else matters more there.
 _SLACK = 4
-# By TLS it is ten MiB that they leave, and the next thousand nothing more either.
+# With TLS it is ten MiB that they leave, and the next thousand nothing more either.
 _LEFTOVER_BY_TLS = 16.0
 _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[\w.#-]*\] ")
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -36,12 +36,12 @@ _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 @dataclass
 class Outcome:
     """
-    What came of an attack.
+    The result of an attack.
 
     @ivar skipped: why it was not tried; empty if it was.
     @ivar problems: what the server should not have done.
-    @ivar answer: what the attacker got.
-    @ivar cpu: the CPU seconds that it took the server.
+    @ivar answer: the result for the attacker.
+    @ivar cpu: the CPU seconds that it cost the server.
     @ivar seconds: how long it took.
     @ivar peak: MiB that the server grew by, at the most.
     @ivar kept: MiB that it is larger afterwards.
@@ -106,12 +106,12 @@ class _Round:
         """
         subject, outcome = self._subject, self._outcome
         with ExitStack() as stack:
-            # With these gone, the server is to be as it was at first.
+            # With these gone, the server should be as it was at first.
             secure = self._attack.secure
             well = stack.enter_context(Worker(crowd, subject.busyPort, SIZE, secure))
             well.answer(_PATIENCE)
             before = subject.holdings()
-            # What came while it began is not to be measured.
+            # Anything that came while it began should not be measured.
             well.ask(0.0, _PATIENCE)
             used = subject.cpuSeconds()
             seconds = 0.3 if self._quick else 1.5

@@ -1,9 +1,9 @@
 """
-The command C{python -m tests.abuse.soak}: a broadcast whose clients come and go, for long.
+The command C{python -m tests.abuse.soak}: a broadcast whose clients come and go, for a long time.
 
-Every other client comes by TLS. The server tells everybody everything in one order. One client, the
-witness, is there from first to last; what any other gets, from the announcement of its own join on,
-has to be what the witness got from there on, without a gap.
+Every other client uses TLS. The server sends all members the same messages in one order. One
+client, the witness, is connected from first to last. What any other client gets, from the
+announcement of its own join on, has to be what the witness got from there on, without a gap.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ _CLIENTS = 40
 # Per second: messages, and clients that leave, with another that comes.
 _MESSAGES, _DEPARTURES = 60.0, 6.0
 _LARGEST = 1 << 16
-# How many messages may be on their way: less than the server keeps back for one client.
+# How many messages may be on their way: less than the server buffers for one client.
 _IN_FLIGHT = 12
-# Seconds between looks at the memory, and between lines of progress.
+# Seconds between memory samples, and between lines of progress.
 _LOOK, _TELL = 3.0, 30.0
 # The first minute is not measured: caches fill, and the heap finds its size.
 _WARM_UP = 60.0
-# The heap's size wanders by some hundred KiB, which matters less the longer it is looked at: KiB a
-# minute that it may grow in any case, and KiB that it may grow over the whole time.
+# The heap's size varies by some hundred KiB, which matters less in a longer run: KiB per minute
+# that it may grow in any case, and KiB that it may grow over the whole time.
 _SLOPE, _WANDERING = 100.0, 1536.0
 # Texts are cut from this, so that they have characters of one to four bytes.
 _ALPHABET = "aé€🚀 0z" * 12_000
 # How many bytes a character has, on average.
 _BYTES = len(_ALPHABET.encode()) / len(_ALPHABET)
-# One of so many messages is empty.
+# The share of empty messages: one of this many.
 _EMPTY = 16
 _JOINED, _LEFT = b"New Connection: ", b"Connection Closed: "
 
 
 class SoakError(Exception):
     """
-    A client got what it should not have got, or not what it should.
+    A client got a wrong message, or did not get the right one.
     """
 
 
@@ -62,7 +62,7 @@ def _require(condition: bool, what: str) -> None:
 
 class _Window:
     """
-    The hashes of the messages that the witness got and somebody else may still get.
+    The hashes of the messages that the witness got and other clients may still get.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class _Window:
 
     def forgetBefore(self, index: int) -> None:
         """
-        Let go of what everybody has.
+        Drop the messages that all clients have.
         """
         for _ in range(min(index, self.end) - self._first):
             self._hashes.popleft()
@@ -98,11 +98,11 @@ class _Window:
 class _Member:
     """
     @ivar id: as the server announced it; empty before.
-    @ivar position: the index of the next message it gets; -1 while that is not known.
-    @ivar ahead: hashes of what it got and the witness did not get yet.
-    @ivar unsent: what the kernel did not take yet.
+    @ivar position: the index of the next message it gets; -1 if that is not known.
+    @ivar ahead: hashes of messages that it got before the witness.
+    @ivar unsent: what the kernel has not taken yet.
     @ivar said: how many messages it sent.
-    @ivar leaving: it closed, in good order.
+    @ivar leaving: whether it closed in good order.
     """
 
     client: Client
@@ -133,7 +133,7 @@ class _Speech:
 
 def _text(number: int, chance: random.Random) -> str:
     """
-    @return: a message of up to 64 KiB; one that is not empty says which it is.
+    @return: a message of up to 64 KiB; one that is not empty contains its number.
     """
     if number % _EMPTY == 0:
         return ""
@@ -154,16 +154,16 @@ class Soak:
         """
         @param port: of the server, and C{tlsPort} that for TLS.
         """
-        # Five dialects and two ways: each dialect comes both ways.
+        # Five dialects and two ways: each dialect is used both ways.
         self._ports = cycle(((port, False), (tlsPort, True)))
         self._chance = chance
         self._selector = selectors.DefaultSelector()
         self._window = _Window()
-        # Where somebody's join is that was not told of it yet.
+        # The position of joins that some client has not seen yet.
         self._joins: dict[bytes, int] = {}
         self._speeches: dict[bytes, _Speech] = {}
         self._members: list[_Member] = []
-        # Those that left before the witness got all that they got.
+        # Clients that left before the witness got everything that they got.
         self._departed: list[_Member] = []
         self._dialects = cycle(IDIOMS)
         self._inFlight = 0
@@ -187,7 +187,7 @@ class Soak:
         client.reply = lambda data: self._send(member, data)
         self._selector.register(client, selectors.EVENT_READ, member)
         self._members.append(member)
-        # What came in one segment with the answer is here already.
+        # What came in one segment with the answer is already here.
         self._receive(member)
         return member
 
@@ -195,7 +195,7 @@ class Soak:
 
     def run(self, seconds: float, look: Callable[[], object]) -> None:
         """
-        Let clients come, talk and go.
+        Let clients come, send messages and leave.
 
         @param look: is called about every millisecond.
         """
@@ -215,7 +215,7 @@ class Soak:
 
     def finish(self) -> None:
         """
-        Have everybody get everything, and leave in good order.
+        Let all clients get everything, and leave in good order.
         """
         for member in self._members[1:]:
             if not member.leaving:
@@ -255,7 +255,7 @@ class Soak:
         except BlockingIOError:
             pass
         except OSError as error:
-            # If that was too soon is seen when it is read.
+            # If that was too early, a read will show it.
             member.client.failed(error)
             member.unsent = b""
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if member.unsent else 0)
@@ -280,7 +280,7 @@ class Soak:
 
     def _leaveInGoodOrder(self, member: _Member) -> None:
         """
-        Say so, and go on reading until the server ends it; in Hixie-75 one can but end TCP.
+        Send a close, and go on reading until the server ends it; in Hixie-75 just end TCP.
         """
         member.leaving = True
         self._willSayNoMore(member, wasPolite=True)
@@ -324,7 +324,7 @@ class Soak:
 
     def _check(self, member: _Member) -> None:
         """
-        Compare what a member got with what the witness got, as far as that is.
+        Compare what a member got with what the witness got so far.
         """
         if member.position < 0:
             member.position = self._joins.pop(member.id, -1)
@@ -381,7 +381,7 @@ class Soak:
 
 class _Memory:
     """
-    The server's resident memory, as it goes on.
+    The server's resident memory over time.
     """
 
     def __init__(self, subject: Subject, warmUp: float) -> None:
@@ -395,7 +395,7 @@ class _Memory:
     @property
     def minutes(self) -> float:
         """
-        How long it has been.
+        The time so far.
         """
         return (time.monotonic() - self._started) / 60
 
@@ -421,7 +421,7 @@ class _Memory:
 
     def limit(self) -> float:
         """
-        @return: what the slope may be.
+        @return: the largest allowed slope.
         """
         return _SLOPE + _WANDERING / max(self._samples[-1][0] - self._samples[0][0], 0.1)
 
@@ -432,8 +432,8 @@ def _say(text: str) -> None:
 
 def _soak(minutes: float, seed: int) -> list[str]:
     """
-    @return: the cells of the row that tells what was.
-    @raise SoakError: if the server did not do as it should.
+    @return: the cells of the row with the results.
+    @raise SoakError: if the server did not behave as it should.
     """
     with Subject(secure=True) as subject:
         before = subject.holdings()
@@ -456,7 +456,7 @@ def _soak(minutes: float, seed: int) -> list[str]:
         soak.finish()
         until(lambda: subject.descriptors() <= before.descriptors, PATIENCE)
         after = subject.holdings()
-        _require(after == before, f"what is left: {after}, at first {before}")
+        _require(after == before, f"the server holds {after}, at first {before}")
     slope, limit = memory.slope(), memory.limit()
     _require(slope <= limit, f"memory grows by {slope:.0f} KiB/min, not {limit:.0f} at the most")
     left = ", ".join(f"{count:,} {manner}" for manner, count in soak.departures.most_common())
@@ -472,7 +472,7 @@ def _soak(minutes: float, seed: int) -> list[str]:
 
 def main() -> None:
     """
-    Soak, and tell.
+    Soak, and print the results.
     """
     parser = argparse.ArgumentParser("python -m tests.abuse.soak", description="Soak txhixie.")
     parser.add_argument("--minutes", type=float, default=15.0, help="how long (15)")

@@ -1,5 +1,5 @@
 """
-The server that is attacked, and what is measured of it.
+The attacked server, and how it is measured.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from benchmarks.process import SERVER_CORE
 from tests.abuse.client import PATIENCE, Client
 from tests.interop.server import Server
 
-# There is room for those who wait to be accepted: Twisted's 50 would slow attackers down.
+# Many connections may wait to be accepted: Twisted's 50 would slow attackers down.
 _PORT = "tcp:0:backlog=4096:interface={}"
 
 
 class AbuseError(Exception):
     """
-    The server did not do as it should, or something could not be measured; says what.
+    The server did not behave as it should, or something could not be measured.
     """
 
 
@@ -41,7 +41,8 @@ def cpuSeconds(pid: int) -> float:
 @contextmanager
 def serverLog() -> Iterator[io.StringIO]:
     """
-    Keep the logs that servers of the block print in the end, for tests to show with a failure.
+    Keep the logs that servers of the block print at the end, so that tests can show them with a
+    failure.
     """
     log = io.StringIO()
     with redirect_stdout(log):
@@ -51,7 +52,7 @@ def serverLog() -> Iterator[io.StringIO]:
 @contextmanager
 def fileLimit(count: int) -> Iterator[None]:
     """
-    Have child processes start with a limit of that many open files; 0: as many as may be.
+    Start child processes with a limit on open files; 0: no limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (count or hard, hard))
@@ -63,7 +64,7 @@ def fileLimit(count: int) -> Iterator[None]:
 
 def until(condition: Callable[[], bool], timeout: float) -> bool:
     """
-    Wait for something that nobody tells of.
+    Wait for a condition that has no notification.
 
     @return: whether it came true in time.
     """
@@ -102,7 +103,7 @@ class Subject(Server):
     ) -> None:
         """
         @param secure: whether to listen with TLS, too.
-        @param files: how many it may have open, if not as many as may be.
+        @param files: how many files it may have open, if limited.
         @param interface: the address to listen at.
         """
         census = ("--service", "tests.abuse.census.Census")
@@ -117,7 +118,7 @@ class Subject(Server):
     @property
     def busyPort(self) -> int:
         """
-        Where attackers and others come: by TLS, if it listens with TLS.
+        Where clients connect: over TLS, if it listens with TLS.
         """
         return self.tlsPort or self.port
 
@@ -132,8 +133,8 @@ class Subject(Server):
 
     def ownKiB(self) -> int:
         """
-        @return: the resident memory that is not a file's: the system drops and reads again parts
-            of files as it likes.
+        @return: the resident memory that does not belong to a file: the system drops and reads
+            again parts of files at any time.
         """
         return self._status("RssAnon")
 
@@ -145,7 +146,7 @@ class Subject(Server):
 
     def resetPeak(self) -> None:
         """
-        Have the peak begin at the present size.
+        Reset the peak to the present size.
         """
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
@@ -163,20 +164,20 @@ class Subject(Server):
 
     def holdings(self) -> Holdings:
         """
-        @return: what the server holds, what this costs aside.
+        @return: the objects that the server holds, without those of this request.
         """
         client = Client(self.port, "hixie-76", "/census")
         frames = client.receive()
         while not frames:
             frames = client.receive()
-        # Without the one of this connection.
+        # Without the object of this connection.
         descriptors = self.descriptors() - 1
         objects = Counter(json.loads(frames[0].payload))
         objects -= Counter({"HixieProtocol": 1, "Hixie76": 1, "Server": 1})
         client.send(client.idiom.clientClose)
         client.readToEnd()
         client.close()
-        # The server sees that a moment later.
+        # The server notices that a moment later.
         until(lambda: self.descriptors() <= descriptors, PATIENCE)
         return Holdings(descriptors, dict(objects))
 

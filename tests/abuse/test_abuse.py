@@ -1,6 +1,6 @@
 """
-Attacks in small sizes: what the server answers, and that it gets over them. What they cost is for
-C{python -m tests.abuse} to tell.
+Small attacks: what the server answers, and that it recovers. C{python -m tests.abuse} measures what
+they cost.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from tests.abuse.subject import Subject, until
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attack(name: str) -> None:
     """
-    The attacker gets the right answer, the other clients notice nothing but that it takes longer,
-    and nothing is left of it: no descriptor, no object, no memory, no line of the log that the
-    server did not mean.
+    The attacker gets the right answer, the other clients notice only that it takes longer, and
+    nothing is left over: no descriptor, no object, no memory, no unintended line of the log.
     """
     outcome = perform(name, quick=True)
     if outcome.skipped and not os.environ.get("CI"):
@@ -36,7 +35,8 @@ def test_attack(name: str) -> None:
 
 def test_soak() -> None:
     """
-    Clients that come and go, by TLS or not, rudely or not, all see the one order of a broadcast.
+    Clients that come and go, with or without TLS, orderly or not, all see the one order of a
+    broadcast.
     """
     with Subject(secure=True) as subject:
         before = subject.holdings()
@@ -51,7 +51,7 @@ def test_soak() -> None:
 
 def test_write(tmp_path: Path) -> None:
     """
-    The table goes where the document has a place for it; all else stays.
+    The table is written to its place in the document; the rest is unchanged.
     """
     document = tmp_path / "document.md"
     document.write_text("before\n<!-- abuse -->\nold\n<!-- end of abuse -->\nafter\n")
@@ -62,7 +62,7 @@ def test_write(tmp_path: Path) -> None:
 
 def test_writeNowhere(tmp_path: Path) -> None:
     """
-    A document without a place for the table is left alone.
+    A document without a place for the table is unchanged.
     """
     document = tmp_path / "document.md"
     document.write_text("before\n")

@@ -1,5 +1,5 @@
 """
-Processes beside the server, on the core that it does not have: attackers, and the well-behaved.
+Processes next to the server, on the other core: attackers, and well-behaved clients.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Self
 from benchmarks.process import LOAD_CORE, raiseFileLimit
 from tests.abuse.subject import AbuseError
 
-# A process that forks the others: cheaper than new ones, and unlike this one without threads.
+# A process that forks the others: faster than new processes, and without threads, unlike this one.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.abuse.attacks"])
 
@@ -37,13 +37,13 @@ def _work(pipe: Connection, niceness: int, task: Task, *args: object) -> None:
 
 class Worker:
     """
-    A task in a process of its own. As a context manager it never outlives its block.
+    A task in a separate process. As a context manager it never outlives its block.
     """
 
     def __init__(self, task: Task, *args: object, niceness: int = 0) -> None:
         """
         @param task: a function of a module, called with its end of a pipe and with C{args}.
-        @param niceness: how much it leaves the core to others.
+        @param niceness: how far it yields the core to others.
         """
         self._pipe, theirs = _context.Pipe()
         self._process = _context.Process(
@@ -54,7 +54,7 @@ class Worker:
 
     def ask(self, question: object, timeout: float) -> Any:
         """
-        @return: what the task answers.
+        @return: the task's next answer.
         @raise AbuseError: if it fails.
         """
         self._pipe.send(question)
@@ -62,7 +62,7 @@ class Worker:
 
     def answer(self, timeout: float) -> Any:
         """
-        @return: what the task says next, or returns.
+        @return: what the task sends next, or returns.
         @raise AbuseError: if it fails.
         """
         if not self._pipe.poll(timeout):

@@ -21,7 +21,7 @@ from txhixie.client.connect import Client
 from txhixie.settings import DIALECT_NAMES
 
 NODES = 3
-# Clients connect so many at a time.
+# The number of clients that connect at a time.
 _TOGETHER = 30
 # Seconds for which Redis is frozen, and until it is started again.
 _FROZEN, _DOWN = 5.0, 2.0

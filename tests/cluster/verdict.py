@@ -89,5 +89,5 @@ def _senders(log: Sequence[Seen], guests: Sequence[Guest]) -> list[str]:
     for guest in guests:
         closes = changes["close", guest.id]
         if closes != guest.isLost:
-            found.append(f"the going of client {guest.number} was told {closes} times")
+            found.append(f"leaving of client {guest.number} was reported {closes} times")
     return found

@@ -35,8 +35,8 @@ class Recording:
 
     @ivar calls: the names of its callbacks, as they were called.
     @ivar messages: the messages it received.
-    @ivar ending: the exception that C{connectionLost} brought.
-    @ivar requestsEnded: how often C{notifyFinish} of its request fired, where a test asked for it.
+    @ivar ending: the exception that C{connectionLost} got.
+    @ivar requestsEnded: how often C{notifyFinish} of its request fired, if a test asked for it.
     """
 
     transport: Any = None

@@ -1,5 +1,5 @@
 """
-Things that an application may return to be awaited, which a test completes when it likes.
+Awaitables that an application may return, which a test completes at any time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KINDS = ("coroutine", "deferred", "future", "object")
 
 class Pending:
     """
-    Something that is not there yet.
+    An awaitable result that is not there yet.
 
     @ivar awaitable: what the application returns, once.
     """
@@ -41,7 +41,7 @@ class Pending:
             try:
                 self._future = asyncio.get_running_loop().create_future()
             except RuntimeError:
-                # The reactor is not asyncio's: a loop of our own runs the future's callbacks.
+                # The reactor is not asyncio's: a separate loop runs the future's callbacks.
                 self._loop = asyncio.new_event_loop()
                 self._future = self._loop.create_future()
                 self._runLoop()
@@ -64,7 +64,7 @@ class Pending:
 
     def fail(self, error: Exception) -> None:
         """
-        Have it fail.
+        Let it fail.
         """
         if self._future is None:
             self._deferred.errback(error)
@@ -73,7 +73,7 @@ class Pending:
 
     def cancel(self) -> None:
         """
-        Cancel it, as the application may do itself.
+        Cancel it, as the application itself may do.
         """
         if self._future is None and self.awaitable is self._deferred:
             self._deferred.cancel()
@@ -91,7 +91,7 @@ class Pending:
 
     def _runLoop(self) -> None:
         """
-        Have the loop of our own go around whenever the reactor does.
+        Run the separate loop whenever the reactor runs.
         """
         if self._loop is not None:
             self._loop.call_soon(self._loop.stop)
@@ -100,7 +100,7 @@ class Pending:
 
     def close(self) -> None:
         """
-        Free what it has.
+        Free its resources.
         """
         loop, self._loop = self._loop, None
         if loop is not None:
@@ -109,7 +109,7 @@ class Pending:
 
 class _Awaitable:
     """
-    Something that can be awaited, of no kind that is known.
+    An awaitable of no known kind.
     """
 
     def __init__(self, deferred: Deferred[Any]) -> None:

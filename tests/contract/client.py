@@ -21,7 +21,7 @@ from tests.support import IDIOMS, Deflater, clientFrame
 HIXIE = ("hixie-75", "hixie-76")
 MODERN = tuple(dialect for dialect in IDIOMS if dialect not in HIXIE)
 
-# Bytes that the kernel keeps for a socket, so that it is full soon.
+# The size of the kernel's buffers for a socket, so that they are full soon.
 BUFFER = 128 * 1024
 
 # What comes after the head of a Hixie-76 answer.
@@ -35,10 +35,10 @@ class Client(Protocol):
     @ivar status: the status of the answer to the opening handshake; 0 before it is there.
     @ivar fields: the header fields of that answer.
     @ivar isOpen: whether the opening handshake succeeded.
-    @ivar messages: what it was sent.
-    @ivar pings: the payloads of the pings it was sent.
-    @ivar closes: the code and reason of each closing frame it was sent.
-    @ivar answersPings: whether it does.
+    @ivar messages: the messages it received.
+    @ivar pings: the payloads of the pings it received.
+    @ivar closes: the code and reason of each closing frame it received.
+    @ivar answersPings: whether it answers pings.
     @ivar ended: whether the connection is over.
     @ivar hook: called whenever it has read something.
     @ivar broken: what is wrong with the bytes that the server sent, if anything.
@@ -73,7 +73,7 @@ class Client(Protocol):
 
     def send(self, *texts: str) -> None:
         """
-        Send text messages, in one go.
+        Send text messages, all at once.
         """
         self.transport.write(b"".join(map(self._idiom.clientText, texts)))
 
@@ -91,7 +91,7 @@ class Client(Protocol):
 
     def sendRaw(self, data: bytes) -> None:
         """
-        Send bytes as they are.
+        Send bytes unchanged.
         """
         self.transport.write(data)
 
@@ -106,7 +106,7 @@ class Client(Protocol):
 
     def abort(self) -> None:
         """
-        End the connection without a word.
+        End the connection without a close.
         """
         if self.transport is not None and not self.ended:
             self.transport.abortConnection()
@@ -121,7 +121,7 @@ class Client(Protocol):
 
     def stopReading(self) -> None:
         """
-        Read nothing from now on.
+        Stop reading.
         """
         self.transport.pauseProducing()
 

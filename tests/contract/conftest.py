@@ -42,13 +42,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest) -> str:
-    """How clients come."""
+    """The transports of the clients."""
     return str(request.param)
 
 
 @pytest.fixture(params=IDIOMS)
 def dialect(request: pytest.FixtureRequest) -> str:
-    """What clients speak."""
+    """The dialects of the clients."""
     return str(request.param)
 
 
@@ -57,9 +57,9 @@ async def network(
     transport: str, certificate: tuple[Path, Path], request: pytest.FixtureRequest
 ) -> AsyncIterator[Network]:
     """
-    A network. A test that passed must have taken all errors that were logged.
+    A network. A test only passes if it has checked all logged errors.
     """
-    # The path of a Unix socket may have some hundred characters only: pytest's are longer.
+    # The path of a Unix socket is limited to about a hundred characters: pytest's are longer.
     with TemporaryDirectory(prefix="contract-") as folder:
         network = Network(makePair(transport, Path(folder), clock(), certificate))
         yield network

@@ -19,7 +19,7 @@ from .client import Client, Pump
 from .transports import Pair, listen
 from .waiting import result, turns, until
 
-# What is sent to fill the kernel and the transport, and how much at most.
+# The data that fills the kernel and the transport, and the largest amount.
 FILLING = "x" * 65536
 MOST_FILLINGS = 400
 
@@ -89,7 +89,7 @@ class Network:
 
     def clientEndpoint(self) -> IStreamClientEndpoint:
         """
-        Return how clients come to the server.
+        Return how clients reach the server.
         """
         assert self._port is not None
         return self._pair.client(self._port)
@@ -114,7 +114,7 @@ class Network:
         self, holds: Callable[[], object], what: str, within: float | None = None
     ) -> None:
         """
-        Wait until a condition holds, and fail at once if a client gets bytes that make no sense.
+        Wait until a condition holds, and fail at once if a client gets malformed bytes.
         """
 
         def check() -> object:
@@ -129,7 +129,7 @@ class Network:
 
     def _errors(self) -> str:
         """
-        Return what else may be the reason of a failure.
+        Return what else may be the cause of a failure.
         """
         errors = [error for _, error in self.takeErrors()]
         return f" (logged: {errors!r:.200})" if errors else ""
@@ -148,13 +148,13 @@ class Network:
 
     async def lost(self, made: Recording) -> None:
         """
-        Wait until an application has heard that its connection is lost.
+        Wait until an application has been notified that its connection is lost.
         """
         await self.until(lambda: made.isLost, "connectionLost")
 
     async def ended(self, client: Client) -> None:
         """
-        Wait until a client's connection has ended, whoever ended it.
+        Wait until a client's connection has ended, whichever side ended it.
         """
         await self.until(lambda: client.ended, "the end of the connection")
 
@@ -177,7 +177,7 @@ class Network:
 
     async def answers(self, *clients: Client) -> None:
         """
-        See that connections work, by an echo on each.
+        Check that connections work, with an echo on each.
         """
         for number, client in enumerate(clients):
             text = f"{ECHO}{number} {id(client)}"
@@ -190,7 +190,7 @@ class Network:
 
     async def goesOn(self, dialect: str) -> None:
         """
-        See that the server serves new clients.
+        Check that the server serves new clients.
         """
         client, _ = await self.open(dialect)
         await self.answers(client)
@@ -210,7 +210,7 @@ class Network:
 
     async def stuck(self, pump: Pump) -> None:
         """
-        Wait until a client cannot send any more, because nobody reads.
+        Wait until a client cannot send any more, because the server does not read.
         """
         sent = -1
         while sent != pump.sent or not pump.isWaiting:
@@ -223,7 +223,7 @@ class Network:
 
     def counted(self, event: str) -> int:
         """
-        Return how often something happened.
+        Return how often an event happened.
         """
         count: int = self.factory.statistics()["events"].get(event, 0)
         return count
@@ -246,7 +246,7 @@ class Network:
         """
         errors = []
         for event in self.log[:]:
-            # The reactors still log by the older of Twisted's interfaces.
+            # The reactors still log through the older of Twisted's interfaces.
             failure = event.get("log_failure") or event.get("failure")
             if failure is not None:
                 self.log.remove(event)
@@ -255,7 +255,7 @@ class Network:
 
     async def oneApplicationError(self, made: Recording, error: type[BaseException]) -> None:
         """
-        See that one error of an application was counted, and logged with the connection's id.
+        Check that one error of an application was counted, and logged with the connection's id.
         """
         await self.until(lambda: self.counted("application errors"), "the error is counted")
         await turns()

@@ -1,5 +1,5 @@
 """
-The public face of the package.
+The public names of the package.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
-Tests that try many values. What a value makes is the same over every transport, so all of them are
-tried in every dialect over TCP, and the first one over TLS and a Unix socket, too.
+Tests with many values. A value has the same effect over every transport, so all values are tried in
+every dialect over TCP, and only the first one also over TLS and a Unix socket.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def spread(
     Parametrise a test.
 
     @param names: the names of its arguments, as in C{pytest.mark.parametrize}.
-    @param values: their values by what they are called in the name of the test; or values that
-        are called what they print as.
-    @param first: what is called so is tried over all transports; by default the first value.
+    @param values: the values by their names in the test's ID; or values whose text is their name.
+    @param first: the name of the value that is tried over all transports; by default the first
+        value.
     """
     named = values if isinstance(values, Mapping) else {_name(value): value for value in values}
     everywhere = first or [next(iter(named))]

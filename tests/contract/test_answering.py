@@ -26,7 +26,7 @@ PROTOCOL_FIELDS = {
 
 def setting(*fields: tuple[bytes, bytes]) -> Callable[[Recording], Recording]:
     """
-    Return how an application decides that sets header fields.
+    Return an application's decision that sets header fields.
     """
 
     def decide(made: Recording) -> Recording:
@@ -39,7 +39,7 @@ def setting(*fields: tuple[bytes, bytes]) -> Callable[[Recording], Recording]:
 
 async def refused(network: Network, dialect: str, status: int, **options: Any) -> Client:
     """
-    Connect a client, and see that it is refused.
+    Connect a client, and check that it is refused.
     """
     client = await network.connect(dialect, **options)
     await network.ended(client)
@@ -79,7 +79,7 @@ async def test_fieldsGoOut(network: Network, dialect: str) -> None:
 
 @inReactor
 async def test_lastValueGoesOut(network: Network, dialect: str) -> None:
-    """A field that is set twice goes out once, as requests of twisted.web do it."""
+    """A field that is set twice is sent once, as for requests of twisted.web."""
     await network.serve(Recorder(setting((b"X-Try", b"first"), (b"x-try", b"second"))))
     client, _ = await network.open(dialect)
     assert client.field(b"X-Try") == [b"second"]
@@ -87,7 +87,7 @@ async def test_lastValueGoesOut(network: Network, dialect: str) -> None:
 
 @inReactor
 async def test_fieldsOfSlowDecision(network: Network, dialect: str) -> None:
-    """A buildProtocol that takes its time may set fields as long as it does."""
+    """A buildProtocol that takes its time may set fields until it is done."""
     pending = Pending("deferred")
 
     async def decide(made: Recording) -> Recording:
@@ -185,7 +185,7 @@ async def test_choiceNobodyAskedForIsRefused(
 
 @inReactor
 async def test_settingsChooseOtherwise(network: Network, dialect: str) -> None:
-    """Where an application chooses nothing, the settings do."""
+    """If an application chooses nothing, the settings do."""
     await network.serve(Recorder(), subprotocols=("chat",))
     client, made = await network.open(dialect, **asking(dialect, b"chat"))
     assert client.field(PROTOCOL_FIELDS[dialect]) == [b"chat"]

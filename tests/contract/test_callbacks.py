@@ -1,4 +1,4 @@
-"""Callbacks that return something to await, or that fail."""
+"""Callbacks that return an awaitable, or that fail."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from .network import FILLING, Network
 from .spreading import spread
 from .waiting import inReactor, turns
 
-# The callbacks during a connection, with the dialects that have them; in what they return they are
-# all alike.
+# The callbacks during a connection, with the dialects that have them; they may all return the same.
 CALLBACKS = [
     pytest.param(dialect, callback, id=f"{dialect}-{callback}")
     for dialect in IDIOMS
@@ -42,13 +41,13 @@ inEachCallback = pytest.mark.parametrize(("dialect", "callback"), CALLBACKS)
 ofEachKind = spread("kind", KINDS)
 withEachError = spread("error", [SystemExit, asyncio.CancelledError, ValueError])
 
-# What an application has received when one of them is called by L{provoke}.
+# The messages that an application has received when L{provoke} calls the callback.
 MESSAGES_BEFORE: dict[str, list[str | bytes]] = {TEXT: ["first"], BYTES: [b"first"]}
 
 
 @pytest.fixture
 def kind() -> str:
-    """What applications return, where that makes no difference."""
+    """What applications return, if the kind makes no difference."""
     return "coroutine"
 
 
@@ -62,7 +61,7 @@ def pending(kind: str) -> Iterator[Pending]:
 
 class Once:
     """
-    A hook that returns what has to be awaited the first time it is called, and nothing later.
+    A hook that returns an awaitable the first time it is called, and nothing later.
     """
 
     def __init__(self, pending: Pending) -> None:
@@ -71,7 +70,7 @@ class Once:
 
     def __call__(self, made: Recording, *arguments: object) -> Any:
         """
-        Return what has to be awaited, once.
+        Return the awaitable, once.
         """
         if self.isCalled:
             return None
@@ -89,8 +88,8 @@ async def serveFor(network: Network, callback: str, **hooks: Any) -> None:
 
 async def provoke(network: Network, dialect: str, callback: str) -> Client:
     """
-    Have a new connection's callback called, and send the messages C{1} and C{2} after what it is
-    called for.
+    Make a new connection call the callback, and send the messages C{1} and C{2} after what causes
+    the call.
     """
     if callback in (STARTED, FINISHED):
         return await network.connect(dialect, "1", "2")
@@ -128,7 +127,7 @@ async def test_callbackIsAwaited(
     await turns()
     before = {STARTED: [STARTED], FINISHED: [STARTED, FINISHED]}
     assert made.calls == before.get(callback, [STARTED, FINISHED, callback])
-    pending.finish("what it comes to does not matter")
+    pending.finish("the result does not matter")
     await network.until(lambda: made.messages[-2:] == ["1", "2"], "the messages")
     between = [] if callback in before else [callback]
     assert made.calls == [STARTED, FINISHED, *between, TEXT, TEXT]
@@ -176,7 +175,7 @@ async def test_messagesAreHandledOneByOne(network: Network, dialect: str) -> Non
 
 @inReactor
 async def test_handledAtOnceGoesOnAtOnce(network: Network, dialect: str) -> None:
-    """A thousand messages whose coroutines wait for nothing are handled, in order."""
+    """A thousand messages whose coroutines do not wait are handled, in order."""
 
     async def echo(made: Recording, message: str) -> None:
         made.transport.sendTextMessage(message)
@@ -253,7 +252,7 @@ async def test_othersDoNotWait(network: Network, dialect: str, pending: Pending)
 
 @inReactor
 async def test_sendingDoesNotWait(network: Network, dialect: str) -> None:
-    """What a coroutine sends goes out at once, before and after it waits."""
+    """What a coroutine sends is written at once, before and after it waits."""
     waiting: Deferred[None] = Deferred()
 
     async def answer(made: Recording, message: str) -> None:
@@ -276,7 +275,7 @@ async def test_sendingDoesNotWait(network: Network, dialect: str) -> None:
 async def test_messagesBeforeCloseAreDelivered(
     network: Network, dialect: str, pending: Pending
 ) -> None:
-    """Everything that a client sent before its close is delivered; the answer comes then."""
+    """Everything that a client sent before its close is delivered; the answer comes after that."""
     await network.serve(Recorder(textMessageReceived=Once(pending)))
     client, made = await network.open(dialect)
     idiom = IDIOMS[dialect]
@@ -296,7 +295,9 @@ async def test_messagesBeforeCloseAreDelivered(
 
 @inReactor
 async def test_closeWhileHandling(network: Network, dialect: str, pending: Pending) -> None:
-    """A callback closes and then waits: the client hears it at once, nothing is delivered."""
+    """
+    A callback closes and then waits: the close is sent at once, and nothing more is delivered.
+    """
 
     def close(made: Recording, message: str) -> Any:
         made.transport.loseConnection(4001, "enough")
@@ -342,7 +343,7 @@ async def test_failureOfAwaitedEndsConnection(
 async def test_failureOfAnyAwaitableEndsConnection(
     network: Network, dialect: str, how: str, pending: Pending
 ) -> None:
-    """So does an error in any kind of awaitable, and its cancellation."""
+    """An error in any kind of awaitable does the same, and so does its cancellation."""
     await network.serve(Recorder(textMessageReceived=Once(pending)))
     client, made = await network.open(dialect)
     client.send("1", "2")
@@ -360,7 +361,7 @@ async def test_failureOfAnyAwaitableEndsConnection(
 @inEachCallback
 @inReactor
 async def test_errorEndsConnection(network: Network, dialect: str, callback: str) -> None:
-    """Even a SystemExit in a plain callback ends that connection only, with 1011."""
+    """Even a SystemExit in a plain callback ends only that connection, with 1011."""
 
     def raiseInFirst(made: Recording, *arguments: object) -> None:
         if made is network.recorder.made[0]:
@@ -381,7 +382,7 @@ async def test_errorEndsConnection(network: Network, dialect: str, callback: str
 async def test_anyErrorEndsConnection(
     network: Network, dialect: str, error: type[BaseException]
 ) -> None:
-    """Whatever a plain callback raises, everybody else goes on."""
+    """Whatever a plain callback raises, all other connections go on."""
     await network.serve(Recorder(textMessageReceived=raises(error)))
     bystander, _ = await network.open(dialect)
     client, made = await network.open(dialect)
@@ -413,7 +414,7 @@ async def test_errorInConnectionLostIsLogged(
 async def test_failureOfAwaitedConnectionLostIsLogged(
     network: Network, dialect: str, how: str, pending: Pending
 ) -> None:
-    """So is the failure of what connectionLost returns, and its cancellation."""
+    """A failure of what connectionLost returns is treated the same, and so is its cancellation."""
     await network.serve(Recorder(connectionLost=Once(pending)))
     client, made = await network.open(dialect)
     client.close()
@@ -429,7 +430,7 @@ async def test_failureOfAwaitedConnectionLostIsLogged(
 # A connection that is lost meanwhile
 
 
-# What the callback that runs returned, and who ends its connection.
+# What the running callback returned, and which side ends its connection.
 whenLost = spread(
     "kind, how",
     {f"{kind}-{how}": (kind, how) for kind in KINDS for how in ("application", "client")},
@@ -441,14 +442,14 @@ async def lose(network: Network, client: Client, made: Recording, how: str) -> N
     """
     End a connection without a closing handshake.
 
-    @param how: who does it.
+    @param how: which side ends it.
     """
     if how == "application":
         made.transport.abort()
     else:
         client.abort()
         await turns(3)
-        # Nobody reads: that the client is gone shows when something is sent to it.
+        # Nothing is read: only sending shows that the client is gone.
         for _ in range(3):
             made.transport.sendTextMessage("is anybody there?")
             await turns(3)

@@ -54,7 +54,7 @@ async def test_forbiddenCodeIsValueError(network: Network, dialect: str, code: i
 
 async def staysUsable(network: Network, client: Client, made: Recording) -> None:
     """
-    See that a connection works, and can be closed.
+    Check that a connection works, and can be closed.
     """
     await network.answers(client)
     made.transport.loseConnection(4000, "right")
@@ -111,7 +111,7 @@ async def test_abortIsTheLastWord(network: Network, dialect: str) -> None:
 
 @inReactor
 async def test_abortFromNegotiationStarted(network: Network, dialect: str) -> None:
-    """An application may abort before the connection is open: it hears of the loss, once."""
+    """An application may abort before the connection is open: it is notified of the loss, once."""
     await network.serve(Recorder(negotiationStarted=lambda made: made.transport.abort()))
     client = await network.connect(dialect, "1")
     await network.ended(client)
@@ -132,7 +132,7 @@ async def test_abortOfFullConnection(network: Network, dialect: str) -> None:
     await network.lost(made)
 
 
-# Clients that ask for much and read nothing
+# Clients that request much and read nothing
 
 
 def sendMuch(made: Recording, message: str) -> None:
@@ -152,7 +152,7 @@ GREEDY = {"closeTimeout": 0.01, "lingerTimeout": 0.01}
 
 async def gone(network: Network, made: Recording) -> None:
     """
-    See that a client that does not read is gone in time, and nothing is left of it.
+    Check that a client that does not read is gone in time, and nothing is left of it.
     """
     await network.until(lambda: made.isLost, "the greedy client is gone", sum(GREEDY.values()) + 1)
     await network.until(lambda: not network.factory.connections, "nothing is left of it")
@@ -162,7 +162,7 @@ async def gone(network: Network, made: Recording) -> None:
 @pytest.mark.parametrize(("dialect", "end"), ENDINGS)
 @inReactor
 async def test_greedyClientThatEndsIsGone(network: Network, dialect: str, end: str) -> None:
-    """A client that asks for much, ends in the same segment and reads nothing is gone in time."""
+    """A client that requests much, ends in the same segment and reads nothing is gone in time."""
     await network.serve(Recorder(textMessageReceived=sendMuch), **GREEDY)
     client, made = await network.open(dialect)
     client.stopReading()
@@ -175,7 +175,7 @@ async def test_greedyClientThatEndsIsGone(network: Network, dialect: str, end: s
 async def test_greedyClientOfPausedApplicationIsGone(
     network: Network, dialect: str, end: str
 ) -> None:
-    """So is one whose messages had to wait for an application that was paused."""
+    """The same holds if its messages had to wait for an application that was paused."""
     await network.serve(Recorder(textMessageReceived=sendMuch), **GREEDY)
     client, made = await network.open(dialect)
     client.stopReading()
@@ -188,7 +188,7 @@ async def test_greedyClientOfPausedApplicationIsGone(
 
 @inReactor
 async def test_greedyClientThatIsClosedIsGone(network: Network, dialect: str) -> None:
-    """So is one that the application closes after it sent much."""
+    """The same holds if the application closes after it sent much."""
 
     def sendAndClose(made: Recording, message: str) -> None:
         sendMuch(made, message)
@@ -204,7 +204,7 @@ async def test_greedyClientThatIsClosedIsGone(network: Network, dialect: str) ->
 @pytest.mark.parametrize("dialect", MODERN)
 @inReactor
 async def test_greedyClientThatPingsIsGone(network: Network, dialect: str) -> None:
-    """So is one that closes after pings, whose answers wait for what it asked for before."""
+    """The same holds if it closes after pings, whose answers wait for earlier data."""
     await network.serve(Recorder(textMessageReceived=sendMuch), sendLimit=1 << 26, **GREEDY)
     client, made = await network.open(dialect)
     client.stopReading()
@@ -218,7 +218,7 @@ async def test_greedyClientThatPingsIsGone(network: Network, dialect: str) -> No
 @pytest.mark.parametrize("transport", ["tcp", "unix"])
 @inReactor
 async def test_greedyClientThatEndsItsStreamIsGone(network: Network, dialect: str) -> None:
-    """So is one that ends its direction of the stream, where one can end without the other."""
+    """The same holds if it ends its direction of the stream, where directions end separately."""
     await network.serve(Recorder(textMessageReceived=sendMuch), **GREEDY)
     client, made = await network.open(dialect)
     client.stopReading()
@@ -230,7 +230,7 @@ async def test_greedyClientThatEndsItsStreamIsGone(network: Network, dialect: st
 @pytest.mark.parametrize(("dialect", "end"), ENDINGS)
 @inReactor
 async def test_clientThatReadsGetsAllBeforeTheEnd(network: Network, dialect: str, end: str) -> None:
-    """A client that ends like this but reads gets all that it asked for, and a good end."""
+    """A client that ends like this but reads gets everything that it requested, and a good end."""
     await network.serve(Recorder(textMessageReceived=sendMuch), sendLimit=1 << 26)
     client, made = await network.open(dialect)
     client.sendRaw(IDIOMS[dialect].clientText("much") + getattr(IDIOMS[dialect], end))
@@ -244,7 +244,7 @@ async def test_clientThatReadsGetsAllBeforeTheEnd(network: Network, dialect: str
 
 @inReactor
 async def test_closeConnectionsWaitsForApplications(network: Network, dialect: str) -> None:
-    """closeConnections fires after the last application has heard connectionLost."""
+    """closeConnections fires after connectionLost of the last application."""
     order: list[str] = []
     await network.serve(Recorder(connectionLost=lambda made: order.append("lost")))
     clients = [(await network.open(dialect))[0] for _ in range(5)]
@@ -283,7 +283,7 @@ async def test_closeConnectionsWaitsForCallbacks(network: Network, dialect: str)
 
 @inReactor
 async def test_closeConnectionsIsHeldUpByNoError(network: Network, dialect: str) -> None:
-    """An application that raises in connectionLost holds up nobody."""
+    """An application that raises in connectionLost delays no others."""
     order: list[str] = []
 
     def lost(made: Recording) -> None:
@@ -301,7 +301,7 @@ async def test_closeConnectionsIsHeldUpByNoError(network: Network, dialect: str)
 
 @inReactor
 async def test_connectionsAreWhatApplicationsHave(network: Network, dialect: str) -> None:
-    """C{factory.connections} maps ids to the transports that applications have."""
+    """C{factory.connections} maps ids to the transports of the applications."""
     await network.serve(Recorder())
     ends = [await network.open(dialect) for _ in range(3)]
     connections = network.factory.connections

@@ -21,7 +21,7 @@ ofEachKind = spread("kind", KINDS)
 
 @pytest.fixture
 def kind() -> str:
-    """What buildProtocol returns, where that makes no difference."""
+    """What buildProtocol returns, if the kind makes no difference."""
     return "coroutine"
 
 
@@ -33,7 +33,7 @@ def pending(kind: str) -> Iterator[Pending]:
     pending.close()
 
 
-# How an awaitable may end other than well, and the status that a client gets.
+# How an awaitable may fail or refuse, and the status that a client gets.
 OUTCOMES: dict[str, tuple[Callable[[Pending], None], int]] = {
     "none": (lambda pending: pending.finish(None), 404),
     "refused": (lambda pending: pending.fail(HandshakeError(403)), 403),
@@ -43,11 +43,11 @@ OUTCOMES: dict[str, tuple[Callable[[Pending], None], int]] = {
 
 
 class Impostor:
-    """Something that is no protocol at all."""
+    """Something that is not a protocol."""
 
 
 class Halfling:
-    """Something that lacks a callback that every protocol has."""
+    """Something that lacks a required callback."""
 
     def negotiationStarted(self, transport: object) -> None:
         """Do nothing."""
@@ -104,7 +104,7 @@ async def test_protocolMayComeLater(network: Network, dialect: str, pending: Pen
 @ofEachKind
 @inReactor
 async def test_protocolMayBeThereAlready(network: Network, dialect: str, pending: Pending) -> None:
-    """An awaitable that is complete when it is returned is as good as its result."""
+    """An awaitable that is already complete is treated like its result."""
 
     def decide(made: Recording) -> Any:
         pending.finish(made)
@@ -151,7 +151,7 @@ async def test_refusalMayComeLater(
 async def test_decisionIsCancelledWithItsClient(
     network: Network, dialect: str, pending: Pending
 ) -> None:
-    """An application is not left deciding on a client that took too long to be decided on."""
+    """The decision about a client is cancelled if it takes too long."""
     await network.serve(Recorder(lambda made: pending.awaitable), handshakeTimeout=0.2)
     client = await network.connect(dialect)
     await network.ended(client)
@@ -168,7 +168,7 @@ async def test_decisionIsCancelledWithItsClient(
 async def test_noProtocolIsRefused(
     network: Network, dialect: str, make: Callable[[Recording], object], name: str
 ) -> None:
-    """What is no protocol gives 500, and a line in the log that names it."""
+    """An object that is not a protocol gives 500, and a line in the log that names it."""
     results: list[Callable[[Recording], object]] = [make]
     await network.serve(Recorder(lambda made: results.pop()(made) if results else made))
     client = await network.connect(dialect)
@@ -190,7 +190,7 @@ async def test_noProtocolIsRefusedLater(
     make: Callable[[Recording], object],
     name: str,
 ) -> None:
-    """So does an awaitable whose result is no protocol."""
+    """An awaitable whose result is not a protocol does, too."""
     await network.serve(Recorder(lambda made: pending.awaitable))
     client = await network.connect(dialect)
     await network.until(lambda: network.recorder.made, "buildProtocol")

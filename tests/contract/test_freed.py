@@ -21,7 +21,7 @@ from .network import Network
 from .spreading import spread
 from .waiting import inReactor, turns
 
-# Where the classes of a server are.
+# The modules with the classes of a server.
 _MODULES = ("txhixie.", "twisted.web.", __name__)
 
 _GET = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -30,7 +30,7 @@ _HEAD76 = buildHead("hixie-76")
 
 class Visitor:
     """
-    An application that keeps everything it is given, as many do.
+    An application that keeps everything it gets, as many do.
     """
 
     transport: Any
@@ -63,7 +63,7 @@ class Visitor:
             case "produce":
                 self.transport.attachProducer(Producer())
             case "leave":
-                # Nothing fires it. It is cancelled once the client is gone.
+                # Nothing fires it. It is cancelled when the client is gone.
                 self.transport.loseConnection()
                 return Deferred()
         return None
@@ -118,9 +118,9 @@ def _noCollector() -> Iterator[None]:
 
 async def leavesNothing(network: Network, visit: Callable[[], Awaitable[object]]) -> None:
     """
-    See that nothing is left of what clients do.
+    Check that nothing is left of what clients do.
 
-    @param visit: has a client come and go. The first one may leave caches.
+    @param visit: makes a client come and leave. The first one may leave caches.
     """
     await network.serve(Visiting(), pingInterval=30, idleTimeout=300, closeTimeout=0.2)
     after = []
@@ -148,7 +148,7 @@ def aborts(client: Client) -> None:
 
 def asks(*texts: str) -> Any:
     """
-    Return what sends messages.
+    Return a function that sends messages.
     """
     return lambda client: client.send(*texts)
 
@@ -167,7 +167,7 @@ ENDS = {
 @spread("steps", ENDS)
 @inReactor
 async def test_webSocket(network: Network, dialect: str, steps: list[Any]) -> None:
-    """However a WebSocket ends."""
+    """Every end of a WebSocket."""
 
     async def visit() -> None:
         client = await network.connect(dialect)
@@ -197,7 +197,7 @@ async def test_webSocket(network: Network, dialect: str, steps: list[Any]) -> No
 @pytest.mark.parametrize("end", [closes, aborts])
 @inReactor
 async def test_otherConnections(network: Network, sent: bytes, end: Any) -> None:
-    """However far a connection comes."""
+    """Every state that a connection may reach."""
 
     async def visit() -> None:
         client = await network.connectWith("hixie-75", sent)
@@ -212,7 +212,7 @@ async def test_otherConnections(network: Network, sent: bytes, end: Any) -> None
 @pytest.mark.parametrize("end", ["close", "abort", "loseConnection"])
 @inReactor
 async def test_client(network: Network, dialect: str, end: str) -> None:
-    """Our own client's connection, whoever ends it."""
+    """A connection of our client, whichever side ends it."""
     client = OwnClient()
 
     async def visit() -> None:
@@ -231,7 +231,7 @@ async def test_client(network: Network, dialect: str, end: str) -> None:
 @pytest.mark.parametrize("transport", ["tcp", "unix"])
 @inReactor
 async def test_refusedClient(network: Network, dialect: str) -> None:
-    """Our own client's connection, where there is no WebSocket."""
+    """A connection of our client, if there is no WebSocket."""
     client = OwnClient()
 
     async def visit() -> None:

@@ -1,4 +1,4 @@
-"""What an application may send, and what it gets for anything else."""
+"""What an application may send, and what happens with anything else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mapped() -> mmap.mmap:
     return memory
 
 
-# Objects with a buffer, made anew for each test.
+# Objects with a buffer, made separately for each test.
 BUFFERS: dict[str, Callable[[], Any]] = {
     "bytes": lambda: b"\x00\xff",
     "empty": lambda: b"",
@@ -51,7 +51,7 @@ inEachBuffer = spread("make", BUFFERS, first=["array-of-ints"])
 
 async def received(network: Network, client: Client, *expected: str | bytes) -> None:
     """
-    See that a client receives these messages, and no other.
+    Check that a client receives these messages, and no other.
     """
     await network.arrived(client, len(expected))
     await turns(3)
@@ -65,7 +65,7 @@ async def received(network: Network, client: Client, *expected: str | bytes) -> 
 @inEachBuffer
 @inReactor
 async def test_bytesOfAnyBuffer(network: Network, dialect: str, make: Callable[[], Any]) -> None:
-    """A bytes message has the very bytes of any object with a buffer, whatever its items are."""
+    """A bytes message has exactly the bytes of any object with a buffer, whatever its items are."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     made.transport.sendBytesMessage(make())
@@ -79,7 +79,7 @@ async def test_bytesOfAnyBuffer(network: Network, dialect: str, make: Callable[[
 async def test_compressedBytesOfAnyBuffer(
     network: Network, dialect: str, make: Callable[[], Any]
 ) -> None:
-    """The same where compression is agreed on."""
+    """The same with compression."""
     await network.serve(Recorder(), compression=True)
     client, made = await network.open(dialect, **COMPRESSION)
     assert client.field(b"Sec-WebSocket-Extensions")
@@ -93,7 +93,7 @@ async def test_compressedBytesOfAnyBuffer(
 @pytest.mark.parametrize("size", [10, 1000, 100_000])
 @inReactor
 async def test_bytesAreCopied(network: Network, dialect: str, size: int) -> None:
-    """What is changed, or even resized, right after it was sent goes out as it was."""
+    """Data that is changed, or even resized, right after it was sent arrives as it was."""
     data = bytearray(b"a" * size)
 
     def send(made: Recording, message: str) -> None:
@@ -153,7 +153,9 @@ async def test_newestBytesAreCopied(network: Network, dialect: str) -> None:
 )
 @inReactor
 async def test_noBytesIsTypeError(network: Network, dialect: str, data: object) -> None:
-    """What has no buffer is a TypeError; nothing is sent, and the connection works on."""
+    """
+    An object without a buffer is a TypeError; nothing is sent, and the connection still works.
+    """
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     with pytest.raises(TypeError):
@@ -166,7 +168,7 @@ async def test_noBytesIsTypeError(network: Network, dialect: str, data: object) 
 @modern
 @inReactor
 async def test_noBytesIsTypeErrorForSlowClient(network: Network, dialect: str) -> None:
-    """So it is where the client is slow, and messages are dropped."""
+    """The same holds if the client is slow, and messages are dropped."""
     await network.serve(Recorder(), slowPolicy="drop", sendLimit=len(FILLING))
     client, made = await network.open(dialect)
     client.stopReading()
@@ -220,7 +222,7 @@ async def test_textsOfAnyIterable(
 
 @inReactor
 async def test_changedListGoesOutChanged(network: Network, dialect: str) -> None:
-    """A list that is sent, changed and sent again goes out as it is each time, to everybody."""
+    """A list that is sent, changed and sent again is sent as it is each time, to all clients."""
     await network.serve(Recorder())
     ends = [await network.open(dialect) for _ in range(2)]
     texts = ["1", "2"]
@@ -248,7 +250,7 @@ async def test_changedListGoesOutChanged(network: Network, dialect: str) -> None
 )
 @inReactor
 async def test_noTextsIsTypeError(network: Network, dialect: str, texts: object) -> None:
-    """A single text, or what is not all texts, is a TypeError, and nothing of it is sent."""
+    """A single text, or a list with other objects, is a TypeError, and nothing is sent."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     with pytest.raises(TypeError):
@@ -260,7 +262,7 @@ async def test_noTextsIsTypeError(network: Network, dialect: str, texts: object)
 @spread("text", {"bytes": b"bytes", "int": 5, "none": None, "list": ["text"]})
 @inReactor
 async def test_noTextIsTypeError(network: Network, dialect: str, text: object) -> None:
-    """What is no str is a TypeError, and the connection works on."""
+    """An object that is not a str is a TypeError, and the connection still works."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     with pytest.raises(TypeError):

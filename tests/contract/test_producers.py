@@ -1,4 +1,4 @@
-"""What an application attaches to its transport as a producer, well made or not."""
+"""Producers that an application attaches to its transport, correct or not."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_bridgeToSlowClient(network: Network, dialect: str) -> None:
 
 @inReactor
 async def test_bridgeInBothDirections(network: Network, dialect: str) -> None:
-    """A bridge that both sides fill before either reads loses nothing."""
+    """A bridge that both sides fill before either of them reads loses nothing."""
     (one, _), (other, _) = await openBridge(network, dialect)
     texts = {client: [f"{number} {FILLING}" for number in range(60)] for client in (one, other)}
     pumps = []
@@ -88,7 +88,9 @@ async def test_bridgeInBothDirections(network: Network, dialect: str) -> None:
 
 @inReactor
 async def test_bridgeClosesWithEitherEnd(network: Network, dialect: str) -> None:
-    """When one end of a bridge is lost, the other is closed as its producer: with code 1000."""
+    """
+    When one end of a bridge is lost, the other is closed through its producer: with code 1000.
+    """
     (leaver, gone), (other, left) = await openBridge(network, dialect)
     leaver.close()
     await network.closed(other, 1000)
@@ -115,7 +117,7 @@ async def test_bridgeClosesWithEitherEnd(network: Network, dialect: str) -> None
 )
 @inReactor
 async def test_wrongProducerIsTypeError(network: Network, dialect: str, producer: object) -> None:
-    """What is no push producer is a TypeError, and not attached; another can be."""
+    """An object that is not a push producer is a TypeError, and not attached; another can be."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     with pytest.raises(TypeError):
@@ -148,7 +150,7 @@ async def test_secondProducerIsRuntimeError(network: Network, dialect: str) -> N
 async def test_errorOfProducerEndsItsConnection(
     network: Network, dialect: str, method: str, error: type[BaseException]
 ) -> None:
-    """An error in a producer ends its connection with 1011; everybody else goes on."""
+    """An error in a producer ends its connection with 1011; all others go on."""
     await network.serve(Recorder(), sendLimit=64 * MIB)
     bystander, _ = await network.open(dialect)
     client, made = await network.open(dialect)
@@ -166,7 +168,7 @@ async def test_errorOfProducerEndsItsConnection(
 
 @inReactor
 async def test_errorOnAttachingEndsItsConnection(network: Network, dialect: str) -> None:
-    """A producer that is paused as it is attached, and raises then, ends its connection, too."""
+    """A producer that is paused when it is attached, and then raises, ends its connection, too."""
 
     def attachToFirst(made: Recording) -> None:
         if made is network.recorder.made[0]:
@@ -188,7 +190,7 @@ async def test_errorOnAttachingEndsItsConnection(network: Network, dialect: str)
 async def test_errorInStopHidesNothing(
     network: Network, dialect: str, how: str, error: type[BaseException]
 ) -> None:
-    """When stopProducing raises, connectionLost and notifyFinish come all the same, once."""
+    """When stopProducing raises, connectionLost and notifyFinish are still called, once."""
 
     def ended(made: Recording) -> None:
         made.requestsEnded += 1
@@ -214,7 +216,7 @@ async def test_errorInStopHidesNothing(
 
 @inReactor
 async def test_sendingOnResumeDoesNotLiftTheBlock(network: Network, dialect: str) -> None:
-    """Where a producer sends on resume, a client that does not read again is not read from."""
+    """If a producer sends on resume, a client that still does not read is not read from."""
     await network.serve(Recorder(), sendLimit=64 * MIB)
     client, made = await network.open(dialect)
     calls: list[str] = []
@@ -251,7 +253,7 @@ async def test_sendingOnResumeDoesNotLiftTheBlock(network: Network, dialect: str
 async def test_producerAttachedInConnectionLostIsStopped(
     network: Network, dialect: str, how: str
 ) -> None:
-    """A producer that is attached in connectionLost is stopped at once, and only that."""
+    """A producer that is attached in connectionLost is stopped at once, and nothing else."""
     producer = Producer()
     await network.serve(
         Recorder(connectionLost=lambda made: made.transport.attachProducer(producer))
@@ -264,7 +266,7 @@ async def test_producerAttachedInConnectionLostIsStopped(
 
 @inReactor
 async def test_producerAttachedLaterIsStopped(network: Network, dialect: str) -> None:
-    """So is each one that is attached to a connection that has been lost for a while."""
+    """The same holds for each one that is attached to a connection that was lost earlier."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     client.close()

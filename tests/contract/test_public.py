@@ -9,7 +9,7 @@ from .network import Network
 from .public import public
 from .waiting import inReactor
 
-# What an application may rely on of its transport.
+# What an application may use of its transport.
 TRANSPORT = (
     "id",
     "dialect",

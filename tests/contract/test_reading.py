@@ -73,7 +73,7 @@ async def test_resumeDeliversUpToNextPause(network: Network, dialect: str) -> No
 
 @inReactor
 async def test_pausingTwiceTakesOneResume(network: Network, dialect: str) -> None:
-    """To pause again, or to resume what is not paused, changes nothing."""
+    """Pausing again, or resuming without a pause, changes nothing."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     made.transport.resumeProducing()
@@ -107,7 +107,7 @@ async def test_pauseFromNegotiationStarted(network: Network, dialect: str) -> No
 
 @inReactor
 async def test_pausedMessagesWaitInKernel(network: Network, dialect: str) -> None:
-    """What a client sends to a paused application is not read: it waits with the client."""
+    """Data that a client sends to a paused application is not read: it stays with the client."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     made.transport.pauseProducing()
@@ -137,7 +137,9 @@ async def test_pauseDoesNotTouchSending(network: Network, dialect: str) -> None:
 
 @inReactor
 async def test_resumeKeepsOrderOfWhatWaits(network: Network, dialect: str) -> None:
-    """What is sent after a pause of reading does not overtake what waits for a slow client."""
+    """
+    Messages that are sent after a pause of reading do not overtake what waits for a slow client.
+    """
     await network.serve(Recorder(), sendLimit=1 << 26)
     client, made = await network.open(dialect)
     client.stopReading()
@@ -153,7 +155,7 @@ async def test_resumeKeepsOrderOfWhatWaits(network: Network, dialect: str) -> No
     for text in islice(waiting, 100):
         made.transport.sendTextMessage(text)
         await turns(1)
-    # The kernel has room now, and the transport has not yet noticed that.
+    # The kernel has room now, but the transport has not noticed it yet.
     client.hook = sendNext
     client.readOn()
     await network.arrived(client, len(texts), 10)
@@ -162,7 +164,7 @@ async def test_resumeKeepsOrderOfWhatWaits(network: Network, dialect: str) -> No
 
 @inReactor
 async def test_slowEchoToSlowClient(network: Network, dialect: str) -> None:
-    """An echo that pauses after each message loses none of those of a client that reads slowly."""
+    """An echo that pauses after each message loses nothing from a client that reads slowly."""
 
     def echoSlowly(made: Recording, message: str) -> None:
         made.transport.sendTextMessage(message)
@@ -184,7 +186,7 @@ async def test_slowEchoToSlowClient(network: Network, dialect: str) -> None:
 
 @inReactor
 async def test_stopClosesAsLoseConnectionDoes(network: Network, dialect: str) -> None:
-    """To stop the transport closes the connection with the dialect's handshake, and code 1000."""
+    """Stopping the transport closes the connection with the dialect's handshake, and code 1000."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     made.transport.sendTextMessage("last")
@@ -200,7 +202,7 @@ async def test_stopClosesAsLoseConnectionDoes(network: Network, dialect: str) ->
 @pytest.mark.parametrize("close", ["loseConnection", "stopProducing"])
 @inReactor
 async def test_closeWhilePaused(network: Network, dialect: str, close: str) -> None:
-    """A paused connection can be closed in good order; what waited is not delivered any more."""
+    """A paused connection can be closed in good order; what waited is no longer delivered."""
     await network.serve(Recorder(textMessageReceived=pauseAtEach))
     client, made = await network.open(dialect)
     client.send("1", "2")
@@ -214,7 +216,7 @@ async def test_closeWhilePaused(network: Network, dialect: str, close: str) -> N
 
 @inReactor
 async def test_lateCallsDoNothing(network: Network, dialect: str) -> None:
-    """To pause, resume or stop a connection that is gone does nothing."""
+    """Pausing, resuming or stopping a connection that is gone does nothing."""
     await network.serve(Recorder())
     client, made = await network.open(dialect)
     client.close()
@@ -229,7 +231,7 @@ async def test_lateCallsDoNothing(network: Network, dialect: str) -> None:
 @pytest.mark.parametrize("dialect", MODERN)
 @inReactor
 async def test_pausedClientIsNotBlamed(network: Network, dialect: str) -> None:
-    """A client whose pongs are not read is not taken for dead; others that are silent are."""
+    """A client whose pongs are not read does not count as dead; other silent clients do."""
 
     def pauseFirst(made: Recording) -> None:
         if made is network.recorder.made[0]:

@@ -1,4 +1,4 @@
-"""What an application has called when a read has been dealt with."""
+"""Calls that an application schedules for the end of a read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ async def test_errorAfterReceivingHoldsUpNobody(
 async def test_errorInCallAtOnce(
     network: Network, dialect: str, error: type[BaseException]
 ) -> None:
-    """A call that is made at once, as nothing is being received, does not raise to its caller."""
+    """
+    A call that is made at once, because nothing is being received, does not raise to its caller.
+    """
     await network.serve(Recorder())
     client, made = await network.open(dialect)
 

@@ -1,4 +1,4 @@
-"""The service that listens, and that says good-bye when it stops."""
+"""The service that listens, and that closes all connections when it stops."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .waiting import clock, inReactor, result, until
 @implementer(IStreamServerEndpoint)
 class Endpoint:
     """
-    An endpoint that a user made, which keeps the port it listens on.
+    A user's endpoint, which keeps the port it listens on.
     """
 
     port: Any = None
@@ -86,7 +86,7 @@ class Served:
 
     def ways(self) -> list[IStreamClientEndpoint]:
         """
-        Return how to come to what was passed as an endpoint, and to what was described.
+        Return how to reach the endpoint that was passed, and the one that was described.
         """
         made = TCP4ClientEndpoint(clock(), "127.0.0.1", self._endpoint.port.getHost().port)
         described = UNIXClientEndpoint(clock(), self._path)
@@ -94,7 +94,7 @@ class Served:
 
     async def open(self, dialect: str) -> None:
         """
-        Open a connection by each way.
+        Open a connection to each endpoint.
         """
         request = buildHead(dialect) + IDIOMS[dialect].preamble
         for way in self.ways():
@@ -116,14 +116,14 @@ async def served() -> AsyncIterator[Served]:
 
 @inReactor
 async def test_serviceListensOnAll(served: Served, dialect: str) -> None:
-    """It listens on each endpoint that it is given, be it described or made."""
+    """It listens on each endpoint, whether described or made."""
     await served.open(dialect)
     assert [client.status for client in served.clients] == [101, 101]
 
 
 @inReactor
 async def test_stoppingClosesInGoodOrder(served: Served, dialect: str) -> None:
-    """Stopping closes all clients with 1001, and is done when all applications know."""
+    """Stopping closes all clients with 1001, and is done when all applications are notified."""
     await served.open(dialect)
     stopped = served.service.stopService()
     await result(stopped, "stopService")

@@ -1,4 +1,4 @@
-"""Settings that are wrong: an error where they are made, which names the field."""
+"""Invalid settings: an error where they are made, which names the field."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from txhixie import Settings
 
-# By what is right for a field, values that are of another type.
+# Values of a wrong type, by the right type of a field.
 WRONG_TYPES: dict[type, list[Any]] = {
     tuple: ["http://a", b"http://a", 5, None, {"a": 1}, ("a", 1), ["a", b"b"], (None,)],
     int: ["1MB", "5", 1.5, None, [1]],
@@ -36,7 +36,7 @@ def cases() -> list[Any]:
         for name in names
         for value in WRONG_TYPES[kind]
     ]
-    # What may be left out may be None.
+    # Optional settings may be None.
     rows = [row for row in rows if row != ("dialects", None)]
     rows += [("location", 5), ("location", b"ws://a"), ("heartbeat", 5), ("heartbeat", b"beat")]
     return [pytest.param(name, value, id=f"{name}-{value!r}") for name, value in rows]
@@ -71,13 +71,13 @@ def test_wrongTypeIsTypeError(name: str, value: object) -> None:
     ],
 )
 def test_wrongValueIsValueError(name: str, value: object) -> None:
-    """A value that makes no sense is a ValueError that names the field."""
+    """An invalid value is a ValueError that names the field."""
     with pytest.raises(ValueError, match=name):
         Settings(**{name: value})  # type: ignore[arg-type]
 
 
 def test_replacedValueIsChecked() -> None:
-    """The same where settings are made from others."""
+    """The same if settings are made from others."""
     with pytest.raises(ValueError, match="pingInterval"):
         replace(Settings(), pingInterval=-5)
     with pytest.raises(TypeError, match="origins"):
@@ -95,7 +95,7 @@ def test_replacedValueIsChecked() -> None:
     ],
 )
 def test_listBecomesTuple(name: str, value: list[str]) -> None:
-    """A list is taken where a tuple is meant, and copied: settings stay as they were made."""
+    """A list is accepted for a tuple, and copied: settings do not change later."""
     given = [*value]
     settings = Settings(**{name: given})  # type: ignore[arg-type]
     given.append("http://later")
@@ -118,5 +118,5 @@ def test_listBecomesTuple(name: str, value: list[str]) -> None:
     ],
 )
 def test_rightValueIsKept(name: str, value: object) -> None:
-    """Every value that makes sense is taken as it is."""
+    """Every valid value is kept unchanged."""
     assert getattr(Settings(**{name: value}), name) == value  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ CASES = dict(zip(TRANSPORTS, ("OverTCP", "OverTLS", "OverUnix"), strict=True))
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What trial says of the user's tests over one transport."""
+    """trial's output for the user's tests over one transport."""
     folder = tmp_path_factory.mktemp("user")
     shutil.copy(FOLDER / "usersuite.py", folder / "test_user.py")
     reactor = "asyncio" if request.config.getoption("reactor") == "asyncio" else "default"
@@ -50,7 +50,7 @@ def test_nothingIsLeftInReactor(report: str, scenario: str) -> None:
 
 
 def test_nothingIsLeftInTheEnd(report: str) -> None:
-    """All in all trial finds no error, neither after a test nor after the last."""
+    """In total trial finds no error, neither after a test nor after the last."""
     print(report)
     assert "DirtyReactorAggregateError" not in report
     assert f"\nRan {len(SCENARIOS)} tests" in report

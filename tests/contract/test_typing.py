@@ -162,7 +162,7 @@ def check(folder: Path, source: str) -> str:
     checked = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file="),
-            # What is found is shown for the user's file only.
+            # Only findings in the user's file are shown.
             *("--follow-imports=silent", "--cache-dir", str(PROJECT / ".mypy_cache" / "contract")),
             str(file),
         ],
@@ -189,5 +189,5 @@ def test_applicationIsWellTyped(tmp_path: Path, source: str) -> None:
 
 
 def test_noApplicationIsNot(tmp_path: Path) -> None:
-    """What makes no protocols is an error of the user's file."""
+    """An application that makes no protocols is an error in the user's file."""
     assert "app.py:12: error: Argument 1 to " in check(tmp_path, WITHOUT_CALLBACKS)

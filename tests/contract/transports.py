@@ -1,5 +1,5 @@
 """
-How clients come: by TCP, by TLS, or by a Unix socket.
+The transports of clients: TCP, TLS, or a Unix socket.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TRANSPORTS = ("tcp", "tls", "unix")
 @dataclass(frozen=True)
 class Pair:
     """
-    Where a server listens, and how a client comes there.
+    Where a server listens, and how a client gets there.
 
     @ivar server: the server's endpoint.
     @ivar client: makes the client's endpoint, once the server listens on a port.
@@ -88,7 +88,7 @@ def _tlsOptions(certificate: tuple[Path, Path]) -> tuple[Any, Any]:
 
 def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Deferred[IListeningPort]:
     """
-    Listen, with as little room in the kernel as clients have (see L{BUFFER}).
+    Listen, with buffers in the kernel as small as those of clients (see L{BUFFER}).
     """
 
     def shrink(port: Any) -> IListeningPort:

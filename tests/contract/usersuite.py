@@ -1,8 +1,8 @@
 """
-The tests of a user who opens real ports, as C{test_trial.py} runs them with C{trial}.
+The tests of a user who opens real ports. C{test_trial.py} runs them with C{trial}.
 
-Each test listens, has clients come, waits until they are gone, and stops to listen, the last two
-in either order: nothing may be left in the reactor then.
+Each test listens, connects clients, waits until they are gone, and stops listening, the last two in
+either order. After that nothing may be left in the reactor.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Browser(Protocol):
         await self.gone
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep what comes."""
+        """Keep what is received."""
         self.received += data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -98,7 +98,7 @@ class Scenarios:
         return client
 
     async def echo(self, dialect: str) -> Client:
-        """Connect a client, and have a message come back to it."""
+        """Connect a client, and get a message echoed."""
         client = await self.come(dialect)
         await until(lambda: client.isOpen, "the opening handshake")
         client.send(ECHO)
@@ -114,7 +114,7 @@ class Scenarios:
             await over(client)
 
     async def test_clientAborts(self) -> None:
-        """Clients come, get an echo, and are gone."""
+        """Clients come, get an echo, and abort."""
         recorder = Recorder()
         await self.listen(HixieFactory(recorder))
         for dialect in IDIOMS:
@@ -139,7 +139,7 @@ class Scenarios:
         await self.beRefused(20)
 
     async def test_logLimit(self) -> None:
-        """Twenty clients are refused where one line may be logged each second."""
+        """Twenty clients are refused while one line per second may be logged."""
 
         def refuse(made: Recording) -> None:
             raise HandshakeError(403)
@@ -148,7 +148,7 @@ class Scenarios:
         await self.beRefused(20)
 
     async def beRefused(self, count: int) -> None:
-        """Come as often, in every dialect in turn."""
+        """Connect this often, in every dialect in turn."""
         dialects = [*IDIOMS] * count
         for dialect in dialects[:count]:
             client = await self.come(dialect)
@@ -163,7 +163,7 @@ class Scenarios:
         await browser.leave()
 
     async def test_errorsInSiteAfterStop(self) -> None:
-        """A page fails, and goes on to fail after nobody listens any more."""
+        """A page fails, and goes on failing after the port is closed."""
         await self.listen(HixieFactory(Recorder(), Faulty(), Settings(logRate=1)))
         browser = await self.browse()
         await browser.ask(1)
@@ -179,7 +179,7 @@ class Scenarios:
         return browser
 
     async def test_refusalsAfterStop(self) -> None:
-        """Twenty clients connect, nobody listens any more, and then they are refused."""
+        """Twenty clients connect, the port is closed, and then they are refused."""
         await self.listen(HixieFactory(Recorder(lambda made: None), settings=Settings(logRate=1)))
         idiom = IDIOMS["hixie-76"]
         clients = []
@@ -194,7 +194,7 @@ class Scenarios:
         await over(*clients)
 
     async def test_clientsLeaveAfterStop(self) -> None:
-        """Clients are there when nobody listens any more, and their applications fail then."""
+        """Clients are connected when the port is closed, and then their applications fail."""
 
         def fail(made: Recording) -> None:
             raise ValueError("raised by an application")
@@ -218,23 +218,23 @@ class Scenarios:
         await over(*clients)
 
     async def test_nobodyComes(self) -> None:
-        """Nobody comes."""
+        """No client comes."""
         await self.listen(HixieFactory(Recorder()))
 
 
 class OverTCP(Scenarios, TestCase):
-    """Clients come by TCP."""
+    """Clients use TCP."""
 
     transport = "tcp"
 
 
 class OverTLS(Scenarios, TestCase):
-    """Clients come by TLS."""
+    """Clients use TLS."""
 
     transport = "tls"
 
 
 class OverUnix(Scenarios, TestCase):
-    """Clients come by a Unix socket."""
+    """Clients use a Unix socket."""
 
     transport = "unix"

@@ -19,8 +19,8 @@ T = TypeVar("T")
 PATIENCE = 5.0
 LONGEST = 30.0
 
-# How often a condition did not hold in time. The next is given less time then, down to this: where
-# nothing works hundreds of tests fail, and are not to take an hour.
+# How often a condition did not hold in time. The next gets less time then, down to this: if nothing
+# works, hundreds of tests fail, and should not take an hour.
 _SHORTEST = 0.5
 _failures = 0
 
@@ -55,8 +55,8 @@ def pause(seconds: float) -> Deferred[None]:
 
 async def turns(count: int = 20) -> None:
     """
-    Let the reactor go around several times. Each time it handles everything that can be read or
-    written, so what has not happened after this will not happen by itself.
+    Let the reactor run several times. Each time it handles everything that can be read or written,
+    so an event that has not happened after this will not happen by itself.
     """
     for _ in range(count):
         await pause(0)
@@ -95,7 +95,7 @@ async def result(awaitable: Awaitable[T], what: str) -> T:
 
 def inReactor(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Any]:
     """
-    Have pytest run an C{async} test in the reactor, and end it when it takes too long.
+    Let pytest run an C{async} test in the reactor, and end it if it takes too long.
     """
 
     @wraps(test)

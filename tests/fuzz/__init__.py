@@ -1,4 +1,4 @@
 """
-Fuzzing of the whole server: random conversations, guided by the code they reach, judged by
-independent decoders. C{python -m tests.fuzz --help} tells how to run it.
+Fuzzing of the whole server: random conversations, guided by the code they reach, and judged by
+independent decoders. C{python -m tests.fuzz --help} shows how to run it.
 """

@@ -14,7 +14,7 @@ from resource import RUSAGE_SELF, getrusage
 
 from tests.fuzz import branches
 
-# Before anything imports what is watched.
+# This has to run before anything imports the watched modules.
 branches.watch()
 
 from twisted.logger import globalLogBeginner  # noqa: E402
@@ -24,7 +24,7 @@ from tests.fuzz.report import describe  # noqa: E402
 from tests.fuzz.runner import Log  # noqa: E402
 from tests.fuzz.scenario import Scenario  # noqa: E402
 
-# A run ends when this many different things were found.
+# A run ends after this many different findings.
 _ENOUGH = 10
 _MEGABYTE = 1_000_000
 

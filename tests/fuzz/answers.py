@@ -26,11 +26,11 @@ class Answer:
     """
     An answer that opens a WebSocket.
 
-    @ivar stream: what follows it.
-    @ivar windowBits: of what the server compresses; 0 without compression.
-    @ivar takeover: whether the server compresses with a look back.
-    @ivar clientBits: of what the client compresses.
-    @ivar clientTakeover: whether the client compresses with a look back.
+    @ivar stream: the bytes after it.
+    @ivar windowBits: the size of the window that the server compresses with; 0: no compression.
+    @ivar takeover: whether the server compresses with context takeover.
+    @ivar clientBits: the size of the window that the client compresses with.
+    @ivar clientTakeover: whether the client compresses with context takeover.
     """
 
     stream: bytes
@@ -86,8 +86,8 @@ def _accept(asked: dict[bytes, bytes]) -> bytes:
 
 def readAnswer(dialect: str, data: bytes, request: bytes) -> Answer:
     """
-    @param data: what a server sent, to a client that took it for an opening.
-    @raise Malformed: if no client may take it for one.
+    @param data: what a server sent, to a client that accepted it as an opening.
+    @raise Malformed: if no client may accept it.
     """
     head, end, rest = data.partition(b"\r\n\r\n")
     while dialect != "hixie-75" and _isInterim(head):
@@ -130,7 +130,7 @@ def _checkHixie(dialect: str, head: bytes, prefix: bytes, protocol: bytes | None
         if values.get(name) != [value]:
             raise Malformed(f"{name!r} is {values.get(name)!r}")
     if dialect == "hixie-75":
-        # More fields of these names are like any others.
+        # More fields with these names are like any others.
         return
     if values.get(b"upgrade") != [b"WebSocket"]:
         raise Malformed("Upgrade is wrong")
@@ -157,16 +157,16 @@ def _readHybi(head: bytes, rest: bytes, asked: dict[bytes, bytes]) -> Answer:
     offered = _tokens({b"": [asked.get(b"sec-websocket-protocol", b"")]}, b"")
     for protocol in values.get(b"sec-websocket-protocol", []):
         if protocol not in offered or len(values[b"sec-websocket-protocol"]) > 1:
-            raise Malformed(f"the subprotocol {protocol!r} was taken")
+            raise Malformed(f"the subprotocol {protocol!r} was accepted")
     extensions = values.get(b"sec-websocket-extensions", [])
     if not extensions:
         return Answer(rest)
     if b"sec-websocket-extensions" not in asked or len(extensions) > 1:
-        raise Malformed("an extension that was not offered was taken")
+        raise Malformed("an extension that was not offered was accepted")
     extension, parameters = parametersOf(extensions[0])
     bits = [int(parameters.get(f"{side}_max_window_bits", "15")) for side in ("server", "client")]
     if extension != "permessage-deflate" or not all(8 <= each <= 15 for each in bits):
-        raise Malformed(f"the extension {extensions!r} was taken")
+        raise Malformed(f"the extension {extensions!r} was accepted")
     takeovers = [f"{side}_no_context_takeover" not in parameters for side in ("server", "client")]
     return Answer(rest, bits[0], takeovers[0], bits[1], takeovers[1])
 

@@ -1,5 +1,5 @@
 """
-How the applications behave that conversations are held with.
+The applications of the conversations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from txhixie.web.auth import Authenticated, portalFor
 
 class Planned(Exception):
     """
-    What the failing application raises.
+    The exception of the failing application.
     """
 
 
@@ -93,17 +93,17 @@ KINDS: dict[str, Callable[[Clock], Recorder]] = {
     "refusing": _refusing,
 }
 
-# Those of a client.
+# The applications of a client.
 CLIENTS = ("echo", "eager", "closing", "failing")
 
-# What lets a client in where it has to log in.
+# Credentials for applications with a login.
 AUTHORIZATION = b"Basic dXNlcjpwYXNzd29yZA=="
 
 
 def make(kind: str, clock: Clock) -> tuple[Recorder, Application]:
     """
     @param kind: a key of L{KINDS}.
-    @return: what writes down what it is told, and the application as the server sees it.
+    @return: the recorder of its calls, and the application as the server sees it.
     """
     recorder = KINDS[kind](clock)
     if kind == "guarded":

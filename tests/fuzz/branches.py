@@ -1,8 +1,8 @@
 """
-Which ways through the code a conversation takes: blocks of code report themselves.
+Which paths through the code a conversation takes: blocks of code report themselves.
 
-Modules are compiled with a report at the beginning of every block, which costs far less than to
-trace them, and works alike in every Python.
+Modules are compiled with a report at the beginning of every block. That costs far less than
+tracing, and works the same in every Python.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import pairwise
 from types import CodeType, ModuleType
 from typing import Any
 
-# The server and the client, and what they parse with.
+# The server and the client, and their parsers.
 WATCHED = (
     "txhixie.client.body",
     "txhixie.client.connect",
@@ -119,7 +119,7 @@ class _Finder(MetaPathFinder):
 
 def watch() -> None:
     """
-    Have the L{WATCHED} modules report, from their first import on.
+    Make the L{WATCHED} modules report, from their first import on.
 
     @raise RuntimeError: if one is imported already.
     """

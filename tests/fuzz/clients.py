@@ -1,5 +1,5 @@
 """
-Whether a client took a server's answer as the drafts say.
+Whether a client handles a server's answer as the drafts require.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def answerOf(scenario: Scenario) -> Answer:
 def readOutput(scenario: Scenario, outcome: Outcome) -> Reply:
     """
     @return: what a client sent after its request, if there was an answer that opened it.
-    @raise Malformed: for what no server could make sense of.
+    @raise Malformed: for data that is invalid for every server.
     """
     request = openingOf(scenario).request()
     if outcome.refusal is not None:
@@ -65,7 +65,7 @@ def _checkRefusal(scenario: Scenario, error: BaseException) -> None:
 
 def _joined(data: bytes) -> bytes:
     """
-    @return: the data, and what it would be without the lines that chunks begin with.
+    @return: the data, and what it would be without the size lines of chunks.
     """
     body = data.partition(b"\r\n\r\n")[2]
     return data + b"".join(body.split(b"\r\n")[1::2])
@@ -73,7 +73,7 @@ def _joined(data: bytes) -> bytes:
 
 def checkAccepted(scenario: Scenario, outcome: Outcome) -> None:
     """
-    Check that a client takes a good answer.
+    Check that a client accepts a good answer.
     """
     settings = scenario.makeSettings()
     request = openingOf(scenario).request()

@@ -14,7 +14,7 @@ from tests.fuzz.runner import Log
 @pytest.fixture
 def log() -> Iterator[Log]:
     """
-    Sees what is logged.
+    Collects what is logged.
     """
     with Log() as log:
         yield log

@@ -1,5 +1,5 @@
 """
-The loop: choose a conversation, change it, hold it, and keep it if it went a new way.
+The loop: choose a conversation, change it, run it, and keep it if it took a new path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.fuzz.runner import Log, cutter
 from tests.fuzz.scenario import Scenario, Step
 from tests.fuzz.seeds import clientSeeds, seeds
 
-# How many conversations there are for each that is looked at more closely.
+# How many conversations there are for each that is examined closely.
 _LEAKS, _FLOODS, _WEIGHS = 1000, 1500, 6
 # How long to make a finding smaller, in conversations.
 _SMALLER = 600
@@ -27,17 +27,17 @@ class Fuzzer:
     Looks for conversations that go wrong.
 
     @ivar inputs: how many scenarios were tried.
-    @ivar bytes: what their peers sent.
-    @ivar arcs: the ways through the code that are known.
-    @ivar corpus: the scenarios that went a new way.
-    @ivar findings: what was found, one of each kind.
+    @ivar bytes: the bytes that their peers sent.
+    @ivar arcs: the known paths through the code.
+    @ivar corpus: the scenarios that took a new path.
+    @ivar findings: one finding of each kind.
     """
 
     def __init__(
         self, seed: int, log: Log, directory: Path | None = None, isForClient: bool = False
     ) -> None:
         """
-        @param isForClient: whether a client is tested, and not a server.
+        @param isForClient: whether a client is tested, instead of a server.
         @param directory: where the corpus is kept; read from there first.
         """
         self._random = random.Random(seed)
@@ -59,7 +59,7 @@ class Fuzzer:
         """
         Try one scenario.
 
-        @return: what is newly wrong.
+        @return: new findings.
         """
         scenario = self._next()
         self.inputs += 1
@@ -99,7 +99,7 @@ class Fuzzer:
 
     def smaller(self, finding: Finding) -> Finding:
         """
-        @return: the same finding with less.
+        @return: the same finding with a smaller scenario.
         """
         tries = _SMALLER
         size = 1 << 12

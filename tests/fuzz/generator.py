@@ -1,5 +1,5 @@
 """
-Conversations at random: made of the pieces that peers send, and changed where it hurts.
+Random conversations: made of the pieces that peers send, and changed in critical places.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.support import IDIOMS, buildHead
 _MOST_BYTES = (500, 2000, 2000, 5000, MOST_BYTES)
 _MOST_STEPS = 60
 
-# What settings are tried; the first is the default one.
+# The settings that are tried; the first is the default one.
 _SETTINGS: dict[str, tuple[Any, ...]] = {
     "strict": (False, True),
     "compression": (False, True, True),
@@ -135,7 +135,7 @@ class Generator:
             if not self._below(12):
                 steps.append(self._action())
             if not self._below(8):
-                # A peer that talks on, and reads only then.
+                # A peer that keeps sending, and reads only then.
                 steps += [Action("stall"), *make(), *make(), Action("read"), *make()]
         return steps
 
@@ -150,7 +150,7 @@ class Generator:
 
     def _fit(self, scenario: Scenario) -> Scenario:
         """
-        @return: as much of it as is not too long.
+        @return: the part of it that is not too long.
         """
         room = self._choice(_MOST_BYTES)
         steps: list[Step] = []

@@ -1,5 +1,5 @@
 """
-Whether a conversation went as the drafts say, and went the same however its data was cut.
+Whether a conversation went as the drafts require, and the same however its data was cut.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from tests.support import IDIOMS, Served, buildHead, parseHead
 from txhixie.dialects.choosing import choose
 from txhixie.dialects.events import Closed, Event, Failed, Pong
 
-# Seconds that a conversation may take, with this much for each byte.
+# Seconds that a conversation may take, and this much for each byte.
 _SECONDS, _SECONDS_A_BYTE = 0.5, 200e-6
 _GOOD_HEADS = {buildHead(dialect): dialect for dialect in IDIOMS}
-# What a flood may take more than one of a quarter the size.
+# The longest time of a flood relative to one of a quarter of the size.
 _FLOOD, _GROWTH = 60_000, 10
 
 
 @dataclass(frozen=True)
 class Finding:
     """
-    Something wrong.
+    A fault that was found.
 
     @ivar kind: in a few words.
-    @ivar details: what was seen.
-    @ivar scenario: what it was seen with.
-    @ivar expected: what the stream means by the drafts, as far as is known.
+    @ivar details: what was observed.
+    @ivar scenario: the scenario that shows it.
+    @ivar expected: what the stream means by the drafts, if that is known.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Finding:
 
 class Judge:
     """
-    Holds conversations, and says what is wrong with them.
+    Runs conversations, and reports what is wrong with them.
 
     @ivar conversations: how many there were.
     """
@@ -64,14 +64,14 @@ class Judge:
 
     def hold(self, scenario: Scenario, cut: Cutter, weigh: bool = False) -> Outcome:
         """
-        Hold one conversation.
+        Run one conversation.
         """
         self.conversations += 1
         return Conversation(scenario, cut, self._log, weigh).hold()
 
     def judge(self, scenario: Scenario, outcome: Outcome | None = None) -> Finding | None:
         """
-        @param outcome: how the scenario went, if it was held already.
+        @param outcome: how the scenario went, if it has been run already.
         @return: the first thing that is wrong, if any.
         """
         first = outcome or self.hold(scenario, cutter(scenario.cut), weigh=True)
@@ -99,7 +99,7 @@ class Judge:
 
     def _checkCut(self, scenario: Scenario, first: Outcome, reply: Reply) -> None:
         """
-        Hold it again with its data cut in another way.
+        Run it again with its data cut in another way.
         """
         second = self.hold(scenario, cutter(scenario.cut + 1))
         other = _readOutput(scenario, second)
@@ -108,10 +108,10 @@ class Judge:
             (first.calls, second.calls),
         ]
         if scenario.application in ("closing", "failing"):
-            # What was received by the time that the application closed is still answered.
+            # Data received before the application closed is still answered.
             pairs.append((reply.messages, other.messages))
         else:
-            # A pong may go out before the answers to messages that came with the ping.
+            # A pong may be sent before the answers to messages that came with the ping.
             pairs += [(first.ending, second.ending), (reply, other)]
         if not reply.dialect:
             pairs.append((first.output, second.output))
@@ -129,7 +129,7 @@ class Judge:
 
     def judgeFlood(self, scenario: Scenario) -> Finding | None:
         """
-        See that much more of the same takes no more than so much more time.
+        Check that the time grows no faster than the data.
         """
         data = [step for step in scenario.steps if isinstance(step, bytes) and step]
         if not data:
@@ -158,7 +158,7 @@ class Judge:
 
     def judgeLeaks(self, scenario: Scenario) -> Finding | None:
         """
-        See that no connection that is over is still there.
+        Check that no finished connection still exists.
         """
         gc.collect()
         left = len(subjects.alive)
@@ -168,8 +168,8 @@ class Judge:
 
 def _isCutOff(scenario: Scenario) -> bool:
     """
-    Whether the connection may be given up while the peer reads nothing: how far the server got
-    until then depends on when it had to stop reading, and its last answer may be in part.
+    Whether the connection may be given up while the peer reads nothing. How far the server got
+    until then depends on when it had to stop reading, and its last answer may be incomplete.
     """
     if "stall" not in scenario.actions:
         return False
@@ -242,7 +242,7 @@ def _read(scenario: Scenario, reply: Reply, stream: bytes) -> Reading:
 
 def _checkCalls(scenario: Scenario, outcome: Outcome, reply: Reply, reading: Reading) -> None:
     """
-    The application was told what the frames mean, or the beginning of it if something else
+    Check that the application got what the frames mean, or the beginning of it if something else
     happened to the connection.
     """
     told = [call for call in outcome.calls if call.startswith(("text:", "bytes:", "pong:"))]
@@ -258,7 +258,7 @@ def _checkCalls(scenario: Scenario, outcome: Outcome, reply: Reply, reading: Rea
     if told != meant or reply.pongs != reading.pongs:
         raise Wrong("misunderstood", f"the last events are missing: {told!r}, {meant!r}")
     if outcome.ending is None:
-        raise Wrong("wrong end", "no end was told")
+        raise Wrong("wrong end", "no end was reported")
     name, code, _ = outcome.ending
     farewell = reading.events[-1] if reading.events else None
     if reading.faults:
@@ -291,7 +291,7 @@ def _checkBegins(what: str, actual: Sequence[object], meant: Sequence[object]) -
 
 def _checkEvents(scenario: Scenario, reading: Reading, stream: bytes) -> None:
     """
-    The same frames, given to the dialect alone, make the events that they mean.
+    Check that the dialect alone makes the right events of the same frames.
     """
     connection = clients.connectionOf(scenario) if scenario.dialect else _served(scenario, stream)
     events: list[Event] = []

@@ -1,9 +1,9 @@
 """
 What a peer's bytes mean, by the drafts alone.
 
-These decoders share nothing with txhixie, nor with the library that it uses: they take a byte at
-a time from an iterator, where txhixie looks for delimiters and the library parses buffers. They
-are for short streams, and do not hurry.
+These decoders share nothing with txhixie, nor with the library that it uses: they take one byte at
+a time from an iterator, while txhixie looks for delimiters and the library parses buffers. They are
+made for short streams, and are slow.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Reading:
     """
     What a stream means.
 
-    @ivar events: what an application is told, and the first frame discarded.
+    @ivar events: the events for an application, and the first discarded frame.
     @ivar pongs: the payloads of the pongs that answer.
-    @ivar faults: the close codes of all faults in the frame that the stream failed with: no
-        draft says in which order a frame is checked.
+    @ivar faults: the close codes of all faults in the failing frame: no draft says in which order a
+        frame is checked.
     @ivar unfinished: whether the stream ended inside of that frame, so that a server may still
         wait for the rest of it.
     """
@@ -37,7 +37,7 @@ class Reading:
     unfinished: bool = False
 
 
-# What may follow a lead byte, and how many bytes follow in all (Unicode 3.9, table 3-7).
+# The bytes that may follow a lead byte, and how many follow in total (Unicode 3.9, table 3-7).
 _LEADS: dict[int, tuple[int, int, int]] = {
     **dict.fromkeys(range(0xC2, 0xE0), (0x80, 0xBF, 1)),
     **dict.fromkeys(range(0xE1, 0xF0), (0x80, 0xBF, 2)),
@@ -139,7 +139,7 @@ def _hixieBytes(
         if byte < 0x80:
             break
         if count == 8:
-            # Our own limit: nothing that long is of any use.
+            # Our own limit: nothing that long is useful.
             reading.faults.add(PROTOCOL_ERROR)
             return False
     else:
@@ -179,8 +179,8 @@ class HybiReader:
         isMasked: bool = True,
     ) -> None:
         """
-        @param windowBits: of what the peer compresses; 0 without compression.
-        @param takeover: whether it compresses with a look back at earlier messages.
+        @param windowBits: the size of the window that the peer compresses with; 0: no compression.
+        @param takeover: whether it compresses with context takeover.
         @param isMasked: whether the peer is a client, which masks.
         """
         self._limit = limit
@@ -191,7 +191,7 @@ class HybiReader:
         self._takeover = takeover
         self._isMasked = isMasked
         self._reading = Reading()
-        # The message under way, if its opcode is not 0.
+        # The current message, if its opcode is not 0.
         self._opcode = 0
         self._inflates = False
         self._text: list[str] = []
@@ -216,7 +216,7 @@ class HybiReader:
                 reading.unfinished = True
                 break
             if reading.faults:
-                # What else is in a faulty frame does not happen.
+                # The rest of a faulty frame has no effect.
                 del reading.events[events:], reading.pongs[pongs:]
         return reading
 
@@ -318,10 +318,10 @@ class HybiReader:
 
     def _inflate(self, payload: bytes, final: bool) -> bytes:
         """
-        Inflate a part of a message (RFC 7692 section 7.2.2); more than too much is left out.
+        Inflate a part of a message (RFC 7692 section 7.2.2); data beyond the limit is left out.
         """
         inflater = self._inflater
-        # One byte more than is allowed shows that it is too much.
+        # One byte above the limit shows that it is too much.
         room = self._limit - len(self._message) + 1
         end = b"\0\0\xff\xff" if final else b""
         data = b""
@@ -332,8 +332,8 @@ class HybiReader:
             self._reading.faults.add(PROTOCOL_ERROR)
             return data
         if after and len(payload) >= 2044:
-            # No compressor ends a message in the middle of a symbol; the library takes what
-            # comes out of a long one then for too much.
+            # No compressor ends a message in the middle of a symbol; the library then counts the
+            # output of a long one as too much.
             self._reading.faults.add(TOO_BIG)
         if inflater.eof:
             # The compressor ended its stream (section 7.2.3.4): another one begins. A byte may

@@ -1,5 +1,5 @@
 """
-The pieces that a peer's stream is made of, most of them proper.
+The pieces that a peer's stream is made of, most of them valid.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 from tests.support import Deflater, frame
 from tests.vectors import hixie, rfc6455
 
-# Bytes that mean something to somebody, and text that is hard to get right.
+# Bytes that have a meaning somewhere, and text that is hard to decode.
 INTERESTING = (b"\0", b"\xff", b"\x80", b"\x7f", b"\x81", b"\x82", b"\x88", b"\xfe", b"\r", b"\n")
 TEXTS = (
     *(b"", b"A", b"Hello", b"x" * 19, b"x" * 20, b"x" * 21, b"x" * 125, b"x" * 126, b"x" * 300),
@@ -39,12 +39,12 @@ SERVERS_MASKS = (b"",)
 
 class Pieces:
     """
-    Makes frames at random.
+    Makes random frames.
     """
 
     def __init__(self, generator: random.Random, masks: tuple[bytes, ...]) -> None:
         """
-        @param masks: those of the peer's frames.
+        @param masks: the masks of the peer's frames.
         """
         self._choice = generator.choice
         self._below = generator.randrange
@@ -78,7 +78,7 @@ class Pieces:
 
     def hybiPieces(self) -> list[bytes]:
         """
-        @return: frames of one of the others.
+        @return: frames of a later dialect.
         """
         kind = self._below(10)
         if kind < 4:
@@ -106,7 +106,7 @@ class Pieces:
 
     def deflated(self) -> Callable[[], list[bytes]]:
         """
-        @return: what makes messages of one compressor.
+        @return: a function that makes messages of one compressor.
         """
         deflater = self._choice(_DEFLATERS)()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 class Wrong(Exception):
     """
-    What makes a L{Finding}.
+    What a L{Finding} is made of.
     """
 
     def __init__(self, kind: str, details: str) -> None:

@@ -1,6 +1,6 @@
 """
-What a server may send, read by nothing of txhixie's: HTTP answers, or a 101 and frames; and what a
-client may send after its request.
+What a server may send, read without any code of txhixie: HTTP answers, or a 101 and frames; and
+what a client may send after its request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _VERSIONS = {b"7": "hybi-07", b"8": "hybi-08", b"13": "rfc6455"}
 
 class Malformed(Exception):
     """
-    A server or a client sent, or took, what it may not.
+    A server or a client sent, or accepted, what it may not.
     """
 
 
@@ -44,8 +44,8 @@ class Reply:
     @ivar messages: texts as C{str}, bytes as C{bytes}.
     @ivar close: the close code, L{None} as long as there was no closing frame, 0 where such a
         frame has no code.
-    @ivar windowBits: of what the client compresses; 0 without compression.
-    @ivar takeover: whether the client compresses with a look back.
+    @ivar windowBits: the size of the window that the client compresses with; 0: no compression.
+    @ivar takeover: whether the client compresses with context takeover.
     """
 
     status: int = 0
@@ -60,9 +60,9 @@ class Reply:
 
 def readReply(output: bytes, request: bytes) -> Reply:
     """
-    @param output: all that the server sent.
-    @param request: all that the client sent.
-    @raise Malformed: for what no client could make sense of.
+    @param output: everything that the server sent.
+    @param request: everything that the client sent.
+    @raise Malformed: for data that is invalid for every client.
     """
     reply = Reply()
     if not output:
@@ -97,7 +97,7 @@ def readTalk(
     @param deflates: whether it may compress,
     @param bits: with this window,
     @param takeover: with a look back.
-    @raise Malformed: for what no server could make sense of.
+    @raise Malformed: for data that is invalid for every server.
     """
     reply = Reply(101, dialect, windowBits=bits if deflates else 0, takeover=takeover)
     if dialect.startswith("hixie"):
@@ -189,7 +189,7 @@ def _readHixie(reply: Reply, rest: bytes, asked: dict[bytes, bytes], request: by
 
 def _readHixieFrames(reply: Reply, rest: bytes) -> None:
     while rest:
-        _require(reply.close is None, "there is something behind the closing frame")
+        _require(reply.close is None, "there is something after the closing frame")
         if reply.dialect == "hixie-76" and rest.startswith(b"\xff\x00"):
             reply.close = 0
             rest = rest[2:]
@@ -233,7 +233,7 @@ def _readHybiFrames(
     reply: Reply, rest: bytes, inflater: zlib._Decompress | None, isMasked: bool = False
 ) -> None:
     while rest:
-        _require(reply.close is None, "there is something behind the close frame")
+        _require(reply.close is None, "there is something after the close frame")
         rest = _readHybiFrame(reply, rest, inflater, isMasked)
 
 

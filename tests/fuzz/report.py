@@ -8,13 +8,13 @@ from tests.fuzz.judge import Finding
 from tests.fuzz.oracle import Reading
 from txhixie.dialects.events import CloseCode
 
-# Characters of a step that are told; all are in the file.
+# How many characters of a step are printed; the file has all of them.
 _WIDE = 300
 
 
 def describe(finding: Finding) -> str:
     """
-    @return: what is wrong, how to get there, and a vector if the frames are to blame.
+    @return: what is wrong, how to reproduce it, and a vector if the frames are the cause.
     """
     scenario = finding.scenario
     steps = "".join(f"\n    {repr(step)[:_WIDE]}" for step in scenario.steps)
@@ -28,8 +28,8 @@ def describe(finding: Finding) -> str:
 
 def vector(finding: Finding, expected: Reading) -> str:
     """
-    @return: a row for a table of C{Frames}, as the independent decoder has it; of several close
-        codes that would do, the lowest.
+    @return: a row for a table of C{Frames}, as the independent decoder reads it. If several close
+        codes are right, it is the lowest.
     """
     outcome = [repr(event) for event in expected.events]
     if expected.faults and not expected.unfinished:

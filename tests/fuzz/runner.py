@@ -1,5 +1,5 @@
 """
-Holding a conversation, and what is wrong with it that no decoder has to be asked about.
+Runs a conversation, and finds what is wrong with it without a decoder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support import heldBytes
 # How the data is cut: given a stream, its segments.
 Cutter = Callable[[bytes], Iterator[bytes]]
 
-# Strings and tables that come with any connection.
+# Strings and tables that exist in every connection.
 _OVERHEAD = 9000
 _ORDER = re.compile(f"({STARTED} ({FINISHED} ((text|bytes|pong) )*)?({LOST} )?)?")
 _CLIENTS_ORDER = re.compile(f"{FIRED} |{STARTED} {FINISHED} {FIRED} ((text|bytes|pong) )*{LOST} ")
@@ -38,9 +38,9 @@ class Outcome:
     """
     How a conversation went.
 
-    @ivar calls: what the application was told.
+    @ivar calls: the application's calls.
     @ivar output: what the server or the client sent.
-    @ivar refusal: why a client has no WebSocket.
+    @ivar refusal: the reason why a client has no WebSocket.
     @ivar ending: the exception at the end, by class name, code and reason.
     @ivar problems: what must not happen, as a kind and details.
     @ivar seconds: of processor time.
@@ -120,7 +120,7 @@ class Conversation:
 
     def __init__(self, scenario: Scenario, cut: Cutter, log: Log, weigh: bool = False) -> None:
         """
-        @param weigh: whether to look how much is held in memory.
+        @param weigh: whether to measure the memory that is held.
         """
         self.outcome = Outcome()
         self._scenario = scenario
@@ -156,7 +156,7 @@ class Conversation:
         if not (_CLIENTS_ORDER if self._scenario.dialect else _ORDER).fullmatch(order):
             self._problem("order of calls", order[:300])
         if outcome.calls[:1] == [STARTED] and outcome.calls[-1] != LOST:
-            self._problem("order of calls", "the end was not told")
+            self._problem("order of calls", "the end was not reported")
         return outcome
 
     def _hold(self) -> None:
@@ -179,7 +179,7 @@ class Conversation:
 
     def _send(self, data: bytes, peer: wires.Peer) -> None:
         segments = list(self._cut(data))
-        # To weigh takes longer than all the rest.
+        # Measuring memory takes longer than all the rest.
         every = len(segments) // 16 + 1
         for at, segment in enumerate(segments, 1):
             if peer.lost:
@@ -208,7 +208,7 @@ class Conversation:
 
     def _wait(self, seconds: float, peer: wires.Peer) -> None:
         """
-        Let time pass, with a stop whenever something is due, as in a reactor.
+        Let time pass, and stop whenever a call is due, as a reactor does.
         """
         end = self._clock.seconds() + seconds
         while (now := self._clock.seconds()) < end:
@@ -221,8 +221,8 @@ class Conversation:
         settings = self._settings
         data = self._scenario.data
         head = data.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else len(data)
-        # Besides a head there may be a message half read, its answers while the peer reads nothing,
-        # and a segment that waits while the application thinks.
+        # Besides a head there may be a message that is partly read, its answers while the peer
+        # reads nothing, and a segment that waits while the application decides.
         bound = self._subject.room(head) + 2 * settings.maxMessage
         bound += self._largest + _OVERHEAD
         stalled = "stall" in self._scenario.actions
@@ -230,7 +230,7 @@ class Conversation:
             self._problem("memory", f"{held} bytes are held, of {bound}")
 
     def _checkNothingLeft(self, timers: int) -> None:
-        # What is logged often is counted for the rest of the second, for all connections.
+        # Frequent log events are counted for the rest of the second, for all connections.
         left = [str(call) for call in self._clock.getDelayedCalls()]
         left = [call for call in left if "LimitedLogger" not in call]
         if len(left) > timers:

@@ -15,8 +15,8 @@ class Action(NamedTuple):
     """
     Something other than data that happens to a connection.
 
-    @ivar kind: C{wait} some seconds; C{stall}: the peer reads no more; C{read}: it reads an
-        C{amount} of bytes, 0 for everything; C{end} TCP; C{reset} TCP.
+    @ivar kind: C{wait} some seconds; C{stall}: the peer stops reading; C{read}: it reads C{amount}
+        bytes, 0 for everything; C{end} TCP; C{reset} TCP.
     """
 
     kind: str
@@ -30,14 +30,14 @@ Step: TypeAlias = bytes | Action
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """
-    @ivar settings: those that are not the default ones.
-    @ivar wire: what it comes by, a key of C{wires.KINDS}.
+    @ivar settings: the settings that are not the defaults.
+    @ivar wire: the transport, a key of C{wires.KINDS}.
     @ivar application: how the application behaves, a key of C{applications.KINDS}.
     @ivar steps: what happens, in order; bytes that follow bytes are one stream.
     @ivar cut: the seed of the places where the streams are cut.
-    @ivar dialect: what a client speaks that the peer is the server of; empty if the peer is a
-        client of our server.
-    @ivar subprotocols: those that such a client asks for.
+    @ivar dialect: the dialect of a client, if the peer is its server; empty if the peer is a client
+        of our server.
+    @ivar subprotocols: the subprotocols that such a client asks for.
     """
 
     settings: dict[str, Any]
@@ -50,14 +50,14 @@ class Scenario:
 
     def makeSettings(self) -> Settings:
         """
-        @return: the settings of what is tested.
+        @return: the settings of the tested side.
         """
         return Settings(**self.settings)
 
     @property
     def data(self) -> bytes:
         """
-        All that the peer sends.
+        Everything that the peer sends.
         """
         return b"".join(step for step in self.steps if isinstance(step, bytes))
 

@@ -1,5 +1,5 @@
 """
-The first conversations: what the vectors of the tests make.
+The first conversations, made from the vectors of the tests.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from tests.fuzz.words import ANSWERS, OFFERS
 from tests.support import IDIOMS, buildHead
 from tests.vectors import hixie, rfc6455
 
-# None is longer.
+# The longest conversation.
 MOST_BYTES = 30_000
 
 
 def seeds() -> list[Scenario]:
     """
-    @return: what the vectors of the tests make.
+    @return: the conversations from the vectors of the tests.
     """
     heads = {dialect: buildHead(dialect) + IDIOMS[dialect].preamble for dialect in IDIOMS}
     deflating = buildHead("rfc6455", extra=[(b"Sec-WebSocket-Extensions", OFFERS[0])])
@@ -47,7 +47,7 @@ def seeds() -> list[Scenario]:
 
 def clientSeeds() -> list[Scenario]:
     """
-    @return: what the vectors of the tests make of answers to a client.
+    @return: the conversations from the vectors of answers to a client.
     """
     scenarios: list[Scenario] = []
     for dialect in IDIOMS:

@@ -1,5 +1,5 @@
 """
-What conversations are held with: a server, or a client whose server the conversation plays.
+The tested side of a conversation: a server, or a client whose server the conversation plays.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from txhixie.dialects.url import WebSocketURL
 # Called by the client when its Deferred fires.
 FIRED = "fired"
 
-# What a protocol refers to that is not its own; plain HTTP is for twisted.web to limit.
+# Objects that a protocol refers to but does not own; twisted.web limits plain HTTP.
 _SHARED = {
     *("_http", "_application", "_client", "_decided", "_opening"),
     *("factory", "transport", "_upgrade", "_kept"),
     *("webSocket", "dataReceived", "_hangup", "_reading"),
 }
-# Bytes of an answer that a client keeps for an error, as they came and as a body.
+# Bytes of an answer that a client keeps for an error, as received and as a body.
 _KEPT = 5 * 64 * 1024
 
-# All protocols there are, to see whether they go.
+# All protocols that exist, to check that they are freed.
 alive: weakref.WeakSet[HixieProtocol | HixieClientProtocol] = weakref.WeakSet()
 
 
@@ -43,7 +43,7 @@ class Subject(Protocol):
     """
     A server or a client, with one connection.
 
-    @ivar made: what wrote down what the application was told.
+    @ivar made: the recorder of the application's calls.
     """
 
     made: list[Recording]
@@ -57,18 +57,18 @@ class Subject(Protocol):
 
     def own(self) -> list[object]:
         """
-        @return: what the connection holds on to.
+        @return: what the connection refers to.
         """
 
     def room(self, head: int) -> int:
         """
-        @param head: bytes of a head that was sent to it.
-        @return: bytes that may be kept of it.
+        @param head: the bytes of a head that it received.
+        @return: how many bytes it may keep of that.
         """
 
     def problem(self) -> str:
         """
-        @return: what is wrong when the connection is over, if anything.
+        @return: what is wrong after the end of the connection, if anything.
         """
 
 
@@ -136,7 +136,7 @@ class ClientSubject:
         outcome = self._outcomes[0] if self._outcomes else None
         if not isinstance(outcome, Failure):
             return None
-        # The traceback holds on to the connection.
+        # The traceback refers to the connection.
         return cast(BaseException, outcome.value).with_traceback(None)
 
     def own(self) -> list[object]:
@@ -161,7 +161,7 @@ def _own(protocol: Any) -> list[object]:
         own += [connection, webSocket._delivery._held, webSocket._slowness]
         framing = getattr(connection, "_framing", None)
         for extension in framing.extensions if framing is not None else ():
-            # What zlib keeps is not seen from outside.
+            # What zlib keeps cannot be measured from outside.
             own.append(getattr(getattr(extension, "decoder", None), "unused_data", b""))
     return own
 
@@ -200,7 +200,7 @@ def openingOf(scenario: Scenario) -> ClientOpening:
 
 def subjectOf(scenario: Scenario, clock: wires.Reactor) -> Subject:
     """
-    @return: what a scenario is held with.
+    @return: the tested side of a scenario.
     """
     kind = ClientSubject if scenario.dialect else ServerSubject
     return kind(scenario, clock)

@@ -1,5 +1,5 @@
 """
-The fuzzer with a client: a short run, and that it does find what is wrong.
+The fuzzer with a client: a short run, and that it finds planted faults.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def hello(dialect: str = "hixie-76") -> Scenario:
 
 def test_seeds(log: Log) -> None:
     """
-    The vectors go well, and so do a few hundred conversations made of them.
+    The vectors are fine, and so are a few hundred conversations made of them.
     """
     fuzzer = Fuzzer(1, log, isForClient=True)
     for _ in range(600):
@@ -72,7 +72,7 @@ def test_seeds(log: Log) -> None:
 
 def test_command(tmp_path: Path) -> None:
     """
-    The command is guided by the code that is reached, and keeps what got there.
+    The command is guided by the code that is reached, and keeps what reached new code.
     """
     options = ("--side", "client", "--bytes", "200000", "--corpus", str(tmp_path))
     command = [sys.executable, "-m", "tests.fuzz", *options]
@@ -88,7 +88,7 @@ def test_command(tmp_path: Path) -> None:
 @dialects
 def test_kept(dialect: str) -> None:
     """
-    A conversation is read from a file as it was written, also from one before there were clients.
+    A conversation is read from a file as it was written, including an old one without clients.
     """
     made = scenario(dialect, Action("wait", 1), subprotocols=("chat",))
     assert Scenario.load(made.dump()) == made
@@ -106,7 +106,7 @@ def test_kept(dialect: str) -> None:
 @dialects
 def test_goodAnswer(dialect: str, log: Log) -> None:
     """
-    It takes a good answer, and so does the client.
+    It accepts a good answer, and so does the client.
     """
     for subprotocols in ((), ("chat",)):
         conversation = scenario(dialect, b"\x81\x01x", subprotocols=subprotocols)
@@ -138,7 +138,7 @@ WRONG = [
 @pytest.mark.parametrize(("dialect", "old", "new"), WRONG)
 def test_wrongAnswer(dialect: str, old: bytes, new: bytes) -> None:
     """
-    It takes no wrong one.
+    It accepts no wrong answer.
     """
     conversation = scenario(dialect)
     answer = conversation.data.replace(old, new, 1)
@@ -153,7 +153,7 @@ def test_wrongAnswer(dialect: str, old: bytes, new: bytes) -> None:
 @dialects
 def test_nothingWrong(dialect: str, log: Log) -> None:
     """
-    Where nothing is wrong, nothing is found.
+    Without a fault, nothing is found.
     """
     assert found(log, hello(dialect)) == "nothing"
 
@@ -175,7 +175,7 @@ def test_findsLeniency(
     check: str,
 ) -> None:
     """
-    A client that takes a wrong answer is found,
+    A client that accepts a wrong answer is found,
     """
     conversation = hello(dialect)
     data = conversation.data

@@ -1,5 +1,5 @@
 """
-A short run of the fuzzer, and that it does find what is wrong.
+A short run of the fuzzer, and that it finds planted faults.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def scenario(dialect: str, *steps: Step, wire: str = "tcp", **settings: Any) -> 
 
 def test_seeds(log: Log) -> None:
     """
-    The vectors go well, and so do a few hundred conversations made of them.
+    The vectors are fine, and so are a few hundred conversations made of them.
     """
     fuzzer = Fuzzer(1, log)
     for _ in range(500):
@@ -60,7 +60,7 @@ def test_seeds(log: Log) -> None:
 
 def test_command(tmp_path: Path) -> None:
     """
-    The command is guided by the code that is reached, and keeps what got there.
+    The command is guided by the code that is reached, and keeps what reached new code.
     """
     command = [sys.executable, "-m", "tests.fuzz", "--bytes", "200000", "--corpus", str(tmp_path)]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
@@ -85,7 +85,7 @@ def test_scenarioKept() -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_cut(seed: int) -> None:
     """
-    However a stream is cut, it is all there.
+    However a stream is cut, all of it is there.
     """
     stream = random.Random(seed).randbytes(seed * 7 + 1)
     segments = list(cutter(seed)(stream))
@@ -93,12 +93,12 @@ def test_cut(seed: int) -> None:
     assert b"" not in segments
 
 
-# The independent decoders, held against the vectors
+# The independent decoders, checked against the vectors
 
 
 def outcome(reading: Reading) -> list[Event | CloseCode]:
     """
-    What a stream means, in the vectors' terms.
+    What a stream means, in the form of the vectors.
     """
     assert not reading.unfinished or not reading.faults
     return [*reading.events, *map(CloseCode, reading.faults)]
@@ -117,7 +117,7 @@ def test_hixieOracle(strict: bool) -> None:
 @pytest.mark.parametrize("windowBits", [0, 15])
 def test_hybiOracle(windowBits: int) -> None:
     """
-    So does that of the others.
+    The decoder of the later dialects does, too.
     """
     plain = (*rfc6455.GOOD, *rfc6455.BAD)
     for vector in (*rfc6455.DEFLATED, *rfc6455.BAD_DEFLATED) if windowBits else plain:
@@ -130,7 +130,7 @@ def test_hybiOracle(windowBits: int) -> None:
 
 def test_textOracle() -> None:
     """
-    So does that of text.
+    The decoder of text does, too.
     """
     for payload, text in hixie.REPLACEMENTS:
         assert decodeText(payload)[0] == text
@@ -155,7 +155,7 @@ HELLO = scenario("hixie-76", b"\0hello\xff", b"\0more\xff")
 
 
 def raises(self: WebSocket, data: bytes) -> None:
-    """Takes no question marks."""
+    """Does not accept question marks."""
     if b"?" in data:
         raise IndexError(data)
 
@@ -171,7 +171,7 @@ Receive = Callable[[WebSocket, bytes], None]
 @pytest.mark.parametrize(("plant", "kind"), [(raises, "exception"), (logs, "logged")])
 def test_findsErrors(log: Log, monkeypatch: pytest.MonkeyPatch, plant: Receive, kind: str) -> None:
     """
-    An exception is found, and what is logged as an error.
+    An exception is found, and so is a logged error.
     """
     _before(monkeypatch, plant)
     assert found(log, scenario("hixie-76", b"\0??\xff")) == kind
@@ -189,7 +189,7 @@ def _before(monkeypatch: pytest.MonkeyPatch, plant: Receive) -> None:
 
 def test_findsTimers(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    So is a timer left behind,
+    A timer that is left behind is found,
     """
     monkeypatch.setattr(Deadlines, "rest", lambda self: None)
     assert found(log, HELLO) == "timers"
@@ -205,7 +205,7 @@ def test_findsConnections(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_findsCallsOutOfOrder(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    an application told twice of the end,
+    an application that is notified twice of the end,
     """
     lost = HixieProtocol.connectionLost
 
@@ -246,7 +246,7 @@ def test_findsLeaks(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_findsQuadraticWork(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    work that grows faster than the data, by a clock on which nothing else counts,
+    work that grows faster than the data, measured by a clock that counts nothing else,
     """
     clock = Clock()
     monkeypatch.setattr("tests.fuzz.runner.processTime", clock.seconds)
@@ -329,7 +329,7 @@ def test_findsMissedFault(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_findsOvertaking(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    what came during a pause and is overtaken by what comes later,
+    data that came during a pause and is overtaken by later data,
     """
     texts = [b"\0" + letter * 100 + b"\xff" for letter in (b"a", b"b", b"c")]
     steps: list[Step] = [Action("stall"), *texts, Action("read"), b"\0later\xff"]
@@ -364,7 +364,7 @@ def test_findsDependenceOnTheCut(log: Log, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_smaller(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What is found is told with as little as shows it, and as a vector.
+    A finding is reported with the smallest scenario that shows it, and as a vector.
     """
     _before(monkeypatch, raises)
     fuzzer = Fuzzer(1, log)

@@ -1,5 +1,5 @@
 """
-What conversations come by: the server's end of a connection, and the peer's hands on it.
+The transports of conversations: the server's end of a connection, and the peer's control of it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Peer(Protocol):
     @property
     def output(self) -> bytes:
         """
-        All that was written and the peer took.
+        Everything that was written and the peer took.
         """
 
     def send(self, data: bytes) -> None:
@@ -60,17 +60,17 @@ class Peer(Protocol):
 
     def stall(self) -> None:
         """
-        Read no more.
+        Stop reading.
         """
 
     def read(self, amount: float) -> None:
         """
-        Read so many bytes, where they can be counted, or from now on all if C{amount} is 0.
+        Read C{amount} bytes, if they can be counted, or from now on everything if it is 0.
         """
 
     def settle(self) -> None:
         """
-        Let happen what is due now.
+        Make the calls that are due now.
         """
 
     def lose(self, reason: Exception) -> None:
@@ -117,18 +117,18 @@ class WirePeer:
 
 class RecordWire(TLSWire):
     """
-    TLS as Twisted has it: all records of one read are delivered, also those after a pause, and
-    those after the end; what is written then is dropped. A peer that does not read shows only
+    TLS as Twisted does it: all records of one read are delivered, also those after a pause, and
+    those after the end; what is written then is dropped. A peer that does not read is noticed only
     when something is written to it.
 
-    @ivar isPaused: whether the producer was asked to wait.
+    @ivar isPaused: whether the producer is paused.
     """
 
     isPaused = False
     _aborted = False
 
     def __init__(self, protocol: Any, clock: Reactor) -> None:
-        # Not the same for each read, so that frames end in the middle of records, or with them.
+        # This differs between reads, so that frames end in the middle of records, or with them.
         self._sizes = cycle((40, 1, 7, 100, 20, 3, 16_384))
         super().__init__(protocol, clock)
 
@@ -141,7 +141,7 @@ class RecordWire(TLSWire):
             self.producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
-        # TLS does not mind if there is none.
+        # TLS does not need one.
         if self.producer is not None:
             super().unregisterProducer()
 
@@ -217,7 +217,7 @@ class Socket(FileDescriptor):
 
     def writeSomeData(self, data: bytes) -> int | ConnectionLost:
         if self._ended:
-            # Twisted writes nothing at all to have a connection end.
+            # Twisted writes nothing at all to end a connection.
             assert not data, "a write after the end"
             return ConnectionLost()
         size = int(min(self.room, len(data)))
@@ -240,13 +240,13 @@ class Socket(FileDescriptor):
         return False
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """It makes no difference here."""
+        """It has no effect here."""
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Neither does this."""
+        """It has no effect either."""
 
     def setsockopt(self, *option: int) -> None:
-        """Nor this."""
+        """It has no effect either."""
 
     def _closeWriteConnection(self) -> None:
         self._ended = True
@@ -260,7 +260,7 @@ class Socket(FileDescriptor):
     @property
     def isWriting(self) -> bool:
         """
-        Whether there is something to do that the room allows.
+        Whether there is something to do within the room.
         """
         pending = self.dataBuffer or self._tempDataBuffer
         return self in self.clock.writers and bool(self.room or not pending)

@@ -1,5 +1,5 @@
 """
-What the heads of requests and answers are made of, well or badly.
+The parts of the heads of requests and answers, valid and invalid.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LINES = (
     *(b"OPTIONS * HTTP/1.1", b"get / http/1.1", b"GET /\xc3\xa9 HTTP/1.1", b"\x16\x03\x01"),
 )
 
-# What answers a client, and what makes an answer wrong.
+# The lines of answers, and what makes an answer wrong.
 AGREEMENTS = (
     b"permessage-deflate",
     b"permessage-deflate; server_max_window_bits=9",

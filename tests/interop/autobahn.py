@@ -1,12 +1,12 @@
 """
-The Autobahn TestSuite against the server, or against any other server that echoes; or against the
+The Autobahn TestSuite against the server, or against any other server that echoes, or against the
 client::
 
     python -m tests.interop.autobahn --cases all --report /tmp/report -- --some-server-option
     python -m tests.interop.autobahn --cases limits --tls
     python -m tests.interop.autobahn --client
 
-C{tests/interop/install-autobahn} installs it. The exit status is 1 unless all is well.
+C{tests/interop/install-autobahn} installs it. The exit status is 0 only if everything passed.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ PARTS = {
 
 class Result(NamedTuple):
     """
-    A case, what the TestSuite says of its messages, and what of its close. A case
-    which did not come to a result is C{MISSING}.
+    A case, and how the TestSuite rates its messages and its close. A case without a result is
+    C{MISSING}.
     """
 
     case: str
@@ -89,14 +89,14 @@ class Report:
     @property
     def failed(self) -> list[Result]:
         """
-        The cases which failed, are not implemented or did not come to a result.
+        The cases that failed, are not implemented or have no result.
         """
         return [result for result in self.results if result.behavior not in PASSED]
 
     @property
     def unclean(self) -> list[Result]:
         """
-        The cases which closed with a wrong code, from the wrong end or not at all.
+        The cases that closed with a wrong code, from the wrong side or not at all.
         """
         return [result for result in self.results if result.close not in CLEAN]
 
@@ -132,7 +132,7 @@ class Report:
 
 class Fuzzer(Child):
     """
-    The TestSuite as a client or a server, telling its progress on stderr.
+    The TestSuite as a client or a server; prints its progress on stderr.
     """
 
     def __init__(self, part: str, specification: Path, mode: str = "fuzzingclient") -> None:
@@ -148,7 +148,7 @@ class Fuzzer(Child):
 
     def collected(self, line: str) -> None:
         """
-        Take a line of output, and do not keep it if it is only about progress.
+        Take a line of output, and drop it if it is only about progress.
         """
         if match := re.match(r"Running test case ID (\S+)", line):
             self._done += 1
@@ -254,7 +254,7 @@ def _read(part: str, seconds: float, index: Path, agent: str, cases: list[str]) 
 @contextmanager
 def quiet() -> Iterator[None]:
     """
-    Hold back what is printed, and show it only after an error.
+    Hold back what is printed, and print it only after an error.
     """
     printed = StringIO()
     try:
@@ -273,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", choices=[*PARTS, "all"], default="quick")
     parser.add_argument("--tls", action="store_true", help="connect to our own server by wss")
     parser.add_argument("--client", action="store_true", help="test our client, not our server")
-    parser.add_argument("--url", help="an echo service that runs already, instead of our own")
+    parser.add_argument("--url", help="an echo service that runs already")
     parser.add_argument("--report", type=Path, help="keep the detailed reports in this folder")
     parser.add_argument("options", nargs="*", help="more options for twistd hixie, after --")
     chosen = parser.parse_args(arguments)

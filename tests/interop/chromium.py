@@ -1,4 +1,4 @@
-"""Chromium, a browser of today, driven by playwright."""
+"""Chromium, a current browser, driven by playwright."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def chromium() -> Iterator[Browser]:
 
 class ChromiumTab:
     """
-    A page in a profile of its own, and what went wrong in it.
+    A page with a separate profile, and what went wrong in it.
 
     @ivar dialect: the dialect that this browser speaks.
     """
@@ -65,7 +65,7 @@ class ChromiumTab:
 
     def __init__(self, browser: Browser, url: str, script: str = "", **options: Any) -> None:
         """
-        @param script: runs before those of the page.
+        @param script: runs before the scripts of the page.
         @param options: those of C{Browser.new_context}.
         """
         self.context: BrowserContext = browser.new_context(**options)
@@ -81,7 +81,7 @@ class ChromiumTab:
         self.page.goto(url)
 
     def _consoleMessage(self, message: ConsoleMessage) -> None:
-        # That a server is not there is told by the page, too.
+        # The page itself also reports that a server is not there.
         if message.type in ("error", "warning") and "net::ERR_CONNECTION" not in message.text:
             self._problems.append(message.text)
 
@@ -118,13 +118,13 @@ class ChromiumTab:
 
     def type(self, text: str) -> None:
         """
-        Type a text into what has the focus.
+        Type a text into the focused element.
         """
         self.page.keyboard.type(text)
 
     def forgetProblems(self, pattern: str) -> None:
         """
-        Forget the complaints that match a regular expression.
+        Drop the complaints that match a regular expression.
         """
         self._problems = [text for text in self._problems if not re.search(pattern, text)]
 

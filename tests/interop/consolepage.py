@@ -28,7 +28,7 @@ def console(server: Server) -> str:
 
 def assertGood(tab: Tab) -> None:
     """
-    No script failed, nothing broke the policy, and nobody else was asked for anything.
+    No script failed, nothing broke the policy, and no other server was contacted.
     """
     assert tab.problems() == []
     assert tab.hosts == {urlsplit(tab.evaluate("location.href")).netloc}
@@ -50,7 +50,7 @@ def focused(name: str) -> str:
 
 def connect(tab: Tab, preset: int = 0) -> None:
     """
-    Connect to one of the paths that are offered.
+    Connect to one of the offered paths.
     """
     presets = "document.querySelectorAll('.preset')"
     tab.wait(f"{presets}.length > {preset}")

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec
 P = ParamSpec("P")
 Message = str | bytes
 
-# How large, and how many of them: together more than all buffers on the way hold.
+# The size and number of messages: together more than all buffers on the way hold.
 SIZES = [(1_000, 2_000), (70_000, 30), (70_000, 300), (1_000_000, 20)]
 
 
@@ -38,10 +38,10 @@ async def flow(
     receive: Callable[[], Awaitable[Message]],
 ) -> None:
     """
-    Send texts and bytes by turns to an echo, and see that all come back, in order.
+    Send texts and bytes alternately to an echo, and check that all come back, in order.
 
-    @param size: how large each message is.
-    @param count: how many there are.
+    @param size: the size of each message.
+    @param count: the number of messages.
     """
     chance = random.Random(size)
     messages: list[Message] = []

@@ -1,5 +1,5 @@
 """
-An echoing client for the Autobahn TestSuite in its role as a server, which says what to do::
+An echoing client for the Autobahn TestSuite as a server, which runs the cases::
 
     python -m tests.interop.fuzzed ws://127.0.0.1:9001 [--compression] [--max-message BYTES]
 """
@@ -22,7 +22,7 @@ AGENT = "txhixie"
 
 class Echoing:
     """
-    Sends back what it is sent, unless it only listens.
+    Sends every message back, unless it only listens.
 
     @ivar first: the first text received.
     @ivar lost: fires when the connection is gone.

@@ -1,4 +1,4 @@
-"""PhantomJS 1.9.8 as a browser to drive like Chromium, by the WebDriver that is part of it."""
+"""PhantomJS 1.9.8 as a browser to drive like Chromium, with its built-in WebDriver."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ var done = arguments[0], end = new Date().getTime() + %d;
 
 def freePort() -> int:
     """
-    A port of the loopback interface that nobody listens on.
+    A port of the loopback interface on which nothing listens.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
@@ -56,7 +56,7 @@ class PhantomTab:
     dialect = "hixie-76"
 
     def __init__(self, url: str, width: int = 1024, height: int = 768) -> None:
-        # What is no problem.
+        # Messages that are no problem.
         self._known = ""
         port = freePort()
         self._process = Child([*phantomCommand(), f"--webdriver=127.0.0.1:{port}"])
@@ -103,7 +103,7 @@ class PhantomTab:
 
     def forgetProblems(self, pattern: str) -> None:
         """
-        Forget the complaints that match a regular expression.
+        Drop the complaints that match a regular expression.
         """
         self._known = pattern
 
@@ -134,12 +134,12 @@ class PhantomTab:
         """
         for key in keys:
             *held, last = [KEYS[name] for name in key.split("+")]
-            # What is held is released when it comes again.
+            # A held key is released when it is sent again.
             self._call("/keys", {"value": [*held, last, *held]})
 
     def type(self, text: str) -> None:
         """
-        Type a text into what has the focus.
+        Type a text into the focused element.
         """
         self._call("/keys", {"value": list(text)})
 
@@ -148,7 +148,7 @@ class PhantomTab:
         Open another page.
         """
         self._call("/url", {"url": "about:blank"})
-        # Forgets what was loaded before.
+        # Drops what was loaded before.
         self._call("/log", {"type": "har"})
         self._call("/url", {"url": url})
 

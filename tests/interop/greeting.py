@@ -1,4 +1,4 @@
-"""An application for clients that cannot say anything: it tells who they are, and closes."""
+"""An application for clients that cannot send: it sends them their address, and closes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 class Greeting:
     """
-    Says one thing: the address that the client comes from.
+    Sends one message: the address of the client.
     """
 
     transport: WebSocketTransport

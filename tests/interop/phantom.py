@@ -32,7 +32,7 @@ def phantomCommand() -> list[str]:
 
 class Event(NamedTuple):
     """
-    What a script reports: when, by the clock of the browser, in seconds.
+    An event of a script: the time by the clock of the browser, in seconds.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class Event(NamedTuple):
 
 class Step(TypedDict):
     """
-    Once C{after} messages were received: send the texts, then close.
+    After receiving C{after} messages: send the texts, then close.
     """
 
     after: int
@@ -75,7 +75,7 @@ class Phantom(Child):
 
     def waitFor(self, kind: str, count: int = 1, timeout: float = 15) -> list[str]:
         """
-        Wait for that many events of a kind, and return the data of all there are.
+        Wait for that many events of a kind, and return the data of all of them.
         """
 
         def find() -> list[str] | None:

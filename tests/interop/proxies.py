@@ -1,8 +1,8 @@
 """
 Real proxies in front of the server: how each is set up, which dialects pass, and why others do not.
 
-C{python -m tests.interop.proxies --write docs/proxies.md} makes the document of it. The
-configurations are those in C{docs/proxies}, ports and folders aside.
+C{python -m tests.interop.proxies --write docs/proxies.md} writes the document. The configurations
+are those in C{docs/proxies}, except for ports and folders.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from .strict import CLIENTS, dial
 FILES = PROJECT / "docs" / "proxies"
 NODE = PROJECT / ".peers" / "node" / "node_modules"
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
-# What the configurations say where each test has something else.
+# Values in the configurations that each test replaces.
 SERVER_PORT = "3400"
 CERTIFICATES = "/etc/ssl/txhixie"
 HOST = "chat.example.com"
 REPLACED = re.compile(rf"(?<![\w.])(?:{SERVER_PORT}|80|443)\b|0\.0\.0\.0|{CERTIFICATES}")
-# Where the clients open their WebSockets.
+# The path of the WebSockets.
 WEBSOCKET = "/echo?x=%20"
 
 
@@ -49,8 +49,8 @@ class Impossible:
     """
     Why a dialect cannot pass a proxy.
 
-    @ivar reason: for the reader of the document.
-    @ivar refusal: a regular expression of what a client of this dialect finds in its answer.
+    @ivar reason: shown in the document.
+    @ivar refusal: a regular expression for what a client of this dialect objects to in its answer.
     """
 
     reason: str
@@ -62,7 +62,7 @@ class Way:
     """
     A way from a client to the server.
 
-    @ivar title: what the document calls it.
+    @ivar title: its name in the document.
     @ivar file: the configuration, in C{docs/proxies}.
     @ivar command: makes the command that runs the proxy, from the file and the port.
     @ivar changes: what is replaced in the file, for a variant of it.
@@ -70,8 +70,8 @@ class Way:
     @ivar options: further options of the server.
     @ivar pools: whether the proxy keeps its connections to the server, and sends requests of any
         client on them.
-    @ivar tells: whether the server gets to know the address of the client.
-    @ivar impossible: the dialects that do not pass.
+    @ivar tells: whether the server gets the address of the client.
+    @ivar impossible: the dialects that cannot pass.
     """
 
     title: str
@@ -94,7 +94,7 @@ class Way:
     @property
     def secure(self) -> bool:
         """
-        Whether clients come by TLS.
+        Whether clients use TLS.
         """
         return CERTIFICATES in self.template
 
@@ -125,7 +125,7 @@ def program(name: str, package: str) -> str:
     The path of a program. Where it is not installed, the test is skipped, or fails if the
     environment variable CI is set.
 
-    @param package: the one of Debian that has it.
+    @param package: the Debian package that contains it.
     """
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     return found or missing(f"{name} is missing, install it with: apt-get install {package}")
@@ -140,8 +140,8 @@ def missing(message: str) -> NoReturn:
     pytest.skip(message)
 
 
-# How the proxies are run: in the foreground, in a single process (or one that takes the others with
-# it), and without writing outside of the folder that the configuration is in.
+# How the proxies are run: in the foreground, in a single process (or one that ends the others with
+# it), and without writing outside the folder of the configuration.
 
 
 def nginx(file: Path, port: int) -> list[str]:
@@ -164,7 +164,7 @@ def nginx(file: Path, port: int) -> list[str]:
 
 def haproxy(file: Path, port: int) -> list[str]:
     """
-    Read this file only.
+    Read only this file.
     """
     return [program("haproxy", "haproxy"), "-db", "-f", str(file)]
 
@@ -201,7 +201,7 @@ def varnish(file: Path, port: int) -> list[str]:
 
 def stunnel(file: Path, port: int) -> list[str]:
     """
-    Keep it in the foreground, which is an option of its file.
+    Keep it in the foreground with an option in its file.
     """
     main = file.with_name("main.conf")
     main.write_text(f"foreground = yes\npid =\n{file.read_text(encoding='utf-8')}")
@@ -232,7 +232,7 @@ _NGINX_75 = Impossible(
     _OTHER_LINES + r"Web Socket Protocol Handshake\\r\\nServer: nginx.*\\nUpgrade: WebSocket\\r",
 )
 _APACHE_75 = Impossible(
-    "Apache puts `Upgrade` behind the other fields",
+    "Apache puts `Upgrade` after the other fields",
     _OTHER_LINES
     + r"Web Socket Protocol Handshake\\r\\n(?!Upgrade).*\\nUpgrade: WebSocket\\r\\n\\r\\n'",
 )
@@ -245,7 +245,7 @@ _HAPROXY_400 = Impossible(
     r"b'HTTP/1\.1 400 Bad request\\r",
 )
 _NO_PORT = Impossible(
-    "`$host` has no port, so neither has the location in the answer, unless it is 80 or 443",
+    "`$host` has no port, so the location in the answer lacks it, unless it is 80 or 443",
     r"sec-websocket-location is \[b'ws://127\.0\.0\.1/echo",
 )
 
@@ -398,7 +398,7 @@ class Proxy(Child):
             with suppress(ConnectionRefusedError):
                 dial(port).close()
                 return
-            # No proxy says in the same way that it listens.
+            # Each proxy announces in a different way that it listens.
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.02)
                 pytest.fail("the proxy ended at once")
@@ -412,7 +412,7 @@ class Front:
 
     @ivar port: the port of the proxy.
     @ivar context: what a client by TLS needs.
-    @ivar relay: what stands between the two, if anything does.
+    @ivar relay: what is between the two, if anything.
     """
 
     way: Way
@@ -436,7 +436,7 @@ class Front:
 
     def usedAgain(self) -> bool:
         """
-        Whether the last WebSocket came on a connection to the server that pages came by.
+        Whether the last WebSocket used a connection to the server that pages had used.
         """
         assert self.relay is not None
         (*_, carried) = (each for each in self.relay.requests() if WEBSOCKET in each)
@@ -449,11 +449,11 @@ def running(way: Way, *options: str, relayed: bool = False) -> Iterator[Front]:
     Run a server with a proxy before it.
 
     @param options: more options of the server.
-    @param relayed: whether a relay stands between the two.
+    @param relayed: whether a relay is between the two.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="proxy-")))
-        # Apache reads as somebody else.
+        # Apache reads as another user.
         folder.chmod(0o755)
         port = freePort()
         context = None

@@ -1,4 +1,4 @@
-"""A listener that passes all on to a server, and knows what went over each connection."""
+"""A listener that passes everything on to a server, and records what went over each connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEPT = 1 << 16
 
 class Relay:
     """
-    Stands between a proxy or client and the server, to show which connections it uses again.
+    Is between the proxy or client and the server, to show which connections are used again.
 
     @ivar port: where it listens, on the loopback interface.
     """
@@ -69,6 +69,6 @@ class Relay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # What is under way ends with the two that it is between.
+        # Data on its way is dropped when both sides end.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

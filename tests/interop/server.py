@@ -1,4 +1,4 @@
-"""The server as a child process, as the tests with real peers use it."""
+"""The server as a child process, for the tests with real peers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def missing(message: str) -> NoReturn:
     """
-    Skip a test that needs what is not installed; fail it if the environment variable CI is set.
+    Skip a test that needs a missing program; fail it if the environment variable CI is set.
     """
     if os.environ.get("CI"):
         pytest.fail(message)
@@ -39,8 +39,8 @@ def missing(message: str) -> NoReturn:
 
 class Child:
     """
-    A child process whose output lines a thread collects, and prints in the end for
-    pytest to show with a failure. As a context manager it never outlives its block.
+    A child process whose output lines a thread collects. They are printed at the end, for pytest to
+    show with a failure. As a context manager it never outlives its block.
     """
 
     def __init__(
@@ -90,8 +90,8 @@ class Child:
 
     def wait(self, find: Callable[[], T | None], what: str, timeout: float) -> T:
         """
-        Wait until C{find}, tried after each line, returns something else than None. The
-        test fails when the time is up or the output ends before.
+        Wait until C{find}, tried after each line, returns something other than None. The test fails
+        when the time is over or the output ends.
         """
         deadline = monotonic() + timeout
         with self._changed:
@@ -153,8 +153,7 @@ class Server(Child):
         timeout: float = 15,
     ) -> None:
         """
-        @param secure: whether to listen with TLS, too. The addresses of the server are those
-            of TLS then.
+        @param secure: whether to listen with TLS, too. If so, the URLs of the server use TLS.
         @param port: where to listen, as an endpoint of TCP.
         """
         self._directory = tempfile.TemporaryDirectory(prefix="hixie-")
@@ -200,7 +199,7 @@ class Server(Child):
         """
         The address of a path on this server.
 
-        @param scheme: C{ws} or C{http}, whether or not it is by TLS.
+        @param scheme: C{ws} or C{http}, with or without TLS.
         """
         if self.tlsPort:
             return f"{scheme}s://127.0.0.1:{self.tlsPort}{path}"
@@ -208,7 +207,7 @@ class Server(Child):
 
     def context(self, *protocols: str) -> ssl.SSLContext | None:
         """
-        What a client by TLS needs to trust the server; None if there is no TLS.
+        What a TLS client needs to trust the server; None if there is no TLS.
 
         @param protocols: what the client offers by ALPN.
         """
@@ -239,7 +238,7 @@ class Server(Child):
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 5) -> int:
         """
-        Stop the server, see that it logged no failure, and return its exit code.
+        Stop the server, check that it logged no failure, and return its exit code.
         """
         code = self.end(number, timeout)
         for word in ("Traceback", "Unhandled"):

@@ -1,4 +1,4 @@
-"""Applications that the console is tried with."""
+"""Applications for the tests of the console."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class Entries:
     """
-    Sends every message to everybody, as a numbered entry in JSON. Clients may ask for the entries
+    Sends every message to all clients, as a numbered entry in JSON. Clients may ask for entries
     that they missed. The message C{abort} becomes an entry, too, but its sender's connection ends
     before that.
     """
@@ -82,7 +82,7 @@ class Member:
 
 class Silent:
     """
-    Never says anything.
+    Never sends anything.
     """
 
     def buildProtocol(self, request: Request) -> Silent:

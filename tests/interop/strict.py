@@ -1,7 +1,7 @@
 """
 Clients that are as strict about the server's answer as the browsers of each dialect were.
 
-They know nothing of txhixie: they are written by the drafts, over any connected socket.
+They use no code of txhixie: they implement the drafts, over any connected socket.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _pages = count(1)
 
 class Refused(Exception):
     """
-    A client of this dialect does not take the answer that it got.
+    A client of this dialect does not accept the answer.
     """
 
 
@@ -40,7 +40,7 @@ def dial(
     """
     A new connection to a port of the loopback interface.
 
-    @param context: makes it one of TLS.
+    @param context: makes it a TLS connection.
     @param source: the address that it comes from.
     """
     connection = socket.create_connection(("127.0.0.1", port), SECONDS, (source, 0))
@@ -57,7 +57,7 @@ def loadPages(connection: socket.socket, number: int = 3) -> None:
     client = HTTPConnection("127.0.0.1", connection.getpeername()[1])
     client.sock = connection
     for _ in range(number):
-        # No cache knows it.
+        # No cache has it.
         client.request("GET", f"/page/{next(_pages)}")
         with client.getresponse() as response:
             assert (response.status, response.read()) == (200, b"okay")
@@ -74,8 +74,8 @@ class StrictClient:
         Open a WebSocket.
 
         @param connection: to the host and port of the URL, and over TLS if it is a C{wss} one.
-        @param stream: what comes from there.
-        @raise Refused: if the answer is not what a client of the dialect has to insist on.
+        @param stream: reads from that connection.
+        @raise Refused: if the answer lacks something that a client of the dialect requires.
         """
         parts = urlsplit(url)
         self.url = url
@@ -126,7 +126,7 @@ class StrictClient:
 
     def require(self, head: bytes, values: Mapping[str, str]) -> None:
         """
-        Check that the answer has each of these fields once, with just this value.
+        Check that the answer has each of these fields once, with exactly this value.
         """
         fields = self.fields(head)
         for name, value in values.items():
@@ -148,14 +148,14 @@ class StrictClient:
 
     def close(self) -> None:
         """
-        Close by the rules of the dialect, and see that the other side does its part.
+        Close by the rules of the dialect, and check that the other side does its part.
         """
         raise NotImplementedError
 
 
 class Hixie75(StrictClient):
     """
-    By draft-hixie-thewebsocketprotocol-75: nothing is taken that differs in its first 85 bytes.
+    By draft-hixie-thewebsocketprotocol-75: the first 85 bytes have to be exact.
     """
 
     FIRST = (
@@ -190,7 +190,7 @@ class Hixie75(StrictClient):
         return frame[1:-1].decode()
 
     def close(self) -> None:
-        # There is no closing handshake: TCP ends, and with it all between.
+        # There is no closing handshake: TCP ends, and everything in between.
         if isinstance(self.connection, ssl.SSLSocket):
             self.connection.unwrap()
         else:
@@ -295,7 +295,7 @@ class Hybi(StrictClient):
 
     def _read(self) -> tuple[int, bytes]:
         """
-        Read a frame of the server's, which has no mask.
+        Read a frame from the server, which has no mask.
         """
         head = self.stream.read(2)
         assert len(head) == 2, f"the connection ended after {head!r}"
@@ -340,7 +340,7 @@ CLIENTS: dict[str, Callable[[socket.socket, BufferedReader, str], StrictClient]]
 
 def converse(dialect: str, connection: socket.socket, url: str) -> None:
     """
-    Open a WebSocket, see some texts echoed, and close it.
+    Open a WebSocket, get some texts echoed, and close it.
 
     @raise Refused: if it does not open.
     """

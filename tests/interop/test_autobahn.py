@@ -1,4 +1,4 @@
-"""Server and client with the Autobahn TestSuite, the common measure of RFC 6455."""
+"""Server and client with the Autobahn TestSuite, the standard conformance test of RFC 6455."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .server import Server, missing
 )
 def test_cases(tmp_path: Path, part: str, secure: bool, count: int) -> None:
     """
-    Every case but those of compression passes, and closes as it should.
+    Every case except those of compression passes, and closes as it should.
     """
     if not WSTEST.exists():
         missing(MISSING)

@@ -42,7 +42,7 @@ inReactor = cast("Callable[[Callable[..., Awaitable[None]]], Any]", pytest_twist
 @pytest.fixture(scope="module", params=["plain", "compressed", "tls"])
 def manner(request: pytest.FixtureRequest) -> str:
     """
-    How server and clients talk.
+    The connection between server and clients.
     """
     return str(request.param)
 
@@ -69,20 +69,20 @@ def bytesReceived(server: Server) -> int:
     return int(server.statistics()["bytes"]["received"])
 
 
-# websockets: its client of asyncio. The other has two threads, which share one TLS: that goes wrong
-# now and then in Python 3.11. Nor does it read while it waits to send.
+# websockets: its asyncio client. Its other client has two threads that share one TLS object, which
+# sometimes fails in Python 3.11. It also does not read while it waits to send.
 
 
 def library(server: Server, path: str = "/echo", **options: Any) -> connect:
     """
-    A client of the websockets library. It offers compression unless it is told not to.
+    A client of the websockets library. It offers compression unless that is switched off.
     """
     return connect(server.url(path), proxy=None, **{"ssl": server.context(), **options})
 
 
 async def closeOf(client: ClientConnection) -> tuple[int, str]:
     """
-    Read until the connection is closed, and return what the server gave for it.
+    Read until the connection is closed, and return the server's code and reason.
     """
     with pytest.raises(ConnectionClosed) as raised:
         await client.recv()
@@ -112,7 +112,7 @@ async def test_websockets(server: Server, compressed: bool) -> None:
 
 @inLoop
 async def test_websocketsTogether(server: Server) -> None:
-    """Many messages at once come back in their order, each as what it was."""
+    """Many messages at once come back in order, each with its type."""
     messages: list[str | bytes] = []
     for number in range(300):
         messages += [f"number {number}", b"%d" % number, ""]
@@ -154,7 +154,7 @@ async def test_websocketsDecline(server: Server) -> None:
 async def test_websocketsClosed(
     server: Server, path: str, message: str | bytes, text: bool, expected: object
 ) -> None:
-    """The server gives the code that is right for what was sent."""
+    """The server sends the right code for the fault."""
     async with library(server, path) as client:
         if path == "/broadcast":
             assert str(await client.recv()).startswith("New Connection: ")
@@ -167,7 +167,7 @@ async def test_websocketsClosed(
 
 @inLoop
 async def test_websocketsClose(server: Server) -> None:
-    """The server gives back the code that it was given."""
+    """The server echoes the code of the client."""
     for code in (1000, 1001, 1011, 3000, 4999):
         async with library(server) as client:
             await client.close(code, "grüße")
@@ -193,7 +193,7 @@ async def test_websocketsHandshake() -> None:
 @pytest.mark.parametrize("offered", [(), ("http/1.1",), ("h2", "http/1.1")])
 @inLoop
 async def test_websocketsProtocol(offered: tuple[str, ...]) -> None:
-    """By TLS it is HTTP/1.1 that is agreed on, with those that ask and those that do not."""
+    """Over TLS, HTTP/1.1 is agreed on, with clients that offer ALPN and with others."""
     with Server(secure=True) as server:
         async with library(server, ssl=server.context(*offered)) as client:
             tls = client.transport.get_extra_info("ssl_object")
@@ -205,7 +205,7 @@ async def test_websocketsProtocol(offered: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @inLoop
 async def test_websocketsShutdown(secure: bool) -> None:
-    """A server that is stopped says so, in the words that Chromium shows as well."""
+    """A server that is stopped says so, in the words that Chromium also shows."""
     with Server("--compression", secure=secure) as server:
         async with library(server) as client:
             server.process.send_signal(signal.SIGTERM)
@@ -218,7 +218,7 @@ async def test_websocketsShutdown(secure: bool) -> None:
 
 class Recorder:
     """
-    A client's protocol that keeps what it is told.
+    A client's protocol that records its calls.
     """
 
     transport: WebSocketTransport
@@ -266,7 +266,7 @@ async def twistedClient(server: Server) -> Recorder:
 
 async def within(deferred: Deferred[T], seconds: float = 10) -> T:
     """
-    What the Deferred results in, if that is in time.
+    The result of the Deferred, if it comes in time.
     """
     from twisted.internet import reactor
 
@@ -292,7 +292,7 @@ async def test_twisted(server: Server) -> None:
 
 @inReactor
 async def test_twistedClosed(server: Server) -> None:
-    """The end that the server makes gets there, after all that was sent before."""
+    """The server's close arrives, after everything that was sent before."""
     client = await twistedClient(server)
     numbers = [f"number {number}" for number in range(100)]
     for text in (*numbers, "kill"):
@@ -386,13 +386,13 @@ class Node(Child):
 
     def events(self, *kinds: str) -> list[Any]:
         """
-        What it told so far of some kinds of events, in order.
+        Its events of some kinds so far, in order.
         """
         return [data for kind, data in self._events if kind in kinds]
 
     def waitFor(self, kind: str, count: int = 1) -> list[Any]:
         """
-        Wait for that many events of a kind, and return the data of all.
+        Wait for that many events of a kind, and return the data of all of them.
         """
 
         def find() -> list[Any] | None:
@@ -413,7 +413,7 @@ def node() -> None:
 
 @pytest.mark.usefixtures("node")
 def test_ws(server: Server, compressed: bool) -> None:
-    """Texts and bytes come back, whole or in fragments with pings between; so does the code."""
+    """Texts and bytes come back, whole or in fragments with pings between, and so does the code."""
     with Node(
         server,
         texts=TEXTS,
@@ -434,7 +434,7 @@ def test_ws(server: Server, compressed: bool) -> None:
 
 @pytest.mark.usefixtures("node")
 def test_wsClosed(server: Server, compressed: bool) -> None:
-    """The server's close comes after all that was sent, with its code."""
+    """The server's close comes after everything that was sent, with its code."""
     numbers = [f"number {number}" for number in range(500)]
     with Node(server, texts=[*numbers, "kill"], deflate=compressed) as client:
         assert client.waitFor("close") == [[1000, ""]]
@@ -444,7 +444,7 @@ def test_wsClosed(server: Server, compressed: bool) -> None:
 
 @pytest.mark.usefixtures("node")
 def test_wsKeepAlive() -> None:
-    """Pings of the server are answered, so the connection stays, until the server goes down."""
+    """Pings of the server are answered, so the connection stays until the server stops."""
     with (
         Server("--ping-interval", "0.1", "--ping-timeout", "0.2") as server,
         Node(server, texts=["hello"]) as client,

@@ -1,4 +1,4 @@
-"""The console in two browsers, Chromium and PhantomJS 1.9.8, by mouse and by keyboard."""
+"""The console in two browsers, Chromium and PhantomJS 1.9.8, with mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CHART = "document.getElementById('%s-chart').toDataURL()"
 
 def test_echo(tab: Tab) -> None:
     """
-    A message goes out by Enter and comes back; the page tells the dialect, and disconnects.
+    Enter sends a message, which comes back; the page shows the dialect, and disconnects.
     """
     connect(tab)
     for text in ("hello", ""):
@@ -58,7 +58,7 @@ def test_echo(tab: Tab) -> None:
 
 def test_markup(tab: Tab) -> None:
     """
-    A message that looks like markup is shown as it is, and does nothing.
+    A message that looks like markup is shown unchanged, and has no effect.
     """
     connect(tab)
     title = tab.evaluate("document.title")
@@ -70,7 +70,7 @@ def test_markup(tab: Tab) -> None:
 
 def test_chart(tab: Tab, server: Server) -> None:
     """
-    The numbers and charts of the server move with what happens there.
+    The numbers and charts of the server follow its events.
     """
     tab.wait("document.getElementById('messages-in').textContent === '0/s'")
     before = {name: tab.evaluate(CHART % name) for name in ("messages", "bytes")}
@@ -94,7 +94,7 @@ def test_chart(tab: Tab, server: Server) -> None:
 
 def test_keyboard(tab: Tab) -> None:
     """
-    All can be done with the keyboard alone, in the order of the page, and the focus shows.
+    Everything can be done with the keyboard alone, in the order of the page, with a visible focus.
     """
 
     def seek(name: str) -> None:
@@ -104,7 +104,7 @@ def test_keyboard(tab: Tab) -> None:
             tab.press("Tab")
         else:
             pytest.fail(f"Tab does not lead to {name}")
-        # PhantomJS has no window, so its page never has the focus that styles tell of.
+        # PhantomJS has no window, so its page never has the focus that styles show.
         if tab.evaluate("document.hasFocus()"):
             style = "getComputedStyle(document.activeElement).outlineStyle"
             assert tab.evaluate(style) == "solid"
@@ -133,7 +133,7 @@ def test_keyboard(tab: Tab) -> None:
 
 def test_flood(tab: Tab, server: Server) -> None:
     """
-    However much comes, the newest lines are shown and the page stays alive.
+    However many messages come, the newest lines are shown and the page keeps reacting.
     """
     connect(tab, 1)
     with closing(Hixie75(server.port, "/broadcast")) as client:
@@ -156,7 +156,7 @@ def test_flood(tab: Tab, server: Server) -> None:
 
 def test_reconnect(tab: Tab, server: Server) -> None:
     """
-    The page comes back by itself to a server that comes back, but not after Disconnect.
+    The page reconnects to a server that comes back, but not after Disconnect.
     """
     connect(tab)
     server.end()
@@ -178,7 +178,7 @@ def test_reconnect(tab: Tab, server: Server) -> None:
 
 def test_noReconnection(tab: Tab, server: Server) -> None:
     """
-    A lost connection stays lost if the page is not to reconnect, and a retry can be cancelled.
+    A lost connection stays lost if reconnecting is off, and a retry can be cancelled.
     """
     connect(tab)
     tab.click("reconnect")
@@ -201,7 +201,7 @@ def test_noReconnection(tab: Tab, server: Server) -> None:
 
 def test_closed(tab: Tab, server: Server) -> None:
     """
-    A connection that the server closes in good order is shown so, and does not come back.
+    An orderly close by the server is shown as one, and the page does not reconnect.
     """
     connect(tab)
     say(tab, "kill")
@@ -218,12 +218,12 @@ def test_closed(tab: Tab, server: Server) -> None:
 
 def test_shutdown(tab: Tab, server: Server) -> None:
     """
-    A server that is stopped says good-bye, and the page why.
+    A stopped server sends a good-bye, and the page shows the reason.
     """
     connect(tab)
     server.end(signal.SIGTERM)
     if isinstance(tab, PhantomTab):
-        # It does not know how a connection ended, and the server is no longer there to say it.
+        # It does not know how a connection ended, and the server is no longer there to ask.
         tab.wait(textIs("state", "Connection lost"))
     else:
         tab.wait(textIs("state", "Closed by the server"))
@@ -234,7 +234,7 @@ def test_shutdown(tab: Tab, server: Server) -> None:
 @pytest.mark.parametrize("tab", ["chromium"], indirect=True)
 def test_backOff(tab: Tab, server: Server) -> None:
     """
-    The pauses between tries double up to half a minute, less a random part.
+    The pauses between tries double up to half a minute, minus a random part.
     """
     assert isinstance(tab, ChromiumTab)
     tab.page.clock.install()
@@ -259,7 +259,7 @@ def test_backOff(tab: Tab, server: Server) -> None:
 
 def test_broadcast(browser: Browser, server: Server) -> None:
     """
-    Chromium, PhantomJS and a client of Hixie-75 see the same messages in the same order.
+    Chromium, PhantomJS and a client of Hixie-75 get the same messages in the same order.
     """
     phantomCommand()
     with ExitStack() as stack:
@@ -292,7 +292,7 @@ def test_broadcast(browser: Browser, server: Server) -> None:
 
 def test_tls(browser: Browser) -> None:
     """
-    By TLS the page loads, echoes, and is in one broadcast with those that come without TLS.
+    With TLS the page loads, echoes, and shares one broadcast with clients without TLS.
     """
     with ExitStack() as stack:
         server = stack.enter_context(Server(secure=True))
@@ -345,7 +345,7 @@ def fill(tab: Tab, name: str, text: str) -> None:
 
 def test_refused(tab: Tab) -> None:
     """
-    The page says why the server refused a handshake, and does not try again.
+    The page shows why the server refused a handshake, and does not try again.
     """
     with Server("--route", "/chat=echo", "--origin", "http://other.example") as strict:
         tab.open(console(strict))
@@ -371,7 +371,7 @@ def test_refused(tab: Tab) -> None:
 
 def test_notPossible(browser: Browser, server: Server) -> None:
     """
-    What a browser does not even try is reported, too.
+    URLs that a browser does not even try are reported, too.
     """
     with closing(ChromiumTab(browser, console(server))) as tab:
         fill(tab, "subprotocol", "two words")
@@ -432,7 +432,7 @@ def test_otherServer(tab: Tab, server: Server) -> None:
 
 def test_remembered(tab: Tab) -> None:
     """
-    The path is remembered that was connected to last; the first one is offered at first.
+    The last path is remembered; at first, the first offered path is used.
     """
     tab.wait("document.querySelectorAll('.preset').length === 2")
     path = "document.getElementById('path').value"
@@ -449,7 +449,7 @@ def test_remembered(tab: Tab) -> None:
 
 def test_noStorage(browser: Browser, server: Server) -> None:
     """
-    Where nothing can be remembered, the page works all the same.
+    If nothing can be stored, the page still works.
     """
     script = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }});"
     with closing(ChromiumTab(browser, console(server), script)) as tab:
@@ -459,7 +459,7 @@ def test_noStorage(browser: Browser, server: Server) -> None:
 
 def test_presence(tab: Tab) -> None:
     """
-    The page asks for a room's entries as JSON if one wants it to, and shows who is there.
+    The page requests a room's entries as JSON if asked to, and shows who is there.
     """
     with Server("--service", "tests.interop.services.Entries", "--log-connections") as rooms:
         tab.open(console(rooms))
@@ -478,7 +478,7 @@ def test_presence(tab: Tab) -> None:
 
 def test_resume(tab: Tab) -> None:
     """
-    After a reconnection the page asks for what it missed, and misses nothing.
+    After a reconnection the page requests what it missed, and misses nothing.
     """
     with Server("--service", "tests.interop.services.Entries", "--log-connections") as rooms:
         tab.open(console(rooms))
@@ -506,7 +506,7 @@ def test_resume(tab: Tab) -> None:
 
 def test_noWebSocket(browser: Browser, server: Server) -> None:
     """
-    A browser without WebSockets is told so, and sees the numbers of the server.
+    A browser without WebSockets gets an explanation, and the numbers of the server.
     """
     script = "delete window.WebSocket; delete window.MozWebSocket;"
     with closing(ChromiumTab(browser, console(server), script)) as tab:

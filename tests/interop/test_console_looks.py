@@ -18,7 +18,7 @@ from .server import PROJECT, Server, missing
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# The contrast of every text in the page with what is behind it, by WCAG 2.1.
+# The contrast of every text in the page with its background, by WCAG 2.1.
 CONTRASTS = """(() => {
     const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
     const luminance = (colour) => channels(colour).slice(0, 3).map((channel) => {
@@ -41,7 +41,7 @@ CONTRASTS = """(() => {
 
 
 AXE = PROJECT / ".peers" / "node" / "node_modules" / "axe-core" / "axe.min.js"
-# What axe-core finds: the rule, and the elements that break it.
+# The findings of axe-core: the rule, and the elements that break it.
 FINDINGS = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations.map(
     (found) => found.id + ': ' + found.nodes.map((node) => node.html).join(' '))"""
 # By width and height.
@@ -107,8 +107,8 @@ class Screen:
 
     def check(self, state: str, folder: Path) -> None:
         """
-        See that nothing is wider than the screen, that everybody can read all text, and that
-        axe-core has nothing against the page. Save a picture.
+        Check that nothing is wider than the screen, that all text is readable, and that axe-core
+        finds nothing. Save a picture.
         """
         self.tab.page.screenshot(path=folder / f"{self._name}-{state}.png")
         self.tab.screenshot(folder / f"{self._name}-{state}-all.png")
@@ -132,7 +132,7 @@ def axe() -> None:
 
 def test_looks(screen: Screen, axe: None, tmp_path: Path) -> None:
     """
-    In all its states the page fits the screen, and the composer is in view without scrolling.
+    In all its states the page fits on the screen, and the composer is visible without scrolling.
     """
     tab = screen.tab
     assert tab.evaluate(IN_VIEW)
@@ -156,7 +156,7 @@ def test_looks(screen: Screen, axe: None, tmp_path: Path) -> None:
 
 def test_looksOfTrouble(screen: Screen, axe: None, tmp_path: Path) -> None:
     """
-    The same holds when things go wrong, and with everything that can be opened opened.
+    The same holds after errors, and with everything opened that can be opened.
     """
     tab = screen.tab
     tab.page.fill("#path", "/nowhere")
@@ -182,8 +182,8 @@ def test_looksOfTrouble(screen: Screen, axe: None, tmp_path: Path) -> None:
 
 def test_oldLooks(server: Server, tmp_path: Path) -> None:
     """
-    In PhantomJS the two columns stand side by side, nothing is wider than the screen, and the
-    composer is in view.
+    In PhantomJS the two columns are side by side, nothing is wider than the screen, and the
+    composer is visible.
     """
     phantomCommand()
     with closing(PhantomTab(console(server))) as tab:
@@ -206,7 +206,7 @@ def test_oldLooks(server: Server, tmp_path: Path) -> None:
 
 def test_oldPhone(server: Server, tmp_path: Path) -> None:
     """
-    A small screen with an old browser has the composer in view, too.
+    A small screen with an old browser shows the composer, too.
     """
     phantomCommand()
     with closing(PhantomTab(console(server), 375, 667)) as tab:

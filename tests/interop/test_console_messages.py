@@ -1,4 +1,4 @@
-"""What the console sends, and how it shows, keeps and exports what it sent and received."""
+"""What the console sends, and how it shows, keeps and exports messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = (
 
 def test_binary(browser: Browser, server: Server) -> None:
     """
-    Bytes that come back are told by their number.
+    Bytes that come back are shown with their size.
     """
     script = """
         WebSocket = class extends WebSocket {
@@ -46,7 +46,7 @@ def choose(tab: Tab, value: str) -> None:
 
 def test_lines(tab: Tab) -> None:
     """
-    Shift-Enter begins a line, Enter sends all of them, and the field grows with them.
+    Shift-Enter begins a line, Enter sends all lines, and the field grows with them.
     """
     connect(tab)
     height = "document.getElementById('text').offsetHeight"
@@ -65,7 +65,7 @@ def test_lines(tab: Tab) -> None:
 
 def test_history(tab: Tab) -> None:
     """
-    The arrow keys lead through what was sent, and back to what was being typed.
+    The arrow keys lead through sent messages, and back to the current text.
     """
     connect(tab)
     for text in ("first", "second", "second"):
@@ -86,7 +86,7 @@ def test_history(tab: Tab) -> None:
 
 def test_notConnected(tab: Tab, server: Server) -> None:
     """
-    What is typed without a connection stays, and the page says why it is not sent.
+    Text that is typed without a connection stays, and the page says why it is not sent.
     """
     say(tab, "hello")
     assert tab.evaluate(VALUE) == "hello"
@@ -112,7 +112,7 @@ def test_notConnected(tab: Tab, server: Server) -> None:
 
 def test_json(tab: Tab) -> None:
     """
-    JSON is indented on demand, as it came; what is no JSON stays as it is.
+    JSON is indented on demand, unchanged otherwise; other text stays as it is.
     """
     connect(tab)
     texts = [
@@ -142,7 +142,7 @@ def test_json(tab: Tab) -> None:
 
 def test_filter(tab: Tab) -> None:
     """
-    Only lines with the wanted text are shown, also of those that come later.
+    Only lines with the wanted text are shown, including later ones.
     """
     connect(tab)
     for text in ("apple", "pear"):
@@ -161,7 +161,7 @@ def test_filter(tab: Tab) -> None:
 
 def test_copy(tab: Tab) -> None:
     """
-    The log is copied; where a browser cannot, it is there to be selected.
+    The log is copied; if a browser cannot, it can be selected.
     """
     if isinstance(tab, ChromiumTab):
         tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -184,7 +184,7 @@ def test_copy(tab: Tab) -> None:
 
 def test_export(tab: Tab) -> None:
     """
-    The log is exported as JSON, bytes in base64; where a browser cannot save, it can be copied.
+    The log is exported as JSON, bytes in base64; if a browser cannot save, it can be copied.
     """
     connect(tab)
     say(tab, "grüße")
@@ -210,7 +210,7 @@ def test_export(tab: Tab) -> None:
 
 def test_bytes(tab: Tab) -> None:
     """
-    Bytes are sent from hex or base64 where the dialect carries them, and only offered there.
+    Bytes are sent from hex or base64 if the dialect carries them, and only offered then.
     """
     connect(tab)
     tab.wait(textIs("dialect", tab.dialect))
@@ -262,7 +262,7 @@ def test_ping(tab: Tab) -> None:
 
 def test_noEcho(browser: Browser) -> None:
     """
-    Where nothing sends messages back, the page says so.
+    If nothing sends messages back, the page says so.
     """
     with (
         Server("--service", "tests.interop.services.Silent") as server,

@@ -18,7 +18,7 @@ LARGE = "é€🚀x" * 6553 + "🚀xx"
 MASK = b"\x37\xfa\x21\x3d"
 FIN, TEXT, CLOSE, PING, PONG = 0x80, 0x1, 0x8, 0x9, 0xA
 
-# What a page does to become a member.
+# How a page becomes a member.
 JOIN = """(url) => {
     window.seen = [];
     window.ended = null;
@@ -30,7 +30,7 @@ JOIN = """(url) => {
 
 class Hybi:
     """
-    A client of version 7 or 8, as bare as it gets.
+    A minimal client of version 7 or 8.
     """
 
     ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -58,7 +58,7 @@ class Hybi:
 
     def send(self, text: str, fragments: int = 1) -> None:
         """
-        Send a message; behind every fragment but the last goes a ping.
+        Send a message, with a ping after every fragment but the last.
         """
         data = text.encode()
         size = len(data) // fragments + 1
@@ -72,7 +72,7 @@ class Hybi:
 
     def _read(self) -> tuple[int, bytes]:
         """
-        Read a frame of the server's: whole and not masked.
+        Read a frame from the server: whole and not masked.
         """
         opcode, size = self._stream.read(2)
         assert opcode & 0xF0 == FIN
@@ -128,7 +128,7 @@ class Page(ChromiumTab):
 
 def texts(name: str) -> list[str]:
     """
-    What a member says.
+    The texts of a member.
     """
     assert len(LARGE.encode()) == KIB64
     return [f"hello from {name}", "grüße 🚀 €", "", LARGE]
@@ -144,8 +144,8 @@ def connections(server: Server) -> dict[str, int]:
 
 def test_everybody() -> None:
     """
-    Chromium, two PhantomJS, and clients of Hixie-75 and of the versions 8 and 7 see the same
-    messages in the same order, each from its own join on, while they talk all at once, and while
+    Chromium, two PhantomJS, and clients of Hixie-75 and of the versions 8 and 7 get the same
+    messages in the same order, each from its own join on, while all of them send at once, and while
     one after another leaves.
     """
     phantomCommand()
@@ -157,7 +157,7 @@ def test_everybody() -> None:
         browser = stack.enter_context(chromium())
 
         def openPhantom(name: str, *more: Step) -> Phantom:
-            # It hears of its own join, and of all that follow.
+            # It gets its own join, and everything that follows.
             everybody = len(members) - members.index(name)
             speak: Step = {"after": everybody, "send": texts(name)}
             leave: Step = {"after": everybody + said + gone[name], "close": True}
@@ -166,7 +166,7 @@ def test_everybody() -> None:
                 Phantom("page.js", page=page, url=url, steps=[speak, leave, *more])
             )
 
-        # How many leave before.
+        # How many leave before this one.
         order = ["phantom", "hixie-75", "version 7", "other phantom", "version 8"]
         gone = {name: number for number, name in enumerate(order)}
 
@@ -181,7 +181,7 @@ def test_everybody() -> None:
         new.waitFor(4)
         other = openPhantom("other phantom")
         new.waitFor(5)
-        # The last to join is what the two browsers wait for.
+        # The two browsers wait for the join of the last one.
         version7 = stack.enter_context(closing(Hybi(server.port, "/broadcast", 7)))
         ids = [joined(message) for message in new.waitFor(6)[:6]]
         assert len(set(ids)) == 6
@@ -199,7 +199,7 @@ def test_everybody() -> None:
             version8.send(texts("version 8")[number])
             version7.send(texts("version 7")[number], fragments=3)
 
-        # Nobody reads before all is sent but the browsers.
+        # Only the browsers read before everything is sent.
         leaving: dict[str, Callable[[], Any]] = {
             "phantom": lambda: phantom.waitFor("close"),
             "hixie-75": old.close,
@@ -241,7 +241,7 @@ def test_everybody() -> None:
 
 def test_clean() -> None:
     """
-    Chromium gets all that was sent before the server's close, and calls that a clean one.
+    Chromium gets everything that was sent before the server's close, and reports a clean close.
     """
     numbers = [f"number {number}" for number in range(200)]
     with (

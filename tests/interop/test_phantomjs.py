@@ -34,7 +34,7 @@ def openPage(server: Server, path: str, *steps: Step) -> Phantom:
 
 class Hixie75:
     """
-    The oldest of all clients: no keys, no closing handshake.
+    The oldest client: no keys, no closing handshake.
     """
 
     REPLY = (
@@ -89,14 +89,14 @@ def joined(message: str) -> str:
 
 def texts(name: str) -> list[str]:
     """
-    What a member of the broadcast says.
+    The texts of a member of the broadcast.
     """
     return [f"{name} {word}" for word in ("hello", "grüße 🚀 €", "")]
 
 
 def assertSaid(said: list[str], members: dict[str, str]) -> None:
     """
-    Each member, by its ID, said all of its texts in its order, and that is all.
+    Each member, by its ID, sent all of its texts in order, and nothing else.
     """
     for member, name in members.items():
         own = [message for message in said if message.startswith(f"{member}: ")]
@@ -107,7 +107,7 @@ def assertSaid(said: list[str], members: dict[str, str]) -> None:
 @pytest.mark.parametrize("script", ["page.js", "direct.js"])
 def test_echo(server: Server, script: str) -> None:
     """
-    Texts come back unchanged up to 1 MiB of UTF-8, whether the origin is of http or file.
+    Texts come back unchanged up to 1 MiB of UTF-8, with an origin of http or file.
     """
     assert len(TEXTS[5].encode()) == MIB
     page = server.url("/any", "http")
@@ -131,7 +131,7 @@ def test_kill(server: Server) -> None:
 
 def test_broadcast(server: Server) -> None:
     """
-    Three browsers see the same messages in the same order, each from its own join on.
+    Three browsers get the same messages in the same order, each from its own join on.
     """
     with ExitStack() as stack:
         first = stack.enter_context(
@@ -209,6 +209,6 @@ def test_terminate(server: Server) -> None:
     """
     with openPage(server, "/echo", {"after": 0, "send": ["hello"]}) as phantom:
         phantom.waitFor("message")
-        # twistd ends by the signal that it was told to end by.
+        # twistd ends with the signal that stopped it.
         assert server.stop() == -signal.SIGTERM
         phantom.waitFor("close", timeout=5)

@@ -1,4 +1,4 @@
-"""Every dialect through real proxies: what C{docs/proxies.md} says is so."""
+"""Every dialect through real proxies, as C{docs/proxies.md} documents it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[Front]:
 @pytest.fixture(scope="module", params=WAYS)
 def used(request: pytest.FixtureRequest) -> Iterator[Front]:
     """
-    A proxy that carries pages, too, with something behind it that sees by which connections.
+    A proxy that also carries pages, with a relay that shows which connections are used.
     """
     with running(WAYS[request.param], relayed=True) as made:
         yield made
@@ -35,8 +35,8 @@ def used(request: pytest.FixtureRequest) -> Iterator[Front]:
 
 def expected(front: Front, dialect: str) -> AbstractContextManager[object]:
     """
-    What the block does is as documented: it works, or the client refuses the answer for just the
-    reason that is given there.
+    The result is as documented: it works, or the client refuses the answer for exactly the reason
+    that is given there.
     """
     impossible = front.way.impossible.get(dialect)
     return pytest.raises(Refused, match=impossible.refusal) if impossible else nullcontext()
@@ -45,7 +45,7 @@ def expected(front: Front, dialect: str) -> AbstractContextManager[object]:
 @pytest.mark.parametrize("dialect", CLIENTS)
 def test_fresh(fresh: Front, dialect: str) -> None:
     """
-    A WebSocket on a new connection, by a proxy that has no others to the server.
+    A WebSocket on a new connection, through a proxy without other connections to the server.
     """
     with fresh.dial() as connection, expected(fresh, dialect):
         converse(dialect, connection, fresh.url(WEBSOCKET))
@@ -54,7 +54,7 @@ def test_fresh(fresh: Front, dialect: str) -> None:
 @pytest.mark.parametrize("dialect", CLIENTS)
 def test_afterPages(used: Front, dialect: str) -> None:
     """
-    A WebSocket on a new connection, by a proxy that keeps one to the server that carried pages.
+    A WebSocket on a new connection, through a proxy that kept one to the server from pages.
     """
     with used.dial() as connection:
         loadPages(connection)
@@ -67,7 +67,7 @@ def test_afterPages(used: Front, dialect: str) -> None:
 @pytest.mark.parametrize("dialect", CLIENTS)
 def test_sameConnection(used: Front, dialect: str) -> None:
     """
-    A WebSocket on the connection by which the client loaded pages.
+    A WebSocket on the connection on which the client loaded pages.
     """
     with used.dial() as connection:
         loadPages(connection)
@@ -102,7 +102,7 @@ def test_address(name: str) -> None:
 )
 def test_quiet(name: str, changes: dict[str, str]) -> None:
     """
-    The time in the configuration is that after which the proxy closes a quiet WebSocket.
+    The proxy closes a quiet WebSocket after the time in the configuration.
     """
     with (
         running(replace(WAYS[name], changes=changes)) as made,
@@ -124,7 +124,7 @@ def browsed(request: pytest.FixtureRequest) -> Iterator[Front]:
 
 def test_phantomjs(browsed: Front) -> None:
     """
-    PhantomJS loads a page, then a WebSocket of the page echoes its texts, by the same proxy.
+    PhantomJS loads a page, then a WebSocket of the page echoes its texts, through the same proxy.
     """
     steps: list[Step] = [{"after": 0, "send": [*TEXTS]}, {"after": len(TEXTS), "close": True}]
     page = browsed.url("/any", "http")
@@ -138,7 +138,7 @@ def test_phantomjs(browsed: Front) -> None:
 
 def test_chromium(browsed: Front) -> None:
     """
-    So does Chromium, twice: at first, the page's icon may be coming by the proxy's connection.
+    Chromium does so, too, twice: at first, the page's icon may be using the proxy's connection.
     """
     with (
         chromium() as browser,

@@ -37,7 +37,7 @@ def test_cluster() -> None:
 
 
 def hasTexts(guest: Guest, count: int) -> bool:
-    """@return: whether a client has been sent so many texts."""
+    """@return: whether a client has got this many texts."""
     return sum(bool(each.text) for each in guest.seen) == count
 
 

@@ -1,4 +1,4 @@
-"""HTTP clients that open a WebSocket on the connection that a page came by."""
+"""HTTP clients that open a WebSocket on the connection of a page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PYTHON = "{} is missing, install it with: pip install {}"
 @contextmanager
 def used(*options: str) -> Iterator[str]:
     """
-    The host and port of a server. In the end, a page and a WebSocket came by one connection.
+    The host and port of a server. In the end, a page and a WebSocket have used one connection.
     """
     with Server(*options) as server, Relay(server.port) as relay:
         try:
@@ -36,7 +36,7 @@ def used(*options: str) -> Iterator[str]:
 
 def run(*command: str) -> None:
     """
-    Run a program that loads the page and gets the texts echoed, and check what it prints.
+    Run a program that loads the page and gets the texts echoed, and check its output.
     """
     with used() as host:
         arguments = [*command, f"http://{host}/page", f"ws://{host}/socket", *TEXTS]
@@ -74,7 +74,7 @@ def test_curl(dialect: str, tmp_path: Path) -> None:
 
 def test_java() -> None:
     """
-    Java's own client does, after it asked for HTTP/2 with the page.
+    Java's own client does so, after it asked for HTTP/2 with the page.
     """
     java = shutil.which("java") or missing(
         "java is missing, install it with: apt-get install openjdk-17-jdk-headless"
@@ -84,7 +84,7 @@ def test_java() -> None:
 
 def test_nodeAgent() -> None:
     """
-    ws of Node does, with an agent that keeps connections.
+    ws of Node does so, with an agent that keeps connections.
     """
     node = shutil.which("node")
     if node is None or not (NODE / "ws").is_dir():
@@ -94,7 +94,7 @@ def test_nodeAgent() -> None:
 
 def test_aiohttp() -> None:
     """
-    A session of aiohttp does.
+    A session of aiohttp does so.
     """
     try:
         import aiohttp
@@ -119,7 +119,7 @@ def test_aiohttp() -> None:
 
 def test_httpx() -> None:
     """
-    A client of httpx does, with httpx-ws.
+    A client of httpx does so, with httpx-ws.
     """
     try:
         import httpx

@@ -1,4 +1,4 @@
-"""The client with servers of others: websocket-driver, ws, websockets and em-websocket."""
+"""The client with other servers: websocket-driver, ws, websockets and em-websocket."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEXTS = [
     "bye",
 ]
 BLOBS = [b"", bytes(range(256)), bytes(range(256)) * (MIB // 256)]
-# Seconds that anything may take.
+# The longest time in seconds that anything may take.
 LONG = 20
 
 inReactor = cast("Callable[[Callable[..., Awaitable[None]]], Any]", pytest_twisted.ensureDeferred)
@@ -43,12 +43,12 @@ inReactor = cast("Callable[[Callable[..., Awaitable[None]]], Any]", pytest_twist
 @dataclass(frozen=True)
 class Peer:
     """
-    A server of somebody else.
+    A foreign server.
 
     @ivar command: starts it.
-    @ivar dialects: those it speaks.
-    @ivar options: the manners in which it can be started.
-    @ivar subprotocols: the dialects in which it knows subprotocols.
+    @ivar dialects: the dialects that it speaks.
+    @ivar options: the ways in which it can be started.
+    @ivar subprotocols: the dialects in which it supports subprotocols.
     """
 
     command: tuple[str, ...]
@@ -102,7 +102,7 @@ def checkInstalled(name: str) -> None:
 
 class Peers(Child):
     """
-    A server of somebody else as a child process.
+    A foreign server as a child process.
 
     @ivar port: where it listens.
     """
@@ -137,7 +137,7 @@ def running() -> Iterator[Callable[[tuple[str, str]], Peers]]:
 
 
 class Listener:
-    """An application that puts each call it gets in a queue."""
+    """An application that puts its calls into a queue."""
 
     def __init__(self) -> None:
         self.received: DeferredQueue[Any] = DeferredQueue()
@@ -161,7 +161,7 @@ class Listener:
         self.received.put(reason.value)
 
     def next(self) -> Deferred[Any]:
-        """@return: the next thing it is told."""
+        """@return: its next call."""
         return self.received.get().addTimeout(LONG, cast(Any, reactor))
 
 
@@ -184,7 +184,7 @@ Start = Callable[[tuple[str, str]], Peers]
 @pytest.mark.parametrize(("which", "dialect"), CASES)
 @inReactor
 async def test_messages(running: Start, which: tuple[str, str], dialect: str) -> None:
-    """Texts and, where the dialect has them, bytes come back, up to 1 MiB; pings are answered."""
+    """Texts and, if the dialect has them, bytes come back, up to 1 MiB; pings are answered."""
     client = await opened(running(which), dialect, which[1] == "compressed")
     assert client.transport.dialect == dialect
     messages: Sequence[str | bytes] = TEXTS
@@ -231,7 +231,7 @@ async def test_clientCloses(running: Start, which: tuple[str, str], dialect: str
 @pytest.mark.parametrize(("which", "dialect"), CASES)
 @inReactor
 async def test_serverCloses(running: Start, which: tuple[str, str], dialect: str) -> None:
-    """The server closes, and the client hears its code and reason."""
+    """The server closes, and the client gets its code and reason."""
     client = await opened(running(which), dialect)
     client.transport.sendTextMessage("close")
     ending = await client.next()

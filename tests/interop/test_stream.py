@@ -1,4 +1,6 @@
-"""Stock services of twistd's behind WebSockets, for our client string and for others; much data."""
+"""
+Standard services of twistd over WebSockets, with our client string and with others; much data.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,14 @@ from .server import PROJECT, Child
 
 # More than 100 MB.
 MUCH = 100 << 20
-# A process of twistd ends by the signal that stopped it, or with 0.
+# A process of twistd ends with the signal that stopped it, or with 0.
 STOPPED = (0, -signal.SIGTERM)
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
 
 class Twistd(Child):
     """
-    A service of C{twistd}'s, behind WebSockets.
+    A service of C{twistd}'s, over WebSockets.
 
     @ivar port: the number of its port.
     """
@@ -57,12 +59,12 @@ class Twistd(Child):
 
 
 def irc(where: str) -> Twistd:
-    """@return: Twisted's IRC server, behind WebSockets."""
+    """@return: Twisted's IRC server, over WebSockets."""
     return Twistd("words", "--auth", "memory:fred:secret", "--irc-port", where)
 
 
 class Fred(IRCClient):
-    """Sends himself a message through a server."""
+    """Sends itself a message through a server."""
 
     nickname = "fred"
     password = "secret"  # type: ignore[assignment]
@@ -78,7 +80,7 @@ class Fred(IRCClient):
 
 
 async def talk(where: str) -> None:
-    """Talk to the server by our client string."""
+    """Connect to the server with our client string."""
     fred: Any = await clientFromString(clock, where).connect(Factory.forProtocol(Fred))
     await reach(lambda: fred.heard == ["na\u00efve"])
     fred.transport.loseConnection()
@@ -86,7 +88,7 @@ async def talk(where: str) -> None:
 
 
 def talkBinary(url: str, context: ssl.SSLContext | None = None) -> None:
-    """Talk to it by the websockets library, with the subprotocol binary."""
+    """Connect to it with the websockets library, with the subprotocol binary."""
     with connect(url, subprotocols=[Subprotocol("binary")], ssl=context) as webSocket:
         assert webSocket.subprotocol == "binary"
         # The parts of a message are still one stream.
@@ -101,7 +103,7 @@ def talkBinary(url: str, context: ssl.SSLContext | None = None) -> None:
 
 @inReactor
 async def test_twistd() -> None:
-    """A service that knows nothing of WebSockets serves them by its endpoint string."""
+    """A service that does not know about WebSockets serves them with its endpoint string."""
     with irc("ws:tcp:0:interface=127.0.0.1:path=/irc") as running:
         where = f"127.0.0.1:{running.port}/irc"
         for options in ("", ":codec=text", ":dialect=hixie-76", ":dialect=hixie-75:codec=text"):
@@ -112,7 +114,7 @@ async def test_twistd() -> None:
 
 @inReactor
 async def test_twistdTLS(tmp_path: Path) -> None:
-    """The same by TLS."""
+    """The same over TLS."""
     key, certificate = selfSigned(tmp_path)
     where = f"ws:ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
     with irc(where) as running:
@@ -123,9 +125,9 @@ async def test_twistdTLS(tmp_path: Path) -> None:
 
 
 def test_oldBrowser() -> None:
-    """A browser of the Hixie era talks to it in base64."""
+    """A browser of the Hixie era connects to it in base64."""
     command = b"PASS secret\r\nNICK fred\r\nUSER fred 0 * :Fred\r\n"
-    # Each part is base64 of its own, wherever it is cut.
+    # Each part is complete base64, wherever it is cut.
     parts = [b64encode(part).decode() for part in (command[:10], command[10:])]
     steps: list[Step] = [{"after": 0, "send": parts}, {"after": 5, "close": True}]
     phantomCommand()
@@ -141,7 +143,7 @@ def test_oldBrowser() -> None:
 
 @inReactor
 async def test_forwarded(tmp_path: Path) -> None:
-    """Twisted's port forwarder puts a WebSocket before any other server: here FTP."""
+    """Twisted's port forwarder puts a WebSocket in front of any other server: here FTP."""
     (tmp_path / "hello.txt").write_text("hello")
     factory = FTPFactory(Portal(FTPRealm(str(tmp_path)), [AllowAnonymousAccess()]))
     port: Any = await serverFromString(clock, TCP).listen(factory)
@@ -161,7 +163,7 @@ async def test_forwarded(tmp_path: Path) -> None:
 
 
 def test_goingAway() -> None:
-    """Peers hear that the process ends."""
+    """Peers get a close when the process ends."""
     with (
         irc("ws:tcp:0:interface=127.0.0.1") as running,
         connect(f"ws://127.0.0.1:{running.port}/") as webSocket,

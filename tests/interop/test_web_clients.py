@@ -13,7 +13,7 @@ import pytest
 from .flow import SIZES, Message, flow, inLoop
 from .server import Server, missing
 
-# Of RFC 6455 section 1.3.
+# From RFC 6455 section 1.3.
 KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 MIB = 1 << 20
 
@@ -38,7 +38,7 @@ def curl(server: Server, *options: str) -> list[str]:
 
 
 def test_curl(server: Server) -> None:
-    """Two pages come by one connection, by TLS with HTTP/1.1 although HTTP/2 is offered, too."""
+    """Two pages use one connection, over TLS with HTTP/1.1 although HTTP/2 is offered, too."""
     url = server.url("/any", "http")
     tell = "%{http_code} %{http_version} %{num_connects}\n"
     command = curl(server, "--verbose", "--write-out", tell, url, url)
@@ -73,7 +73,7 @@ def test_curlUpgrade(server: Server) -> None:
 
 def session(server: Server) -> aiohttp.ClientSession:
     """
-    A client with a pool of connections, which offers by ALPN what aiohttp does by itself.
+    A client with a pool of connections, with aiohttp's default ALPN.
     """
     context = server.context("http/1.1")
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context or True))
@@ -81,7 +81,7 @@ def session(server: Server) -> aiohttp.ClientSession:
 
 @inLoop
 async def test_aiohttp(server: Server) -> None:
-    """Pages come; texts and bytes of up to 1 MiB come back, and a ping is answered."""
+    """Pages load; texts and bytes of up to 1 MiB come back, and a ping is answered."""
     async with session(server) as pages:
         for _ in range(2):
             async with pages.get(server.url("/any", "http")) as answer:
@@ -124,7 +124,7 @@ async def test_aiohttpFlow(server: Server, size: int, count: int) -> None:
 
 @inLoop
 async def test_aiohttpReuse(server: Server) -> None:
-    """A connection that brought a page is taken for a WebSocket by the same pool."""
+    """A connection that loaded a page is used for a WebSocket by the same pool."""
     async with session(server) as client:
         async with client.get(server.url("/any", "http")) as answer:
             assert await answer.text() == "okay"

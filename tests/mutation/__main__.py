@@ -1,5 +1,5 @@
 """
-C{python -m tests.mutation}: see whether the fast tests detect small changes to the package.
+C{python -m tests.mutation}: check whether the fast tests detect small changes to the package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.mutation.report import asJson, markdown, place
 from tests.mutation.running import Children, Result, prepare, tryAll
 from tests.mutation.suite import PACKAGE, PROJECT
 
-# What is left out unless it is named: the command line and the console.
+# Left out unless named: the command line and the console.
 LEFT_OUT = ("__main__.py", "console", "tap.py")
 
 
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _mutants(arguments: argparse.Namespace) -> list[Mutant]:
     """
-    @return: the mutants that are asked for.
+    @return: the mutants that were asked for.
     @raise ValueError: if there are none.
     """
     mutants: list[Mutant] = []
@@ -109,7 +109,7 @@ def sources(paths: list[Path]) -> list[Path]:
     """
     @param paths: files or folders of the package; if empty, all of it that serves WebSockets.
     @return: the files.
-    @raise ValueError: if there is none of that name in the package.
+    @raise ValueError: if the package has nothing with that name.
     """
     found: set[Path] = set()
     for path in paths:

@@ -46,7 +46,7 @@ _ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
     ast.BitXor: ("^", "&"),
 }
 _LOGGING = {"critical", "debug", "emit", "error", "failure", "info", "warn"}
-# What only type checkers and the interpreter's layout of objects go by.
+# What matters only to type checkers and to the interpreter's layout of objects.
 _DECLARATIONS = {"__all__", "__match_args__", "__slots__"}
 _TYPES = {"NewType", "ParamSpec", "TypeVar", "TypeVarTuple"}
 
@@ -63,7 +63,7 @@ class Mutant:
     @ivar statement: the line where the statement begins that is changed.
     @ivar start: where the change begins, in bytes.
     @ivar end: where it ends.
-    @ivar text: what stands there instead.
+    @ivar text: the new text there.
     """
 
     path: Path
@@ -95,7 +95,7 @@ class Mutant:
 
     def diff(self, name: str) -> str:
         """
-        @param name: what the file is called.
+        @param name: the name of the file.
         @return: the change as a unified diff.
         """
         before, after = (text.decode().splitlines() for text in (_read(self.path), self.source()))
@@ -126,20 +126,20 @@ def pick(files: Sequence[Path], root: Path, count: int, seed: int) -> list[Mutan
     """
     Pick mutants at random, from each file in proportion to its lines.
 
-    @param root: the folder that the files are named from.
+    @param root: the folder that file names are relative to.
     @return: C{count} valid mutants, or all there are, in the order of C{files}.
     """
     shuffled: dict[Path, Iterator[Mutant]] = {}
     for path in files:
         made = mutantsOf(path)
-        # By its name, so that other files do not change what is picked here.
+        # By name, so that other files do not change what is picked here.
         random.Random(f"{seed} {path.relative_to(root)}").shuffle(made)
         shuffled[path] = filter(Mutant.isValid, made)
     picked: dict[Path, list[Mutant]] = {path: [] for path in files}
     lines = {path: _read(path).count(b"\n") + 1 for path in files}
     for _ in range(count):
         while shuffled:
-            # The file that is furthest behind its share.
+            # The file that is furthest below its share.
             path = min(shuffled, key=lambda path: (len(picked[path]) + 0.5) / lines[path])
             mutant = next(shuffled[path], None)
             if mutant is not None:
@@ -250,7 +250,7 @@ class _Maker(ast.NodeVisitor):
 
     def _dropAssignment(self, node: ast.stmt, *targets: ast.expr) -> None:
         """
-        Drop an assignment that others than the function itself may see. Without one in C{__init__}
+        Drop an assignment that is visible outside of the function. Without one in C{__init__},
         nearly every test fails.
         """
         isSeen = any(isinstance(target, (ast.Attribute, ast.Subscript)) for target in targets)
@@ -369,7 +369,7 @@ class _Maker(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        # The formats of log events stay, and what is there for type checkers only.
+        # The formats of log events are kept, and so is what is only for type checkers.
         name = ast.unparse(node.func)
         last = name.rpartition(".")[2]
         if last in _TYPES:
@@ -413,7 +413,7 @@ class _Maker(ast.NodeVisitor):
             self._replace(kind, node, ("b" if isinstance(value, bytes) else "") + _string(value))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        # Older Pythons do not know where the parts of an f-string are.
+        # Older Pythons do not know the positions of the parts of an f-string.
         self._replace("string emptied", node, '""')
 
 

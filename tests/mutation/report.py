@@ -1,5 +1,5 @@
 """
-What became of the mutants, as Markdown or JSON.
+The results of the mutants, as Markdown or JSON.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Forks a child for every mutant, and says what became of it.
+Forks a child for every mutant, and reports the result.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ KILLED, SURVIVED, UNCOVERED, TIMED_OUT = "killed", "survived", "not covered", "t
 
 # Bytes of address space that a child may use.
 _MEMORY = 2 << 30
-# What children import themselves: a reactor's descriptors cannot be shared, and what is mutated
-# must not be there yet.
+# Modules that children import themselves: a reactor's descriptors cannot be shared, and the mutated
+# modules must not be imported yet.
 _NOT_SHARED = ("__main__", "conftest", "tests", "twisted.internet.reactor", "twisted.plugins")
 
 
 @dataclass
 class Result:
     """
-    What became of a mutant.
+    The result of a mutant.
 
     @ivar verdict: one of L{KILLED}, L{SURVIVED}, L{UNCOVERED}, L{TIMED_OUT}.
     @ivar detail: the test that failed, or why the process ended.
-    @ivar tests: how many tests were there to find it.
+    @ivar tests: how many tests could have found it.
     @ivar seconds: how long that took.
     """
 
@@ -55,7 +55,7 @@ class Children:
     """
     Forked processes, each with its work.
 
-    @ivar directory: where they leave what they print and return.
+    @ivar directory: where they write their output and results.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -64,7 +64,7 @@ class Children:
 
     def start(self, key: Any, work: Callable[[], Any]) -> None:
         """
-        Have a child do C{work}, whose result can be written as JSON.
+        Let a child do C{work}, whose result can be written as JSON.
         """
         sys.stdout.flush()
         pid = os.fork()
@@ -132,7 +132,7 @@ def _killGroup(pid: int) -> None:
 
 class _Refusing(MetaPathFinder):
     """
-    Refuses to import what is not to be shared.
+    Refuses to import modules that must not be shared.
     """
 
     def find_spec(
@@ -140,7 +140,7 @@ class _Refusing(MetaPathFinder):
     ) -> ModuleSpec | None:
         if _isShared(fullname):
             return None
-        raise ImportError(f"{fullname} is not to be shared")
+        raise ImportError(f"{fullname} must not be shared")
 
 
 def _isShared(name: str) -> bool:
@@ -154,7 +154,7 @@ def _preload(modules: Iterable[str]) -> None:
     refusing = _Refusing()
     sys.meta_path.insert(0, refusing)
     for name in filter(_isShared, modules):
-        # Some cannot be imported by themselves, or want a reactor.
+        # Some cannot be imported alone, or need a reactor.
         with suppress(Exception):
             importlib.import_module(name)
     sys.meta_path.remove(refusing)
@@ -165,7 +165,7 @@ def prepare(children: Children, withSockets: bool) -> Suite:
     """
     Run all fast tests, and import what they share.
 
-    @param withSockets: whether those with real sockets run, too.
+    @param withSockets: whether the tests with real sockets run, too.
     @raise RuntimeError: if tests fail without a mutation.
     """
     children.start(None, partial(measure, withSockets))
@@ -193,7 +193,7 @@ def tryAll(
     Try mutants.
 
     @param jobs: how many at a time.
-    @param isThorough: whether those that survive the tests of their lines meet all others, too.
+    @param isThorough: whether mutants that survive the tests of their lines meet all others, too.
     @param done: called with each result.
     @raise RuntimeError: if the tests fail without a mutation, run like this.
     """

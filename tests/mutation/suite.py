@@ -1,6 +1,6 @@
 """
-The fast tests, and what a child does with them: see which of them executes which lines, or try a
-mutant.
+The fast tests, and what a child does with them: find out which of them execute which lines, or try
+a mutant.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SLOW = (
 )
 
 # Tests with real sockets. There are thousands, and other tests detect most of what these do. They
-# run only if they are asked for, and last.
+# run only on request, and last.
 SOCKETS = "tests/contract"
 
 # Seconds for everything but the tests, and for a test beyond ten times what it took before.
@@ -51,7 +51,7 @@ STARTING, _SPARE = 60.0, 10.0
 @dataclass
 class Suite:
     """
-    What is known of the fast tests.
+    What is known about the fast tests.
 
     @ivar seconds: how long each took.
     @ivar lines: the tests that execute a line, by file and line; an empty name among them
@@ -131,7 +131,7 @@ class _Plugin:
 
 class _Watching(_Plugin):
     """
-    Sees which test executes which lines, and how long it takes.
+    Finds out which test executes which lines, and how long it takes.
     """
 
     def __init__(self, watched: coverage.Coverage) -> None:
@@ -177,7 +177,7 @@ class _Loader(SourceFileLoader):
 
 class _Finder(MetaPathFinder):
     """
-    Finds a mutant in place of its module.
+    Finds a mutant instead of its module.
     """
 
     def __init__(self, mutant: Mutant) -> None:
@@ -246,7 +246,7 @@ def attempt(mutant: Mutant | None, suite: Suite, wanted: Sequence[str]) -> Any:
     """
     Run tests until one fails.
 
-    @param mutant: what to import in place of its module, if anything.
+    @param mutant: what to import instead of its module, if anything.
     @param wanted: the tests, in their order.
     @return: pytest's exit status, and the tests that failed.
     """

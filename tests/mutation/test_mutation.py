@@ -1,5 +1,5 @@
 """
-Mutants are what they should be, and the command finds out what becomes of them.
+Mutants are as intended, and the command finds out what happens to them.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ DECLARATIONS = [
 @pytest.mark.parametrize("source", DECLARATIONS)
 def test_declarations(module: Path, source: str) -> None:
     """
-    What is there for type checkers and readers stays as it is.
+    Code that is only for type checkers and readers is unchanged.
     """
     assert changed(module, source) == set()
 
@@ -209,7 +209,7 @@ def test_all(tmp_path: Path, files: list[Path]) -> None:
 
 def test_defaultSources() -> None:
     """
-    Everything is mutated but the command line and the console, which may be named.
+    Everything is mutated except for the command line and the console, which may be named.
     """
     left = set(PACKAGE.rglob("*.py")) - set(sources([]))
     console = sources([PACKAGE / "console"])
@@ -219,7 +219,7 @@ def test_defaultSources() -> None:
 @pytest.mark.parametrize("path", [PACKAGE / "none.py", PROJECT / "tests" / "conftest.py"])
 def test_otherSources(path: Path) -> None:
     """
-    What is not in the package is refused.
+    Files outside of the package are refused.
     """
     with pytest.raises(ValueError, match="no file or folder of txhixie"):
         sources([path])
@@ -265,7 +265,7 @@ def test_covering(line: int, isThorough: bool, expected: list[str]) -> None:
 )
 def test_verdict(result: object, number: int, verdict: str) -> None:
     """
-    A mutant survives only if all tests pass; a hang has a verdict of its own.
+    A mutant survives only if all tests pass; a hang has a separate verdict.
     """
     assert judge(result, number)[0] == verdict
 

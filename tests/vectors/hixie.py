@@ -267,7 +267,7 @@ Outcome = tuple[str | Discarded | Closed | CloseCode, ...]
 
 class Frames(NamedTuple):
     """
-    What a client sends, and what becomes of it in either dialect.
+    What a client sends, and what happens in either dialect.
     """
 
     requirements: str

@@ -1,7 +1,7 @@
 """
 Bytes of RFC 6455, hybi-07 and hybi-08, and of permessage-deflate, and what they mean.
 
-A bare section is RFC 6455's. The answers to keys were computed without txhixie.
+Section numbers alone refer to RFC 6455. The answers to keys were computed without txhixie.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ Outcome = tuple[str | bytes | Pong | Closed | CloseCode, ...]
 
 class Frames(NamedTuple):
     """
-    What a client sends, what becomes of it, and the payloads of the pongs it gets.
+    What a client sends, what happens then, and the payloads of the pongs it gets.
     """
 
     source: str
@@ -277,7 +277,7 @@ ILL_FORMED = [
 ]
 UNFINISHED = [bytes.fromhex(payload) for payload in ("c3", "41 e2 82", "f0 9f 98", "f4 8f bf")]
 
-# Section 7.4: close codes on either side of what may be sent.
+# Section 7.4: close codes around the limits of what may be sent.
 CLOSE_CODES = {
     **dict.fromkeys((1000, 1003, 1007, 1011, 1012, 1014, 3000, 3999, 4000, 4999), True),
     **dict.fromkeys((0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535), False),
@@ -362,20 +362,20 @@ BAD_DEFLATED = [
         "7.2.2, distance too far back", clientFrame(0xC1, bytes.fromhex("4a c4 22 03 00"))
     ),
     _badDeflated(
-        "7.2.3.4, data behind the end",
+        "7.2.3.4, data after the end",
         clientFrame(0xC2, bytes.fromhex("f3 48 cd c9 c9 07 00") + b"garbage"),
     ),
     _badDeflated(
-        "7.2.3.4, data behind the end, in fragments",
+        "7.2.3.4, data after the end, in fragments",
         clientFrame(0x42, bytes.fromhex("f3 48 cd c9 c9 07 00"))
         + clientFrame(0x00, bytes(1000)) * 25,
     ),
     _badDeflated(
-        "7.2.3.4, a byte behind the end",
+        "7.2.3.4, a byte after the end",
         clientFrame(0xC2, bytes.fromhex("f3 48 cd c9 c9 07 00 01")),
     ),
     _badDeflated(
-        "7.2.3.4, two bytes behind the end",
+        "7.2.3.4, two bytes after the end",
         clientFrame(0xC2, bytes.fromhex("f3 48 cd c9 c9 07 00 00 00")),
     ),
     _badDeflated(

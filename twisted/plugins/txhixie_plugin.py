@@ -1,8 +1,8 @@
 """
 Makes C{twistd hixie} and C{twist hixie} known, and the endpoint strings C{ws:} and C{wss:}.
 
-Twisted loads this file whenever it looks for an endpoint, so it imports nothing of ours before it
-is needed.
+Twisted loads this file whenever it looks for an endpoint, so no module of txhixie is imported
+before it is needed.
 """
 
 from twisted.application.service import ServiceMaker
@@ -24,7 +24,7 @@ hixie = ServiceMaker(
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class _Server:
     """
-    C{ws:tcp:3400}: any factory, behind a WebSocket.
+    C{ws:tcp:3400}: serves any factory over WebSockets.
     """
 
     prefix = "ws"
@@ -38,7 +38,7 @@ class _Server:
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class _Client:
     """
-    C{ws://example.com/}: any protocol, to a WebSocket.
+    C{ws://example.com/}: connects any protocol through a WebSocket.
     """
 
     def __init__(self, scheme):

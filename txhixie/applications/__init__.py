@@ -1,8 +1,8 @@
 """
 The built-in applications.
 
-They are written to Twisted's C{WebSocketProtocol} and C{WebSocketTransport} alone, so they also run
-in C{twisted.web.websocket.WebSocketResource}.
+They use only Twisted's C{WebSocketProtocol} and C{WebSocketTransport}, so they also run in
+C{twisted.web.websocket.WebSocketResource}.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ from txhixie.applications.echo import Echo
 if TYPE_CHECKING:
     from txhixie.application import Application
 
-# What --service names. A new service is entered here.
+# The names for --service. Add a new service here.
 SERVICES: dict[str, Callable[[], Application]] = {"echo": Echo, "broadcast": Broadcast}

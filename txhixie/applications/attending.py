@@ -1,5 +1,5 @@
 """
-What a room needs of those who are told what happens there.
+The listeners of a room, and what a room needs of them.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ class Sender(Protocol):
 
 class Attendee(Protocol):
     """
-    Who is told what happens in a room.
+    A listener of a room: it gets what happens there.
     """
 
     @property
     def id(self) -> str:
         """
-        What stands for it in entries.
+        The id that stands for it in entries.
         """
 
     @property
     def wording(self) -> Wording:
         """
-        How it is told.
+        The format of what it gets.
         """
 
     @property
     def wantsPresence(self) -> bool:
         """
-        Whether it is told first who else is there.
+        Whether it first gets a list of the clients in the room.
         """
 
     @property
     def transport(self) -> Sender:
         """
-        What sends a single message.
+        The sender of single messages.
         """
 
     def sendAll(self, messages: tuple[str, ...]) -> None:
@@ -61,22 +61,23 @@ class Attendee(Protocol):
 
     def whenReceived(self, call: Callable[[], object]) -> None:
         """
-        Call C{call} once everything that is being received has been handled, if that is known.
+        Call C{call} once everything that is being received has been handled, if the transport
+        knows.
         """
 
     def whenSettled(self, call: Callable[[], object]) -> None:
         """
-        Call C{call} once everything that came together has been handled, if that is known.
+        Call C{call} once everything that came together has been handled, if the transport knows.
         """
 
     def catchUp(self) -> None:
         """
-        Prepare for much to be sent: the past.
+        Prepare to send the past, which may be long.
         """
 
     def ready(self) -> Deferred[None]:
         """
-        Return a Deferred that fires once more can be sent of it.
+        Return a Deferred that fires once more of it can be sent.
         """
 
     def caughtUp(self) -> None:
@@ -86,14 +87,14 @@ class Attendee(Protocol):
 
     def failed(self, reason: str) -> None:
         """
-        End: the room does not work.
+        End the attendee: the room does not work.
         """
 
 
 @implementer(IPushProducer)
 class Past:
     """
-    The past, as it is sent: a transport's producer.
+    The past while it is sent: a transport's producer.
     """
 
     def __init__(self, whenSettled: Callable[[Callable[[], object]], None]) -> None:
@@ -106,7 +107,7 @@ class Past:
         Return a Deferred that fires once the transport takes more.
         """
         ready = self._waiting = Deferred()
-        # What was sent is written then.
+        # What was sent is written now.
         self._whenSettled(self._goOn)
         return ready
 
@@ -123,7 +124,7 @@ class Past:
 
     def resumeProducing(self) -> None:
         """
-        Go on.
+        Resume.
         """
         self._isPaused = False
         self._goOn()

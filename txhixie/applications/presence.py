@@ -28,12 +28,12 @@ class Presence:
         """
         self._backplane = backplane
         self._key = key
-        # For each question on its way, who came and left since it was asked.
+        # For each pending question, who came and left since it was asked.
         self._counts: tuple[dict[str, Event], ...] = ()
 
     def note(self, entries: Iterable[Entry]) -> None:
         """
-        Note what is delivered.
+        Note an entry that is delivered.
         """
         for changes in self._counts:
             changes.update(
@@ -51,7 +51,7 @@ class Presence:
         return asked.addCallback(_changed, changes)
 
     def _answered(self, answer: _T, changes: dict[str, Event]) -> _T:
-        # Several may be equal.
+        # Several entries may be equal.
         self._counts = tuple(each for each in self._counts if each is not changes)
         return answer
 

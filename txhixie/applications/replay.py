@@ -1,5 +1,5 @@
 """
-The past of a room, for one of those who are told.
+The past of a room, for one attendee.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ async def replay(
     isWanted: Callable[[], bool],
 ) -> str:
     """
-    Send an attendee the log of a room, page by page and as fast as it reads, until it has all that
-    was delivered to the others.
+    Send an attendee the log of a room, page by page and as fast as it reads, until it has
+    everything that was delivered to the others.
 
     @param key: the name of the room on the backplane.
     @param since: the id of the entry after which to begin.
     @param delivered: returns the id of the last entry that the others have.
     @param isWanted: returns whether the attendee is still there.
-    @return: the id of the last entry that it was sent. The others may not have it yet.
+    @return: the id of the last entry that it got. The others may not have it yet.
     """
     while True:
         entries = await backplane.read(key, since, _PAGE)
@@ -46,7 +46,7 @@ async def replay(
 
 def _beginning(entries: Sequence[Entry]) -> Sequence[Entry]:
     """
-    Return as many of the first entries as are sent at once, at least one.
+    Return the first entries that are sent together, at least one.
     """
     size = 0
     for number, entry in enumerate(entries, 1):

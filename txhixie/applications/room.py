@@ -1,5 +1,5 @@
 """
-One room, as far as this process has somebody in it.
+One room, on behalf of the attendees in this process.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from txhixie.backplane.contract import Backplane, BackplaneError, Entry, Event, 
 
 class Room:
     """
-    Tells everybody in a room what happens there, in the order of its log.
+    Sends everybody in a room what happens there, in the order of its log.
 
     What happens while entries are delivered waits until all have them. Entries that come together
     are delivered together: each attendee is visited once, and not once for each entry. This matters
-    for large numbers of them. So do joins and leaves that happen together.
+    for large numbers of them. The same holds for joins and leaves that happen together.
 
     An attendee that wants the past catches up first: it reads the log page by page, at its own
     speed, until it has reached what was delivered to the others. From then on it is live.
@@ -65,9 +65,10 @@ class Room:
         self._backplane = backplane
         self._empty = empty
         self._isClosed = False
-        # Why the room does not work.
+        # The reason why the room does not work.
         self._failure: str | None = None
-        # Members whose entry has not come yet, by their id, and from when on they are told.
+        # Members whose entry has not come yet, by their id, and where their view of the room
+        # starts.
         self._joining: dict[str, tuple[Attendee, Start | Deferred[str] | None]] = {}
         self._live: dict[Wording, dict[Attendee, None]] = {}
         self._catchingUp: dict[Attendee, None] = {}
@@ -75,11 +76,11 @@ class Room:
         self._ahead: dict[Attendee, tuple[int, int]] = {}
         self._presence = Presence(backplane, key)
         self._pending: list[Entry] = []
-        # Whether the delivery of what is pending is due at the end of a read, or of a turn.
+        # Whether the delivery of pending entries is due at the end of a read, or of a turn.
         self._isDue = self._isDueLater = self._isDelivering = False
         # The id of the last entry that was delivered.
         self._position = ""
-        # What waits for the subscription.
+        # Calls that wait for the subscription.
         self._waiting: list[Callable[[], object]] | None = []
         backplane.subscribe(key, self._receive).addCallbacks(self._subscribed, self._failed)
 
@@ -113,13 +114,13 @@ class Room:
         else:
             self._waiting.append(subscribed)
 
-    # What attendees do
+    # Called by attendees
 
     def join(self, member: Attendee, start: Start, text: str = "") -> None:
         """
         Add a member, and tell everybody.
 
-        @param start: from when on the member is told.
+        @param start: where the member's view of the room starts.
         @param text: what goes with the entry.
         """
         self._joining[member.id] = member, None
@@ -148,7 +149,7 @@ class Room:
 
     def listen(self, attendee: Attendee, start: Start) -> None:
         """
-        Add somebody who is told what happens, and of whom nobody is told.
+        Add an attendee that does not appear in the room.
         """
         self._catchingUp[attendee] = None
         self._whenSubscribed(attendee, self._listen, start)
@@ -179,7 +180,7 @@ class Room:
 
     def close(self) -> None:
         """
-        Listen no more: nobody is here.
+        Stop listening: nobody is here.
         """
         self._backplane.unsubscribe(self.key, self._receive)
 
@@ -187,7 +188,7 @@ class Room:
         """
         Send a member's message to everybody, and everything that is pending before it.
 
-        @return: what the member has to wait for before it says more.
+        @return: what the member has to wait for before it sends more.
         """
         if self._waiting is not None:
             subscribed: Deferred[Any] = Deferred()
@@ -204,7 +205,7 @@ class Room:
 
     def _publishLater(self, member: Attendee, event: Event, text: str) -> None:
         """
-        Publish that a member came or left, and deliver it with all others that do.
+        Publish that a member came or left, and deliver it together with all others that do.
         """
         isDue, self._isDueLater = self._isDueLater, True
         published = self._backplane.publish(self.key, event, member.id, text)
@@ -249,9 +250,9 @@ class Room:
 
     def _deliverTogether(self, entries: list[Entry]) -> None:
         """
-        Deliver entries to each attendee in one go.
+        Deliver entries to each attendee in one write.
         """
-        # The first entry for each of those who do not get all of them.
+        # The first entry for each attendee that does not get all of them.
         first = self._skipped(entries) if self._ahead else {}
         starting = self._joined(entries, first) if self._joining else []
         self._presence.note(entries)
@@ -280,8 +281,8 @@ class Room:
         self, entries: list[Entry], first: dict[Attendee, int]
     ) -> list[tuple[Attendee, Start | Deferred[str] | None]]:
         """
-        Return the members whose joining is among the entries. Those that want nothing of the past
-        are live from then on.
+        Return the members whose joining is among the entries. Members that do not want the past are
+        live from then on.
         """
         found = []
         for number, entry in enumerate(entries):
@@ -315,7 +316,7 @@ class Room:
 
     async def _readOn(self, attendee: Attendee, start: Start | Deferred[str]) -> None:
         """
-        Send what an attendee has missed, and have it live then.
+        Send what an attendee has missed, and then make it live.
         """
         since = str(start.since) if isinstance(start, Start) else await start
         attendee.catchUp()
@@ -324,7 +325,7 @@ class Room:
             lambda: self._position,
             lambda: attendee in self._catchingUp,
         )
-        # It may be gone by what it was sent.
+        # Sending may have ended it.
         if attendee in self._catchingUp:
             attendee.caughtUp()
             self._goLive(attendee, reached)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from txhixie.application import WebSocketProtocol
 
-# What a hook answers: a text in place of the one there is; None leaves it, False refuses.
+# What a hook answers: a text replaces the message; None leaves it, False refuses.
 Answer = str | bool | None
 JoinHook = Callable[[Visitor], Answer | Awaitable[Answer]]
 MessageHook = Callable[[Visitor, str], Answer | Awaitable[Answer]]
@@ -33,15 +33,15 @@ LeaveHook = Callable[[Visitor], str | Awaitable[str | None] | None]
 
 class Rooms:
     """
-    Sends everything that is said in a room to everybody in it: C{New Connection: ID},
-    C{ID: message}, C{Connection Closed: ID}. All see the same order.
+    Sends everything that a client sends to a room to everybody in it: C{New Connection: ID}, C{ID:
+    message}, C{Connection Closed: ID}. All get the same order.
 
     Below the path of the rooms, the next segment names the room: with the path C{/chat},
     C{/chat/red} leads to the room C{red}, and every other path to the room without a name.
 
     The query says what a client wants: C{?last=N} begins with the newest N entries, C{?since=ID}
-    with all after that one, C{?format=json} has each entry as a JSON object, C{?presence} tells
-    who is there.
+    with the entries after that one, C{?format=json} makes each entry a JSON object, C{?presence}
+    adds a list of the clients in the room.
 
     Hooks may be coroutines or return Deferreds. What a connection sends meanwhile waits. If a hook
     raises, the connection is refused or closed.
@@ -64,9 +64,10 @@ class Rooms:
         @param onJoin: asked about each client before its handshake is answered. C{False} refuses
             it with 403, and a L{txhixie.HandshakeError} with any status. A text goes with the news
             in the format C{json}.
-        @param onMessage: asked about each message. A text is sent in its place; C{False}: none.
-        @param onLeave: told of each client that leaves. A text goes with the news.
-        @raise ValueError: if C{path} is no path.
+        @param onMessage: asked about each message. A text is sent instead of it; C{False}: none.
+        @param onLeave: called with each client that leaves. A text that it returns goes with the
+            news.
+        @raise ValueError: if C{path} is not a path.
         """
         self.setPath(path)
         self._backplane = backplane
@@ -106,13 +107,13 @@ class Rooms:
     @property
     def backplane(self) -> Backplane:
         """
-        What carries the messages.
+        The backplane that carries the messages.
         """
         if self._backplane is None:
             self._backplane = LocalBackplane(maxRooms=self._maxRooms)
         return self._backplane
 
-    # What the rest of the program calls
+    # Called by the rest of the program
 
     def __len__(self) -> int:
         """
@@ -122,7 +123,7 @@ class Rooms:
 
     def __bool__(self) -> bool:
         """
-        Rooms are there even while nobody is in any.
+        Iterate over the names of the rooms that have clients in this process.
         """
         return True
 
@@ -134,14 +135,14 @@ class Rooms:
 
     def send(self, room: str, text: str, sender: str = "", key: str = "") -> Deferred[str | None]:
         """
-        Say something in a room, as somebody who is not in it. No hook is asked.
+        Send a message to a room from outside. No hook is asked.
 
         @param sender: who says it; with an empty one, clients see the text alone.
         @param key: see L{Backplane.publish<txhixie.backplane.contract.Backplane.publish>}.
         @return: fires with the id of the entry, or fails with
             L{BackplaneError<txhixie.backplane.contract.BackplaneError>}.
         @raise TypeError: if C{text} is not a C{str}.
-        @raise ValueError: if there can be no such room.
+        @raise ValueError: if there cannot be such a room.
         @raise UnicodeEncodeError: if C{text} has lone surrogates.
         """
         if not isinstance(text, str):
@@ -156,11 +157,11 @@ class Rooms:
         """
         Return a Deferred that fires with the ids of those in a room, on any node.
 
-        @raise ValueError: if there can be no such room.
+        @raise ValueError: if there cannot be such a room.
         """
         return self.backplane.members(self._key(checkName(room)))
 
-    # What the server and its resources call
+    # Called by the server and its resources
 
     def buildProtocol(
         self, request: Request
@@ -199,7 +200,7 @@ class Rooms:
 
     def checkPlace(self, room: str) -> None:
         """
-        Check that somebody can come to a room now.
+        Check that a room is available now.
 
         @raise HandshakeError: 503 if not.
         """
@@ -220,7 +221,7 @@ class Rooms:
 
     def heard(self, visitor: Visitor, message: str) -> Any:
         """
-        Return what is to be said in place of a message, C{False} for nothing, or an awaitable.
+        Return what replaces a message, C{False} for nothing, or an awaitable.
         """
         if self._onMessage is None:
             return message
@@ -248,10 +249,10 @@ class Rooms:
 
 def _text(answer: object, default: str) -> str | bool:
     """
-    Return what a hook wants to be said; C{False}: nothing.
+    Return what a hook wants to send; C{False}: nothing.
 
     @param default: what there is already.
-    @raise TypeError: if it is no answer.
+    @raise TypeError: if it is not a valid answer.
     @raise UnicodeEncodeError: if it has lone surrogates.
     """
     if answer is None or answer is True:

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from txhixie.backplane.contract import Backplane
     from txhixie.settings import Settings
 
-# Neither a query nor a fragment is part of a path, and no path needs white space or empty segments.
+# A path has no query and no fragment. No path needs white space or empty segments.
 _PATH = re.compile(r"/|(?:/[^/?#\s]+)+/?")
 
 
 class Routes:
     """
-    Passes a request on to one of several applications, by its path.
+    Passes each request to one of several applications, by its path.
 
     A route is the beginning of a path, in whole segments: C{"/chat"} takes C{/chat}, C{/chat/} and
-    C{/chat/red}, but not C{/chatter}. Of several routes that fit, the longest counts. Escapes in
-    paths, such as C{%20}, are decoded before they are compared.
+    C{/chat/red}, but not C{/chatter}. If several routes fit, the longest one counts. Escapes in
+    paths, such as C{%20}, are decoded before the comparison.
 
     @ivar paths: the paths that lead to the applications, one for each.
     """
@@ -41,7 +41,7 @@ class Routes:
         """
         @param routes: applications by path.
         @param default: the application for all other paths; C{None} refuses them with 404.
-        @raise ValueError: if a route is no path, or two of them are the same one.
+        @raise ValueError: if a route is not a path, or two routes are the same.
         """
         self._routes: dict[tuple[bytes, ...], Application] = {}
         for path, application in routes.items():
@@ -71,7 +71,7 @@ class Routes:
         self, request: Request
     ) -> WebSocketProtocol | Awaitable[WebSocketProtocol | None] | None:
         """
-        Return what the application returns, or C{None} where no application answers.
+        Return what the application returns, or C{None} if no application answers.
         """
         application = self._find(request.path)
         return None if application is None else application.buildProtocol(request)
@@ -96,7 +96,7 @@ class Routes:
                 use(backplane, settings)
 
     def _find(self, path: bytes) -> Application | None:
-        # No more of a path than the longest route has.
+        # At most as many segments of the path as the longest route has.
         raw = path[1:].split(b"/", self._depth)[: self._depth]
         segments = tuple(map(unquote_to_bytes, raw))
         for end in range(len(segments), -1, -1):
@@ -110,7 +110,7 @@ def _segments(path: str) -> tuple[bytes, ...]:
     """
     Return the decoded segments of a route.
 
-    @raise ValueError: if it is no path.
+    @raise ValueError: if it is not a path.
     """
     if not _PATH.fullmatch(path):
         raise ValueError(f"{path!r} is not a path like /chat")

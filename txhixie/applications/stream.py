@@ -46,7 +46,7 @@ class Stream:
     ) -> None:
         """
         @param build: makes the protocol for the address of the peer.
-        @param peer: that address; by default what the transport below says.
+        @param peer: that address; by default the address that the transport below reports.
         """
         self._build = build
         self._codec = codec
@@ -107,14 +107,15 @@ class Stream:
 
 class StreamApplication:
     """
-    Serves a factory of Twisted's that knows nothing of WebSockets, such as one of Telnet, AMP, IRC
-    or VNC. What its protocols write becomes messages, and messages become C{dataReceived}.
+    Serves any Twisted factory over WebSockets, such as one of Telnet, AMP, IRC or VNC, which need
+    not know about WebSockets. What its protocols write becomes messages, and messages become
+    C{dataReceived}.
 
     The client chooses the codec by its subprotocol: C{binary} or C{base64}. A client without one of
     these gets C{codec}. The Hixie dialects cannot carry C{binary}.
 
-    To the protocols the connection is one of TCP, with producers, TLS interfaces and half-close.
-    What they write is never dropped; what waits for a peer counts for L{Settings.memoryLimit}.
+    The protocols see a TCP connection, with producers, TLS interfaces and half-close. What they
+    write is never dropped. Data that waits for a peer counts towards L{Settings.memoryLimit}.
     """
 
     def __init__(self, factory: IProtocolFactory, codec: str = "text") -> None:
@@ -131,7 +132,7 @@ class StreamApplication:
 
     def startFactory(self) -> None:
         """
-        Start the factory, as the first port does that listens.
+        Start the factory, as the first port that listens would do.
         """
         if not self._isStarted:
             self._isStarted = True
@@ -139,7 +140,7 @@ class StreamApplication:
 
     def stopFactory(self) -> None:
         """
-        Stop the factory, as the last port does.
+        Stop the factory, as the last port would do.
         """
         if self._isStarted:
             self._isStarted = False
@@ -151,9 +152,9 @@ class StreamApplication:
 
         @raise txhixie.HandshakeError: 400 if the client's dialect cannot carry the codec.
         """
-        # In a resource nobody else does this.
+        # In a resource, nothing else starts the factory.
         self.startFactory()
-        # Twisted's own requests do not know these two.
+        # Twisted's requests do not have these two attributes.
         dialect = getattr(request, "dialect", "")
         requested = getattr(request, "subprotocols", None)
         if requested is None:

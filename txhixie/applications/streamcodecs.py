@@ -11,7 +11,7 @@ from binascii import a2b_base64
 from collections.abc import Iterator
 from typing import ClassVar
 
-# Bytes of the stream that one message carries at most; in base64 they are 64 KiB.
+# The most bytes of the stream that one message carries; in base64 they are 64 KiB.
 MOST = 48 * 1024
 
 _Decoder = codecs.getincrementaldecoder("utf-8")
@@ -32,7 +32,8 @@ class Codec(ABC):
         """
         Return the messages that carry C{data}, none of them empty.
 
-        @raise ValueError: if this codec cannot carry it. The messages before that can be sent.
+        @raise ValueError: if this codec cannot carry it. The messages yielded before that can be
+            sent.
         """
         view = memoryview(data).cast("B")
         for start in range(0, len(view), MOST):
@@ -48,14 +49,14 @@ class Codec(ABC):
 
     def finish(self) -> None:  # noqa: B027
         """
-        Check that the stream may end here. Most may do so anywhere.
+        Check that the stream may end here. Most streams may end anywhere.
 
-        @raise ValueError: if it may not.
+        @raise ValueError: if it may not end here.
         """
 
     def bytesOf(self, message: str | bytes | bytearray) -> bytes:
         """
-        Return what a message carries. Whatever the codec, a text stands for its UTF-8.
+        Return the bytes that a message carries. In each codec, a text stands for its UTF-8.
 
         @raise ValueError: if it makes no sense.
         """
@@ -64,7 +65,7 @@ class Codec(ABC):
 
 class Binary(Codec):
     """
-    Each message has bytes as they are.
+    Each message holds bytes unchanged.
     """
 
     name = "binary"
@@ -76,7 +77,7 @@ class Binary(Codec):
 
 class Base64(Codec):
     """
-    Each message is a text of its own in base64 (RFC 4648 section 4), with padding.
+    Each message is a complete base64 text (RFC 4648 section 4), with padding.
     """
 
     name = "base64"
@@ -96,8 +97,8 @@ class Base64(Codec):
 
 class Text(Codec):
     """
-    The stream is UTF-8, and each message a part of it. A character that is written in parts goes
-    out once it is complete.
+    The stream is UTF-8, and each message is a part of it. A character that is written in parts is
+    sent once it is complete.
     """
 
     name = "text"

@@ -1,5 +1,5 @@
 """
-Push producers that a stream needs for itself.
+Push producers that a stream uses internally.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @implementer(IPushProducer)
 class Pulling:
     """
-    Makes a push producer of a pull producer: it asks for more again and again, except while it is
+    Makes a push producer of a pull producer: it asks for data again and again, except while it is
     paused.
     """
 
@@ -32,14 +32,14 @@ class Pulling:
     ) -> None:
         """
         @param later: calls something in a later turn of the reactor.
-        @param failed: called if the producer makes an error.
+        @param failed: called if the producer raises.
         """
         self._producer = producer
         self._later = later
         self._failed = failed
         self._isPaused = False
         self._isOver = False
-        # Whether the next call is arranged for.
+        # Whether the next call is scheduled.
         self._isDue = False
 
     def start(self) -> None:
@@ -50,7 +50,7 @@ class Pulling:
 
     def cancel(self) -> None:
         """
-        Ask for nothing more.
+        Stop asking.
         """
         self._isOver = True
 
@@ -90,12 +90,12 @@ class Pulling:
 @implementer(IPushProducer)
 class Waiting:
     """
-    Produces nothing, but tells when the peer has read what was written.
+    Produces nothing, but reports when the peer has read what was written.
     """
 
     def __init__(self, written: Callable[[], object]) -> None:
         """
-        @param written: called then.
+        @param written: called when the peer has read everything.
         """
         self._written = written
         self._isPaused = False
@@ -103,7 +103,7 @@ class Waiting:
 
     def check(self) -> None:
         """
-        Tell it if there is nothing to wait for.
+        Call it if there is nothing to wait for.
         """
         if not self._isPaused and not self._isOver:
             self._isOver = True

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @implementer(ITCPTransport, IConsumer, IPushProducer)
 class StreamTransport:
     """
-    What the protocol has for a transport. It behaves as TCP does.
+    The transport of the protocol. It behaves as TCP does.
 
     @ivar protocol: gets what is received. It may be replaced.
     @ivar disconnecting: whether L{loseConnection} was called.
@@ -53,13 +53,13 @@ class StreamTransport:
         self._codec = codec
         self._peer = peer
         self._producer: Any = None
-        # What waits for the end of writing.
+        # Called when everything has been written.
         self._waiting: Waiting | None = None
         self._isAborted = False
-        # Whether the peer, or we, said that nothing more will come.
+        # Whether the peer, or we, announced that nothing more will come.
         self._isReadClosed = False
         self._isWriteClosed = False
-        # Whether that is to be said once the producer is done.
+        # Whether to announce that once the producer is done.
         self._endsWriting = False
 
     # Writing
@@ -109,8 +109,8 @@ class StreamTransport:
 
     def loseWriteConnection(self) -> None:
         """
-        Say that nothing more will be written, and go on reading. In Hixie-75, which has no closing
-        handshake, this closes.
+        Announce that nothing more will be written, and go on reading. Hixie-75 has no closing
+        handshake, so this closes.
         """
         self._endsWriting = True
         self._end()
@@ -158,7 +158,7 @@ class StreamTransport:
 
     def readClosed(self) -> None:
         """
-        The peer will not send any more. Protocols that do not ask for this are closed.
+        The peer will not send any more. Protocols without an interface for that are closed.
         """
         if self._isReadClosed:
             return
@@ -185,8 +185,8 @@ class StreamTransport:
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """
-        Have a producer write, as fast as the peer reads. It is stopped at once if the connection
-        is ending.
+        Let a producer write, as fast as the peer reads. If the connection is ending, the producer
+        is stopped at once.
 
         @param streaming: whether it is a push producer.
         @raise RuntimeError: if there is one already.
@@ -207,7 +207,7 @@ class StreamTransport:
 
     def unregisterProducer(self) -> None:
         """
-        Forget the producer. If the end waited for it, it comes now.
+        Forget the producer. If the end of the stream waited for the producer, it comes now.
         """
         producer, self._producer = self._producer, None
         if producer is None:
@@ -218,8 +218,8 @@ class StreamTransport:
         if self.disconnecting or self._endsWriting:
             self._end()
 
-    # Transports of twisted.web.websocket can do less. They cannot be paused, but what is below them
-    # can.
+    # Transports of twisted.web.websocket can do less. They cannot be paused, but the transport
+    # below them can.
 
     @property
     def _isOurs(self) -> bool:
@@ -254,7 +254,7 @@ class StreamTransport:
 
     def getPeer(self) -> Any:
         """
-        Return the address of the peer: of the client, if a trusted proxy says which one it is.
+        Return the address of the peer: the client's address if a trusted proxy reports it.
         """
         return self._peer
 
@@ -293,7 +293,7 @@ class StreamTransport:
         return self._webSocket.transport
 
     def _get(self, name: str) -> bool:
-        # TLS claims to run over TCP, also over a Unix socket.
+        # TLS claims to run over TCP, even over a Unix socket.
         with suppress(AttributeError):
             return bool(getattr(self._below, name)())
         return False
@@ -306,7 +306,7 @@ class StreamTransport:
 @implementer(INegotiated)
 class SecureStreamTransport(StreamTransport):
     """
-    The same over TLS.
+    A stream over TLS.
     """
 
     def getPeerCertificate(self) -> Any:
@@ -318,7 +318,7 @@ class SecureStreamTransport(StreamTransport):
     @property
     def negotiatedProtocol(self) -> bytes | None:
         """
-        What ALPN agreed on, or C{None}.
+        Return the protocol that ALPN agreed on, or C{None}.
         """
         negotiated: bytes | None = getattr(self._below, "negotiatedProtocol", None)
         return negotiated

@@ -1,5 +1,5 @@
 """
-Who is in a room by a WebSocket.
+Clients in a room that use a WebSocket.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _UNSUPPORTED, _TRY_AGAIN_LATER = 1003, 1013
 
 class Visitor(Protocol):
     """
-    Who comes to a room, as hooks are given it.
+    A client of a room, as hooks get it.
 
     @ivar id: stands for the visitor in entries; that of its connection, if it has one.
     @ivar room: the name of the room.
-    @ivar request: what it came with.
+    @ivar request: the request that it came with.
     """
 
     id: str
@@ -47,13 +47,13 @@ class Visitor(Protocol):
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """
-        Send the visitor away.
+        Close the visitor's connection.
         """
 
 
 class Host(Protocol):
     """
-    Whose rooms they are.
+    The rooms that a visitor belongs to.
     """
 
     def enter(self, name: str) -> Room | None:
@@ -63,7 +63,7 @@ class Host(Protocol):
 
     def heard(self, visitor: Visitor, message: str) -> Any:
         """
-        Return what is to be said in place of a message; C{False}: nothing; or an awaitable.
+        Return what replaces a message; C{False}: nothing; or an awaitable.
         """
 
     def gone(self, visitor: Visitor) -> Any:
@@ -98,21 +98,21 @@ class Member:
 
     def __init__(self, host: Host, wish: Wish, request: Request | None) -> None:
         """
-        @param request: kept if hooks may want to see it.
+        @param request: kept if hooks may need it.
         """
         self._host = host
         self._room: Room | None = None
         self._past: Past | None = None
-        # What is sent before there is a transport.
+        # Messages that are sent before there is a transport.
         self._early: list[str] | None = None
         self.wish = wish
         self.request = request
         self.room = wish.room
         self.id = ""
-        # What goes with the news that it came.
+        # The text that goes with the news that it came.
         self.greeting = ""
 
-    # What a hook is given
+    # For hooks
 
     def send(self, text: str) -> None:
         """
@@ -120,7 +120,7 @@ class Member:
         """
         message = self.wish.wording.entry(Entry("", "message", "", text))
         if self._room is not None:
-            # What was said before comes before it.
+            # Messages that were sent before come first.
             self._room.deliver()
         if self.id:
             self.transport.sendTextMessage(message)
@@ -129,7 +129,7 @@ class Member:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """
-        Send the visitor away.
+        Close the visitor's connection.
         """
         if not self.id:
             raise RuntimeError("a visitor is refused by what the hook returns")
@@ -200,12 +200,12 @@ class Member:
         finally:
             room.leave(self, text or "")
 
-    # What the room asks of it. Transports of twisted.web.websocket can do some of it only.
+    # For the room. Transports of twisted.web.websocket support only a part of it.
 
     @property
     def _hasAll(self) -> bool:
         """
-        Whether the transport is one of txhixie's. Those of Twisted send no reasons, and cannot
+        Whether the transport is one of txhixie's. Twisted's transports send no reasons, and cannot
         pause a producer.
         """
         return hasattr(self.transport, "whenSettled")
@@ -213,14 +213,14 @@ class Member:
     @property
     def wording(self) -> Wording:
         """
-        How it is told what happens.
+        The format of what it gets.
         """
         return self.wish.wording
 
     @property
     def wantsPresence(self) -> bool:
         """
-        Whether it is told who else is there.
+        Whether it first gets a list of the clients in the room.
         """
         return self.wish.wantsPresence
 

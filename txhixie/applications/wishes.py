@@ -1,5 +1,5 @@
 """
-What a request wants of a room: which one, from when on, and in which form.
+What a request asks of a room: which one, from which entry on, and in which format.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _LONGEST = 64
 
 class Start(NamedTuple):
     """
-    Where in the log of a room to begin. Without either, it is with one's own coming.
+    Where in the log of a room to begin. Without either field, it is the client's own join.
 
-    @ivar since: the id of the last entry that is known already.
-    @ivar last: how many of the newest entries.
+    @ivar since: the id of the last entry that is already known.
+    @ivar last: the number of newest entries.
     """
 
     since: str | None = None
@@ -33,14 +33,14 @@ class Start(NamedTuple):
     @property
     def isNow(self) -> bool:
         """
-        Whether nothing of the past is wanted.
+        Whether the past is not wanted at all.
         """
         return self.since is None and not self.last
 
 
 class Wish(NamedTuple):
     """
-    What a request wants.
+    What a request asks for.
 
     @ivar room: the name of a room.
     @ivar wantsPresence: whether to say who is there.
@@ -56,7 +56,7 @@ def checkName(name: str) -> str:
     """
     Return the name of a room.
 
-    @raise ValueError: if it cannot be one.
+    @raise ValueError: if it is not a valid name.
     """
     if len(name) > _LONGEST or not name.isprintable() or "/" in name:
         raise ValueError(
@@ -102,7 +102,7 @@ def nameOf(segments: Iterable[bytes]) -> str:
 
 def readWish(base: tuple[bytes, ...], request: Request) -> Wish:
     """
-    Return what a request wants.
+    Return what a request asks for.
 
     @param base: the segments of the path that rooms are below.
     @raise HandshakeError: 404 if there can be no such room, 400 for a query that means nothing.
@@ -112,9 +112,9 @@ def readWish(base: tuple[bytes, ...], request: Request) -> Wish:
 
 def readQuery(request: Request, since: str | None = None) -> tuple[Start, Wording, bool]:
     """
-    Return what the query of a request wants.
+    Return what the query of a request asks for.
 
-    @param since: what counts in place of C{since} and C{last}.
+    @param since: used instead of C{since} and C{last}.
     @raise HandshakeError: 400 if it means nothing.
     """
     query = getattr(request, "uri", b"").partition(b"?")[2]
@@ -148,5 +148,5 @@ def _single(args: dict[bytes, list[bytes]], name: bytes, default: str | None = N
         return default
     if len(values) > 1:
         raise HandshakeError(400, f"there is more than one {name.decode()}")
-    # What is not ASCII means nothing to those who look at it next.
+    # Text that is not ASCII is invalid for the code that reads it next.
     return values[0].decode("ascii", "replace")

@@ -1,5 +1,5 @@
 """
-How what happens in a room is put into words.
+The formats of the entries of a room.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 @dataclass(frozen=True, slots=True, eq=False)
 class Wording:
     """
-    A form that clients may ask for.
+    A format that clients may ask for.
 
     @ivar entry: makes a message of an entry.
     @ivar presence: makes a message of the id of the newest entry and of who is in a room.
@@ -78,6 +78,6 @@ def _event(text: str) -> str:
 
 
 PLAIN = Wording(_plainEntry, _plainPresence)
-# What ?format= may be, and the same for event streams.
+# The values of ?format=, and their counterparts for event streams.
 WORDINGS: dict[str, Wording] = {"text": PLAIN, "json": Wording(_jsonEntry, _jsonPresence)}
 EVENTS: dict[Wording, Wording] = {each: _asEvents(each) for each in WORDINGS.values()}

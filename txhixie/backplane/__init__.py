@@ -1,5 +1,5 @@
 """
-Rooms across processes: the backplane's contract, and what fulfils it.
+Rooms across processes: the contract of backplanes, and the table of backplanes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from twisted.python.reflect import namedAny
 from txhixie.backplane.contract import Backplane
 from txhixie.settings import Settings
 
-# What makes a backplane, by the scheme of its URL: a function of the URL and the settings. It is
-# imported when it is needed. A new backplane is entered here.
+# Functions that make a backplane from the URL and the settings, by the scheme of the URL. They are
+# imported when needed. Add a new backplane here.
 _REDIS = "txhixie.backplane.redis.backplane.fromURL"
 BACKPLANES: dict[str, str] = {
     "memory": "txhixie.backplane.local.fromURL",

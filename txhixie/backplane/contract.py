@@ -1,5 +1,6 @@
 """
-What a backplane is: it carries what happens in rooms between the processes that serve them.
+The contract of a backplane, which carries the entries of rooms between the processes that serve
+them.
 
 A room is a log. Everything that happens in it is an L{Entry}: somebody came, said something, left.
 All nodes, which are processes with clients in the room, see the same entries in the same order. The
@@ -21,7 +22,7 @@ from twisted.internet.defer import Deferred
 
 Event = Literal["open", "message", "close", "gap"]
 
-# Before the first entry of any log: nothing is missing for who begins to read here.
+# Before the first entry of any log: a reader that begins here misses nothing.
 BEGINNING = "0-0"
 # How long, in seconds, a room is remembered that nobody is in and nobody publishes in.
 ROOM_LIFETIME = 3600.0
@@ -40,7 +41,7 @@ class BackplaneError(Exception):
 
 class Entry(NamedTuple):
     """
-    Something that happened in a room.
+    An entry of a room's log.
 
     @ivar id: C{EPOCH-OFFSET}.
     @ivar event: C{open} and C{close} are about a member, C{message} is what somebody said. C{gap}
@@ -64,7 +65,7 @@ def parseId(text: str) -> tuple[int, int]:
     """
     Return the epoch and the offset of an id.
 
-    @raise ValueError: if it is none.
+    @raise ValueError: if it is not an id.
     """
     match = _ID.fullmatch(text)
     if match is None:
@@ -91,25 +92,25 @@ class Backplane(Protocol):
     @property
     def problem(self) -> str | None:
         """
-        Why nothing can be published at the moment, in one line; C{None} while all is well. Before
-        the service has started, and while it waits for its server, there is a problem.
+        Why nothing can be published at the moment, in one line; C{None} if all is well. Before the
+        service has started, and while it waits for its server, there is a problem.
         """
 
     @property
     def isFull(self) -> bool:
         """
-        Whether publications wait, and so many that the sender of a further one should be paused
-        until its L{publish} has fired. Nothing is dropped if it is not paused.
+        Whether the number of waiting publications is so high that senders should be paused until
+        their L{publish} has fired. Nothing is dropped if they are not paused.
         """
 
     def startService(self) -> object:
         """
-        Begin, and keep trying until it works: L{problem} says how it is.
+        Start, and keep trying until it works: L{problem} has the state.
         """
 
     def stopService(self) -> Deferred[None] | None:
         """
-        Publish what waits, as far as possible at once, and let go of everything. What could not be
+        Publish what waits, if that is possible at once, and release everything. What could not be
         published fails with L{BackplaneError}, and so does everything from now on. Members that are
         still in rooms leave them.
 
@@ -132,7 +133,7 @@ class Backplane(Protocol):
             repeated: a second one with the same key adds nothing and gets the id of the first, for
             L{KEY_LIFETIME}.
         @return: fires with the id of the entry once it is safely in the log, or with C{None} if
-            nothing was to be added. It fails with L{BackplaneError} if the entry will never be
+            there was nothing to add. It fails with L{BackplaneError} if the entry will never be
             added.
         """
 
@@ -150,7 +151,7 @@ class Backplane(Protocol):
 
     def unsubscribe(self, room: str, receiver: Receiver) -> None:
         """
-        Call C{receiver} no more, whether or not L{subscribe} has fired. If it has not, it fails
+        Stop calling C{receiver}, whether or not L{subscribe} has fired. If it has not, it fails
         with L{BackplaneError}.
         """
 
@@ -162,9 +163,9 @@ class Backplane(Protocol):
         @param limit: entries to read at most, a C{gap} not counted.
         @return: fires with the entries, oldest first. There are none if C{since} is the id of the
             newest. If entries after C{since} are lost, the first one is a C{gap}, and those that
-            are still there follow. So it is if C{since} is of another epoch, or later than the
-            newest entry: then the log is not the one that it was. A room that is not known has no
-            entries, and the id of its newest one is L{BEGINNING}.
+            are still there follow. The same holds if C{since} is of another epoch, or later than
+            the newest entry: then the log is not the one that it was. A room that is not known has
+            no entries, and the id of its newest one is L{BEGINNING}.
         """
 
     def tail(self, room: str, count: int) -> Deferred[str]:

@@ -26,7 +26,8 @@ from txhixie.backplane.contract import (
 )
 from txhixie.settings import Settings
 
-# Bytes that an entry takes beside its text, about: the tuple, the id, the place in the log.
+# The approximate bytes that an entry takes besides its text: the tuple, the id, the place in the
+# log.
 _OVERHEAD = 256
 
 _DEFAULT = Settings()
@@ -56,7 +57,7 @@ class _Log:
     @property
     def isEmpty(self) -> bool:
         """
-        Whether nobody is here, and nobody listens.
+        Whether nobody is here, and nothing listens.
         """
         return not self.members and not self.receivers
 
@@ -64,7 +65,7 @@ class _Log:
         """
         Note who comes or leaves.
 
-        @return: whether that is news.
+        @return: whether the membership changed.
         """
         if (event == "open") == (sender in self.members):
             return False
@@ -216,7 +217,7 @@ class LocalBackplane(Service):
 
     def subscribe(self, room: str, receiver: Receiver) -> Deferred[str]:
         """
-        Have a receiver called with the entries of a room.
+        Call a receiver with the entries of a room.
         """
         if self._isStopped:
             return fail(BackplaneError("the server has stopped"))
@@ -229,7 +230,7 @@ class LocalBackplane(Service):
 
     def unsubscribe(self, room: str, receiver: Receiver) -> None:
         """
-        Call a receiver no more.
+        Stop calling a receiver.
         """
         log = self._logs.get(room)
         if log is None or receiver not in log.receivers:

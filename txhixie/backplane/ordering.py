@@ -1,5 +1,5 @@
 """
-Puts what is heard of a room, and what is read of its log, into the order of the log.
+Puts the news of a room, and what is read from its log, into the order of the log.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from txhixie.backplane.contract import Entry, formatId
 # An id as numbers: epoch and offset. Later entries have greater ones.
 Position = tuple[int, int]
 
-# Where a log begins that nothing is known of.
+# The beginning of an unknown log.
 NOWHERE: Position = (0, 0)
-# As many entries are held while the log is read. If more come, the log is read again.
+# The largest number of entries held while the log is read. If more come, the log is read again.
 HELD = 1000
 
 

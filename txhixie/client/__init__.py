@@ -1,3 +1,3 @@
 """
-The client: it opens a WebSocket, and hands it over. It knows nothing of the server.
+The client: it opens a WebSocket, and hands it over. It does not depend on the server.
 """

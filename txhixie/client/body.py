@@ -8,7 +8,7 @@ from txhixie.dialects.head import ResponseHead
 
 # Bytes of a body that are kept.
 _MOST = 64 * 1024
-# Statuses whose answers have no body.
+# Statuses of answers without a body.
 _WITHOUT_BODY = (204, 304)
 
 
@@ -22,7 +22,7 @@ class Body:
     def __init__(self, head: ResponseHead) -> None:
         self._isChunked = b"chunked" in head.tokens(b"transfer-encoding")
         (length, *others) = head.fields.get(b"content-length", [b""])
-        # Without a length it ends with the connection.
+        # Without a length, the body ends with the connection.
         self._size = int(length) if length.isdigit() and len(length) < 20 and not others else _MOST
         if head.status < 200 or head.status in _WITHOUT_BODY:
             self._size = 0
@@ -32,7 +32,7 @@ class Body:
 
     def receive(self, data: bytes) -> None:
         """
-        Take what follows the head.
+        Take the bytes after the head.
         """
         self._received = (self._received + data)[: 2 * _MOST]
         if self._isChunked:
@@ -46,8 +46,8 @@ class Body:
 
 def _joined(data: bytes) -> tuple[bytes, bool]:
     """
-    Return what is in chunks (RFC 9112 section 7.1), and whether that is all of it. What is
-    malformed ends it.
+    Return the data in chunks (RFC 9112 section 7.1), and whether the last chunk has arrived. A
+    malformed chunk counts as the last.
     """
     body = b""
     while True:

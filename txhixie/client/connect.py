@@ -31,7 +31,7 @@ from txhixie.websocket.liveness import Liveness
 from txhixie.websocket.shared import Shared
 from txhixie.websocket.websocket import WebSocket
 
-# Names and values of header fields; a name may be there more than once.
+# Names and values of header fields. A name may occur more than once.
 Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 
 
@@ -53,22 +53,23 @@ def connect(
 
     @param url: such as C{"wss://example.com/chat"}.
     @param protocol: handles this one connection.
-    @param dialect: the dialect to speak: C{"hixie-75"}, C{"hixie-76"}, C{"hybi-07"},
-        C{"hybi-08"} or C{"rfc6455"}. No server can say which of them it speaks.
-    @param origin: the C{Origin} to send. The Hixie dialects need one; by default it is then the
-        server's own.
+    @param dialect: the dialect to speak: C{"hixie-75"}, C{"hixie-76"}, C{"hybi-07"}, C{"hybi-08"}
+        or C{"rfc6455"}. There is no way to ask a server which of them it speaks.
+    @param origin: the C{Origin} to send. The Hixie dialects need one; by default it is the server's
+        origin.
     @param subprotocols: subprotocols to ask for, best first; one at most in the Hixie dialects.
     @param headers: further header fields, such as cookies.
-    @param endpoint: how the server is reached, in place of TCP to the host of C{url}: a proxy or
-        a Unix socket. TLS for C{wss} comes on top of it.
-    @param tls: makes TLS connections, in place of C{optionsForClientTLS} with the name of the host.
+    @param endpoint: how to reach the server, instead of TCP to the host of C{url}: through a proxy
+        or a Unix socket, for example. TLS for C{wss} is added on top of it.
+    @param tls: makes TLS connections, instead of C{optionsForClientTLS} with the name of the host.
     @param settings: limits and policies. L{Settings.handshakeTimeout
-        <txhixie.settings.Settings.handshakeTimeout>} is for everything until the WebSocket is open,
-        and L{Settings.compression <txhixie.settings.Settings.compression>} offers compression.
+        <txhixie.settings.Settings.handshakeTimeout>} limits the whole time until the WebSocket is
+        open, and L{Settings.compression <txhixie.settings.Settings.compression>} offers
+        compression.
     @param reactor: by default the reactor that is installed.
-    @return: fires with the open WebSocket; or fails with a L{txhixie.OpeningError} if the server
-        does not open it, with an error of Twisted's if it cannot be connected, or with an error of
-        TLS. Cancelling it ends the attempt.
+    @return: fires with the open WebSocket. It fails with a L{txhixie.OpeningError} if the server
+        does not open it, with one of Twisted's connection errors if the connection cannot be made,
+        or with a TLS error. Cancelling it ends the attempt.
     @raise ValueError: if the URL, the dialect or what is asked for makes no sense.
     """
     client = Client(settings, reactor)
@@ -144,7 +145,7 @@ class Client:
         answered: Callable[[ResponseHead], object] | None = None,
     ) -> Deferred[WebSocketTransport]:
         """
-        Open a WebSocket over an endpoint that has TLS already, if it is to have TLS.
+        Open a WebSocket over an endpoint that already has TLS, if TLS is needed.
 
         @param answered: as in L{connect}.
         """
@@ -154,7 +155,7 @@ class Client:
 
     def newId(self) -> str:
         """
-        Return an id for a connection that was never used before.
+        Return an id that no connection had before.
         """
         return secrets.token_urlsafe(8)
 
@@ -166,7 +167,7 @@ class Client:
 
     def gone(self, protocol: HixieClientProtocol) -> None:
         """
-        A connection is gone. With the last one no timer is left.
+        A connection is gone. After the last one, no timer is left.
         """
         self._connections.discard(protocol)
         if not self._connections:
@@ -177,9 +178,9 @@ class Client:
 
 class _Attempt(Factory):
     """
-    One attempt to open a WebSocket. It ends once, in one of several ways.
+    One attempt to open a WebSocket. It ends exactly once.
 
-    @ivar result: fires then.
+    @ivar result: fires when the attempt ends.
     """
 
     noisy = False
@@ -194,7 +195,8 @@ class _Attempt(Factory):
         seconds = client.settings.handshakeTimeout
         self._client = client
         self.result: Deferred[WebSocketTransport] = Deferred(self._cancelled)
-        # Both until it has ended. Twisted may keep this factory for longer than the connection.
+        # Both are kept until the attempt has ended. Twisted may keep this factory for longer than
+        # the connection.
         self._protocol: HixieClientProtocol | None = HixieClientProtocol(
             client, opening, protocol, self._decided, answered
         )
@@ -249,7 +251,7 @@ class _Attempt(Factory):
 
 def wishFor(url: str, origin: str | None, subprotocols: Iterable[str], headers: Headers) -> Wish:
     """
-    Return what a caller of L{connect} asks for.
+    Return the request that a caller of L{connect} describes.
 
     @raise ValueError: if the URL makes no sense.
     """

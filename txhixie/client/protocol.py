@@ -35,7 +35,7 @@ from txhixie.websocket.shared import Shared
 from txhixie.websocket.transports import ownSocket
 from txhixie.websocket.websocket import WebSocket
 
-# Bytes of an answer that are kept for an error.
+# The most bytes of an answer that are kept for an error.
 _KEPT = 64 * 1024
 
 
@@ -49,12 +49,12 @@ class ClientSide(Protocol):
 
     def newId(self) -> str:
         """
-        Return an id for a connection that was never used before.
+        Return an id that no connection had before.
         """
 
     def gone(self, protocol: HixieClientProtocol) -> None:
         """
-        A connection is gone, and its application has heard of it.
+        A connection is gone, and its application has been notified.
         """
 
 
@@ -70,7 +70,7 @@ class HixieClientProtocol(LineReceiver):
     webSocket: WebSocket | None = None
 
     _request: _Request | None = None
-    # Why there will be no WebSocket.
+    # The reason why there will be no WebSocket.
     _failure: Failure | None = None
     _isConnected = False
     _headSize = 0
@@ -102,7 +102,7 @@ class HixieClientProtocol(LineReceiver):
 
     def connectionMade(self) -> None:
         """
-        Ask for the WebSocket.
+        Send the request.
         """
         self.MAX_LENGTH = self._client.shared.settings.maxHead
         if self._failure is not None:
@@ -110,7 +110,7 @@ class HixieClientProtocol(LineReceiver):
             return
         self._isConnected = True
         if ITCPTransport.providedBy(self.transport):
-            # TLS claims to run over TCP, also over a Unix socket.
+            # TLS claims to run over TCP, even over a Unix socket.
             with suppress(AttributeError):
                 self.transport.setTcpNoDelay(True)
                 self.transport.setTcpKeepAlive(True)
@@ -168,7 +168,7 @@ class HixieClientProtocol(LineReceiver):
 
     def rawDataReceived(self, data: bytes) -> None:
         """
-        Take what follows the head.
+        Take the bytes after the head.
         """
         if self._failure is not None:
             return
@@ -200,7 +200,7 @@ class HixieClientProtocol(LineReceiver):
         """
         Hand the connection over.
 
-        @param rest: what came after the answer with it.
+        @param rest: the bytes that came together with the answer, after it.
         """
         client = self._client
         shared = client.shared
@@ -221,12 +221,12 @@ class HixieClientProtocol(LineReceiver):
             self,
             name=name,
             subprotocol=self._opening.subprotocol,
-            # Servers often do not, as ours.
+            # Many servers do not send one, including ours.
             readsAlways=True,
             isBehind=self._request is not None and self._request.isBeingWritten(),
         )
         self._request = None
-        # From here on the transport's bytes go to the WebSocket without a detour.
+        # From here on, the WebSocket gets the transport's bytes directly.
         self.dataReceived = webSocket.dataReceived  # type: ignore[method-assign]
         self._received = self._tail = b""
         if shared.settings.logConnections:
@@ -255,7 +255,7 @@ class HixieClientProtocol(LineReceiver):
 
     def timedOut(self, error: OpeningError) -> None:
         """
-        Give up, as the time is over. A refusal is one also if its body does not end.
+        Give up, because the time is over. A refusal counts even if its body is not complete.
         """
         if self._body is not None and self._failure is None:
             self._refused(self._body)
@@ -290,13 +290,13 @@ class HixieClientProtocol(LineReceiver):
         elif reason.check(ConnectionLost):
             self.giveUp(NoAnswer(self._received, reason.getErrorMessage()))
         else:
-            # TLS has reasons of its own.
+            # TLS has its own reasons.
             self.giveUp(reason)
         self.webSocketGone()
 
     def webSocketGone(self) -> None:
         """
-        Tell the client that all is over.
+        Tell the client that the connection is gone.
         """
         self._client.gone(self)
 
@@ -312,20 +312,22 @@ class HixieClientProtocol(LineReceiver):
 @implementer(IPullProducer)
 class _Request:
     """
-    The request while the transport writes it. A server may answer before it has read all of it, and
-    a WebSocket writes to the socket, without the transport.
+    The request while the transport writes it. A server may answer before it has read the whole
+    request, and a WebSocket writes to the socket directly, not through the transport.
     """
 
     def __init__(self, transport: Any, request: bytes) -> None:
         self._transport: Any = None
-        # A transport asks for more at once, before there is anything, and when all is written.
+        # A transport asks for more at once, when there is nothing yet, and again when everything is
+        # written.
         transport.registerProducer(self, False)
         self._transport = transport
         transport.write(request)
 
     def isBeingWritten(self) -> bool:
         """
-        Return whether the transport holds some of it. Nobody waits for it any longer.
+        Return whether the transport still holds a part of the request. Nothing waits for the
+        request from now on.
         """
         isBeingWritten = self._transport is not None
         self.resumeProducing()
@@ -333,7 +335,7 @@ class _Request:
 
     def resumeProducing(self) -> None:
         """
-        Let go of the transport: it has written everything.
+        Drop the reference to the transport: it has written everything.
         """
         transport, self._transport = self._transport, None
         if transport is not None:
@@ -341,6 +343,6 @@ class _Request:
 
     def stopProducing(self) -> None:
         """
-        Let go of the transport: the connection is gone.
+        Drop the reference to the transport: the connection is gone.
         """
         self._transport = None

@@ -21,7 +21,7 @@ def overTLS(
     """
     Return an endpoint that speaks TLS over another one, and checks the name of the server.
 
-    @param tls: makes the connections instead.
+    @param tls: makes the connections, if given.
     @raise OpeningError: if the packages for TLS are not installed.
     """
     try:
@@ -34,7 +34,7 @@ def overTLS(
 @implementer(IOpenSSLClientConnectionCreator)
 class Unverified:
     """
-    TLS that takes any certificate: it hides what is sent, but not from whom one pretends to be.
+    TLS that accepts any certificate: the data is encrypted, but the server is not authenticated.
     """
 
     def __init__(self, hostname: str) -> None:

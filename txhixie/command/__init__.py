@@ -1,3 +1,3 @@
 """
-The command C{txhixie}: a client for people, at a terminal or in a pipe.
+The command C{txhixie}: an interactive client, at a terminal or in a pipe.
 """

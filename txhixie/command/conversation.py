@@ -1,5 +1,5 @@
 """
-The application of the command: what is sent, what is printed, and when it is over.
+The application of the command: it decides what is sent, what is printed, and when to close.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from txhixie.command.screen import Screen
 
 # Seconds between pings.
 _INTERVAL = 1.0
-# What Twisted says of the end of TCP says nothing to those who use the command.
+# Twisted's message about the end of TCP does not help the users of the command.
 _CLEANLY = ": 1006 Connection was closed cleanly"
 
 
@@ -51,7 +51,7 @@ class Conversation:
         self._over = over
         self._transport: WebSocketTransport | None = None
         self._left = options.count
-        # We have all that was asked for, and close.
+        # Everything that was asked for has arrived, and we close.
         self._isDone = False
         self._isOver = False
         self._hasEnded = False
@@ -69,7 +69,7 @@ class Conversation:
 
     def negotiationFinished(self) -> None:
         """
-        Begin.
+        Start the conversation.
         """
         transport, options = self._transport, self._options
         assert transport is not None
@@ -114,10 +114,10 @@ class Conversation:
 
     def pongReceived(self, payload: bytes) -> None:
         """
-        Print the time of a ping, or see that the server has answered all that it was sent.
+        Print the time of a ping, or note that the server has answered everything.
         """
         if self._hasEnded and payload == b"first":
-            # A server may answer a ping before the messages that came with it, but not this one.
+            # A server may answer a ping before the messages that came before it, but not this ping.
             self._pingWith(b"last")
         elif self._hasEnded and payload == b"last":
             self._finish()
@@ -130,7 +130,7 @@ class Conversation:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Say how it ended.
+        Print how the connection ended.
         """
         self._isOver = True
         self.resumeProducing()
@@ -158,7 +158,7 @@ class Conversation:
         """
         Send a line.
 
-        @return: fires when the next one may come.
+        @return: fires when the next line may be sent.
         """
         self._send(line)
         if self._resumed is None:
@@ -176,7 +176,7 @@ class Conversation:
 
     def ended(self) -> None:
         """
-        Close at the end of the input. What a program sent is answered before.
+        Close at the end of the input. The answers to lines from a program are waited for.
         """
         if self._left is not None or self._transport is None:
             return
@@ -188,7 +188,7 @@ class Conversation:
 
     def interrupt(self) -> None:
         """
-        Close because the user wants so.
+        Close at the user's request.
         """
         self.status = 130
         self._finish()
@@ -214,14 +214,14 @@ class Conversation:
 
     def pauseProducing(self) -> None:
         """
-        Take no more lines for a while.
+        Pause the input of lines.
         """
         if self._resumed is None:
             self._resumed = Deferred()
 
     def resumeProducing(self) -> None:
         """
-        Take lines again.
+        Resume the input of lines.
         """
         resumed, self._resumed = self._resumed, None
         if resumed is not None:

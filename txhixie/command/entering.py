@@ -20,7 +20,7 @@ _SIZE = 1 << 16
 
 class Entering:
     """
-    Hands lines over to the reactor's thread one by one, each when the one before has been taken.
+    Passes lines to the reactor's thread one by one, each when the one before it has been handled.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Entering:
 
     def start(self) -> None:
         """
-        Begin to read.
+        Start to read.
         """
         Thread(target=self._run, daemon=True).start()
 
     def restore(self) -> None:
         """
-        Leave the terminal as it was. The thread may still wait for a line.
+        Restore the terminal. The thread may still wait for a line.
         """
         if self._attributes is not None:
             import termios
@@ -62,7 +62,7 @@ class Entering:
         self._reactor.callFromThread(self._ended)
 
     def _prompted(self) -> Iterator[bytes]:
-        # It gives input() its history and its keys.
+        # It gives input() its history and key bindings.
         with suppress(ImportError):
             import readline  # noqa: F401
         while True:
@@ -79,8 +79,8 @@ class Entering:
 
 def _piped() -> Iterator[bytes]:
     """
-    Yield the lines of standard input. Its Python object is not used: a thread that waits in there
-    would disturb the end of the process.
+    Yield the lines of standard input. Python's C{sys.stdin} is not used, because a thread that
+    waits in it would disturb the end of the process.
     """
     rest = b""
     while data := os.read(sys.stdin.fileno(), _SIZE):

@@ -32,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would flush once more, and complain.
+        # Otherwise Python would flush once more, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
 
 
 class Command:
     """
-    One run: from connecting to the exit status.
+    One run, from connecting to the exit status.
     """
 
     def __init__(self, options: Options, reactor: Any) -> None:
@@ -58,7 +58,7 @@ class Command:
 
     def run(self) -> int:
         """
-        Run the reactor until all is over.
+        Run the reactor until the connection is over.
 
         @return: the exit status.
         """
@@ -123,7 +123,7 @@ class Command:
 
     def _interrupted(self) -> Deferred[None] | None:
         """
-        Close before the reactor stops, if it is not over yet.
+        Close before the reactor stops, if the connection is not over yet.
         """
         self._isStopping = True
         if self._status is not None:
@@ -138,7 +138,7 @@ class Command:
 
 def reasonOf(failure: Failure) -> str:
     """
-    Return an error in one line.
+    Return an error as one line.
     """
     error: Any = failure.value
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__

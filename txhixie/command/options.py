@@ -33,8 +33,8 @@ class Options:
     """
     The options and the URL.
 
-    @ivar text: the message to send in place of lines of input.
-    @ivar count: how many messages, or answers to pings, end it; C{None}: it goes on.
+    @ivar text: the message to send instead of lines of input.
+    @ivar count: close after this many messages, or answers to pings; C{None}: do not close.
     """
 
     url: str

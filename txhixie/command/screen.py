@@ -13,7 +13,7 @@ from txhixie.websocket.ratelimit import printable
 
 _GREEN, _DIM, _PLAIN = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 PROMPT = "> "
-# Characters of a message that a terminal shows.
+# The most characters of a message that are shown at a terminal.
 _MOST = 100_000
 
 
@@ -34,14 +34,14 @@ class Screen:
         """
         Print a message, and in a pipe nothing else.
 
-        @raise BrokenPipeError: if nobody reads any longer.
+        @raise BrokenPipeError: if nothing reads the output any longer.
         """
         if not self.isTerminal:
             data = message.encode() if isinstance(message, str) else message
             sys.stdout.buffer.write(data + b"\n")
             sys.stdout.buffer.flush()
         elif isinstance(message, str):
-            # A server must not drive the terminal.
+            # A server must not control the terminal.
             lines = [printable(line, _MOST) for line in message.split("\n")]
             self._print("< ", "\n  ".join(lines), _GREEN)
         else:
@@ -49,7 +49,7 @@ class Screen:
 
     def result(self, text: str) -> None:
         """
-        Print a line that was asked for.
+        Print a line that the user asked for.
         """
         self._print("", text, _PLAIN)
 
@@ -62,7 +62,7 @@ class Screen:
 
     def error(self, text: str) -> None:
         """
-        Print why it does not go on, to standard error.
+        Print an error to standard error.
         """
         if self.isPrompting:
             self.endPrompt()
@@ -103,13 +103,14 @@ def _width(line: str) -> int:
 
 def _above(text: str, rows: int) -> str:
     """
-    Return what prints a text above the line that is being entered, which stays as it is.
+    Return a function that prints a text above the line that is being entered, and keeps that line.
     """
     text = text.replace("\n", "\r\n")
     if rows >= shutil.get_terminal_size().lines:
-        # The line moves out of sight, and is written anew.
+        # The line scrolls out of sight, and is written again.
         return f"\r\x1b[K{text}\r\n{PROMPT}{_entered()}"
-    # Save the position; make room below, and insert rows; print; go back, and down by as much.
+    # Save the position; make room below, and insert rows; print; restore the position, and move
+    # down as many rows.
     return f"\x1b7{chr(10) * rows}\x1b[{rows}A\x1b[{rows}L\r{text}\x1b8\x1b[{rows}B"
 
 

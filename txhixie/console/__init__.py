@@ -1,6 +1,6 @@
 """
-The console: a page that shows what the server does, and tries its WebSockets out, in browsers of
-every era.
+The console: a page that shows what the server does, and opens WebSockets to try them out, in
+browsers of every era.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from txhixie.server.factory import HixieFactory
     from txhixie.websocket.websocket import WebSocket
 
-# What the page may load, and from where. Browsers that do not know the field ignore it.
+# What the page may load, and from where. Browsers that do not know this field ignore it.
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
     b"img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -51,15 +51,15 @@ _ASSETS = {
     "favicon.png": b"image/png",
 }
 
-# Characters that a token has at least, so that nobody finds one by chance, and at most.
+# The minimum length of a token, so that it cannot be found by chance, and the maximum.
 _SHORTEST, _LONGEST = 16, 64
-# Connections that are over, and of which it is known how they ended.
+# How many closed connections are remembered with the way they ended.
 _KEPT = 100
 
 
 class _Place(Resource):
     """
-    A resource without any children but those it was given.
+    A resource that has only the children it was given.
     """
 
     allowedMethods = (b"GET", b"HEAD")
@@ -70,7 +70,7 @@ class _Place(Resource):
 
 class _Answer(_Place):
     """
-    Answers GET and HEAD with C{content}, as nothing else than C{contentType}.
+    Answers GET and HEAD with C{content}, which has to be taken for C{contentType}.
     """
 
     contentType = b"application/json"
@@ -120,7 +120,7 @@ class _File(_Answer):
 
 class _Statistics(_Answer):
     """
-    The sums of L{HixieFactory.statistics}.
+    The totals of L{HixieFactory.statistics}.
     """
 
     def __init__(self, factory: HixieFactory) -> None:
@@ -128,14 +128,15 @@ class _Statistics(_Answer):
         self._factory = factory
 
     def content(self, request: Request) -> bytes:
-        # Every open console asks once a second.
+        # Every open console requests this once a second.
         keepOutOfLog(request)
         return json.dumps(self._factory.statistics()).encode()
 
 
 class _Server(_Answer):
     """
-    What does not change while the server runs: the paths of its applications, and what it counts.
+    What does not change while the server runs: the paths of its applications, and the counted
+    events.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -149,13 +150,13 @@ class _Server(_Answer):
 
 class _Connection(_Answer):
     """
-    What became of the opening handshake that had C{?console=TOKEN}: the dialect of the open
-    connection, how it ended, or why it was refused. A browser does not tell its page all of this.
+    The result of the opening handshake that had C{?console=TOKEN}: the dialect of the open
+    connection, how it ended, or why it was refused. A browser does not give its page all of this.
     """
 
     def __init__(self, factory: HixieFactory) -> None:
         super().__init__()
-        # What became of those that are over, by their tokens; the newest is the last.
+        # How closed and refused connections ended, by their tokens; the newest is the last.
         self._over: dict[bytes, dict[str, Any]] = {}
         self._open: dict[bytes, WebSocket] = {}
         # The tokens of the open connections, by their ids.
@@ -177,7 +178,7 @@ class _Connection(_Answer):
         if token is None or ending is None or self._open.get(token) is not webSocket:
             return
         del self._open[token]
-        # Some old browsers do not answer a close, so the server may not call its end orderly.
+        # Some old browsers do not answer a close, so the server may not consider its end orderly.
         self._keep(
             token,
             closed={
@@ -200,7 +201,7 @@ class _Connection(_Answer):
             del self._over[next(iter(self._over))]
 
     def content(self, request: Request) -> bytes:
-        # A page that reconnects asks after each attempt.
+        # A page that reconnects requests this after each attempt.
         keepOutOfLog(request)
         token = _token(request.args, b"token")
         if token is None:
@@ -228,15 +229,15 @@ def _token(arguments: dict[bytes, list[bytes]], name: bytes) -> bytes | None:
 
 class Console(_Place):
     """
-    The console of a server; its place is C{/console}.
+    The console of a server, to be put at C{/console}.
 
-    It shows everybody who can reach it the sums of the server, but neither addresses nor messages.
+    Everybody who can reach it sees the totals of the server, but neither addresses nor messages.
     """
 
     def __init__(self, factory: HixieFactory, paths: Sequence[str] = ()) -> None:
         """
         @param factory: whose connections are shown.
-        @param paths: where its applications are; the page offers them.
+        @param paths: the paths of its applications, which the page offers.
         """
         super().__init__()
         self._page = _File("index.html", b"text/html; charset=utf-8", isLogged=True)
@@ -249,6 +250,6 @@ class Console(_Place):
 
     def render(self, request: Request) -> bytes:
         """
-        @return: the page, whether or not its address ends with a slash.
+        @return: the page, with or without a slash at the end of its address.
         """
         return cast(bytes, self._page.render(request))

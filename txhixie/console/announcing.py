@@ -1,5 +1,5 @@
 """
-Says where the console is.
+Logs where the console is.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from twisted.logger import Logger
 
 _P = TypeVar("_P", bound=IListeningPort)
 
-# Addresses that stand for all of a system.
+# Addresses that stand for all addresses of a system.
 _EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 class Announcing(Service):
     """
-    Logs the address of the console on each port of its parent, once that listens.
+    Logs the address of the console on each port of its parent, once the port listens.
     """
 
     _log = Logger()
@@ -30,7 +30,7 @@ class Announcing(Service):
         """
         super().startService()
         for each in IServiceCollection(self.parent):
-            # Twisted's services do not give their ports in public.
+            # Twisted's services have no public access to their ports.
             listening: Deferred[IListeningPort] | None = getattr(each, "_waitingForPort", None)
             if listening is not None:
                 listening.addCallback(self._announce)

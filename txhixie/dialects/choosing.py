@@ -21,9 +21,9 @@ from txhixie.dialects.rfc6455_opening import (
     Opening13,
 )
 
-# In the order in which they are asked whether they recognize a request: a version number wins over
-# the keys of Hixie-76, and those win over Hixie-75, which has nothing of its own. A new dialect is
-# entered here.
+# Dialects are asked in this order whether they recognize a request: a version number wins over the
+# keys of Hixie-76, and the keys win over Hixie-75, which has no fields that mark it. Add a new
+# dialect here.
 DIALECTS: tuple[type[ServerOpening], ...] = (Opening07, Opening08, Opening13, Opening76, Opening75)
 
 CLIENTS: dict[str, type[ClientOpening]] = {

@@ -223,9 +223,9 @@ class Connection(ABC):
 
 class LastFrame:
     """
-    Keeps the last text that was framed and its frame, so that a broadcast frames a message once
-    for all receivers of a dialect. It does the same for the last texts that were framed together,
-    of which some receivers may be sent only the last ones.
+    Keeps the last text and its frame, so that a broadcast frames a message once for all receivers
+    of a dialect. It also keeps the last group of texts that were framed together; a receiver may
+    get only the last ones of a group.
     """
 
     __slots__ = ("_all", "_allFrames", "_frames", "_starts", "_texts", "frame", "text")
@@ -237,7 +237,7 @@ class LastFrame:
         self._all: tuple[str, ...] = ()
         self._allFrames = b""
         self._starts: list[int] = []
-        # Those of them that were asked for last.
+        # The part of them that was returned last.
         self._texts: tuple[str, ...] = ()
         self._frames = b""
 
@@ -245,7 +245,7 @@ class LastFrame:
         """
         Return the frames of several texts, joined.
 
-        @param frameText: frames one text; called only if C{texts} are others than before.
+        @param frameText: frames one text; called only if C{texts} changed.
         """
         if texts is self._texts:
             return self._frames

@@ -1,6 +1,5 @@
 """
-Why a client could not open a WebSocket. Each kind is a class of its own and has what the server
-said.
+Why a client could not open a WebSocket. Each reason has its own class, with what the server said.
 """
 
 from __future__ import annotations
@@ -45,14 +44,14 @@ class HandshakeRefused(OpeningError):
 
 class NotWebSocket(OpeningError):
     """
-    What answered does not speak the dialect that was asked for.
+    The answer is not in the dialect that was asked for.
     """
 
 
 class WrongAnswer(OpeningError):
     """
-    The server opened another WebSocket than the one it was asked for: its answer names another
-    location, origin, subprotocol or extension.
+    The server opened a different WebSocket: its answer names another location, origin, subprotocol
+    or extension than the request.
 
     @ivar field: the field of the answer, as it is spelled in the dialect.
     @ivar value: its value, or C{None} if it is missing or sent more than once.
@@ -60,7 +59,7 @@ class WrongAnswer(OpeningError):
 
     def __init__(self, field: bytes, value: bytes | None, expected: bytes | None = None) -> None:
         """
-        @param expected: the value it should have, if that is known.
+        @param expected: the value that it should have, if known.
         """
         name = field.decode("ascii")
         if value is None:
@@ -91,7 +90,7 @@ class NoAnswer(OpeningError):
     """
     The server ended the connection before its answer was complete.
 
-    @ivar received: what had arrived of the answer, at most its first 64 KiB.
+    @ivar received: the bytes of the answer that had arrived, at most 64 KiB.
     """
 
     def __init__(self, received: bytes, why: str = "") -> None:
@@ -112,7 +111,7 @@ class OpeningTimedOut(OpeningError):
 
 def quoted(value: bytes) -> str:
     """
-    Return what a server sent for a message of one line.
+    Return bytes from a server, quoted and shortened for a message of one line.
     """
     more = "..." if len(value) > _QUOTED else ""
     return f"{value[:_QUOTED]!r}".removeprefix("b") + more

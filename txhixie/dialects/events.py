@@ -1,5 +1,5 @@
 """
-What a connection tells: the events of every dialect, and close codes.
+The events that a connection reports in every dialect, and close codes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
-The messages that a server of RFC 6455 sends, as frames. They are not masked, and each is compressed
-by itself, if at all. So a frame is the same for all receivers that agreed to the same, and the
-last one is kept: a broadcast makes it once.
+The messages that a server of RFC 6455 sends, as frames. They are not masked, and each one is
+compressed independently, if at all. A frame is therefore the same for all receivers that agreed to
+the same extension. The last frame is kept, so that a broadcast makes it once.
 """
 
 from __future__ import annotations
@@ -86,15 +86,16 @@ class CompressedFrames(Frames):
     """
     Frames for receivers that agreed to permessage-deflate.
 
-    One compressor serves them all. After each message it is flushed fully: it forgets what came
-    before, as a new one would know nothing, but a new one costs more than a small message.
+    One compressor serves them all. It is flushed fully after each message, so that no message
+    depends on an earlier one. A new compressor would do the same, but costs more than a small
+    message.
     """
 
     __slots__ = ("_bits", "_compressor")
 
     def __init__(self, bits: int) -> None:
         """
-        @param bits: of the largest window that the receivers agreed to.
+        @param bits: the size of the largest window that the receivers agreed to.
         """
         super().__init__()
         self._bits = bits
@@ -108,9 +109,9 @@ class CompressedFrames(Frames):
 
     def _compress(self, data: bytes) -> bytes:
         if not data:
-            # A flush of nothing would give nothing. This is an empty block (section 7.2.3.6).
+            # Flushing an empty message gives no bytes. This is an empty block (section 7.2.3.6).
             return b"\x00"
-        # If this fails halfway, for want of memory, the compressor is not used again.
+        # If this fails halfway, for lack of memory, the compressor is not used again.
         compressor, self._compressor = self._compressor, None
         if compressor is None:
             compressor = zlib.compressobj(wbits=-self._bits)
@@ -122,8 +123,8 @@ class CompressedFrames(Frames):
 @cache
 def framesFor(bits: int | None) -> Frames:
     """
-    Return the frames for receivers that agreed to the same.
+    Return the frames for receivers that agreed to the same extension.
 
-    @param bits: of the largest window for what they receive; C{None} without compression.
+    @param bits: the size of the receivers' largest window; C{None} without compression.
     """
     return Frames() if bits is None else CompressedFrames(bits)

@@ -1,7 +1,7 @@
 """
-All contact with the C{websockets} library, whose Sans-I/O layer does framing, masking, close codes
-and permessage-deflate. The library makes frames; this module makes messages of them. Only the most
-common frames do not pass through the library (L{txhixie.dialects.messages}).
+All contact with the C{websockets} library. Its Sans-I/O layer does framing, masking, close codes
+and permessage-deflate. The library makes frames, and this module makes messages of them. Only the
+most common frames bypass the library (L{txhixie.dialects.messages}).
 
 What we rely on in the library that its documentation does not promise:
 
@@ -140,7 +140,7 @@ def _withoutInflater(deflate: PerMessageDeflate) -> Deflate:
 
 class _Reader(StreamReader):
     """
-    The library's buffer, which notes what its parser waits for.
+    The library's buffer. It records what the parser waits for.
 
     @ivar wanted: the size of the part of a frame that the parser waits for; 0 between two frames.
     """
@@ -158,10 +158,10 @@ class _Reader(StreamReader):
 
 class Framing(Protocol):
     """
-    The library's state machine, which yields messages in place of frames.
+    The library's state machine, which yields messages instead of frames.
 
-    Text is checked while the library still reads. So an error in it is the first fault in the
-    stream, however the stream was cut.
+    Text is checked while the library is still reading. The first fault in the stream is therefore
+    the one that is reported, however the stream was cut.
 
     @ivar hasStopped: whether the library has stopped reading: after a close frame or a fault.
     @ivar unfinished: bytes that are held of a message that is not complete.
@@ -175,7 +175,7 @@ class Framing(Protocol):
     reader: _Reader
     hasStopped = False
     unfinished = 0
-    # The message in one frame whose end has not arrived. The library has seen nothing of it.
+    # A message in one frame whose end has not arrived. The library has not seen any of it.
     _cut: CutMessage | None = None
     # Whether the peer compresses each message by itself.
     _inflatesAnew = False
@@ -190,9 +190,9 @@ class Framing(Protocol):
         @param deflate: the extension agreed on, if any.
         @param isClient: which side of the connection this is.
         """
-        # The library refuses a frame by the length in its header. That may be a few bytes more
-        # than the message has if it is compressed, and the library counts control frames between
-        # fragments. So the library gets some room, and the payload is checked here.
+        # The library refuses a frame by the length in its header. A compressed frame may be a few
+        # bytes longer than its message, and the library also counts control frames between
+        # fragments. The library therefore gets some room, and the payload is checked here.
         limit = settings.maxMessage
         room = 125 if deflate is None else limit // 32 + 1024
         side = Side.CLIENT if isClient else Side.SERVER
@@ -201,15 +201,15 @@ class Framing(Protocol):
         self._maxFragments = settings.maxFragments
         self._peerMasks = not isClient
         self._received: list[Event] = []
-        # Why we failed the connection, where the library would not have.
+        # Why we failed the connection, if the library would not have failed it.
         self._fault = ""
         self._forget()
         if deflate is not None:
             self.extensions: list[Extension] = [deflate]
             self._takeInflater(deflate)
 
-    # Sending does not use the library's own methods. They refuse once the library has read a close
-    # frame, when the messages before that frame are not answered yet.
+    # Sending does not use the library's methods. They refuse to send once the library has read a
+    # close frame, and at that time the messages before the frame may not have been answered.
 
     def frameText(self, text: str) -> bytes:
         """
@@ -248,8 +248,9 @@ class Framing(Protocol):
         """
         Return the events in C{data}. L{takeAnswers} has the library's own answers.
 
-        Messages in one frame go past the library where it would make the same of them: it stands
-        between two frames, and neither a message in fragments nor a close is under way.
+        A message in one frame bypasses the library if the library would return the same: the
+        library is between two frames, and there is no unfinished fragmented message and no close in
+        progress.
         """
         position, end = 0, len(data)
         if self._cut is not None:
@@ -267,14 +268,14 @@ class Framing(Protocol):
         if position < end:
             self.receive_data(data[position:])
         if self.events:
-            # Drop the frames that our events were made of.
+            # Drop the frames; the events have been made of them.
             self.events_received()
         received, self._received = self._received, []
         if self._cut is not None:
             self.unfinished = self._cut.held
         elif self.reader.buffer or self._message is not None:
             size = 0 if self._message is None else self._message.size
-            # An empty one has begun, too.
+            # An empty message has begun, too.
             self.unfinished = size + len(self.reader.buffer) + 1
         elif self.unfinished:
             self.unfinished = 0
@@ -299,7 +300,7 @@ class Framing(Protocol):
         if not cut.missing:
             self._cut = None
             frame = cut.takeFrame()
-            # We may have closed meanwhile. And what is wrong with a message the library says.
+            # We may have closed meanwhile. The library reports what is wrong with a message.
             if self.state is not OPEN or not readMessages(
                 frame, 0, self._peerMasks, self._maxMessage, self._received
             ):
@@ -322,12 +323,13 @@ class Framing(Protocol):
 
     def takeAnswers(self) -> list[bytes]:
         """
-        Return the frames with which the library answers by itself: pongs, and last its close.
+        Return the frames with which the library answers by itself: pongs, and its close as the
+        last.
         """
         if not self.writes:
             return []
         answers = self.data_to_send()
-        # The connection ends TCP, on either side.
+        # The connection itself ends TCP, on either side.
         if answers and answers[-1] == SEND_EOF:
             answers.pop()
         return answers
@@ -348,7 +350,7 @@ class Framing(Protocol):
 
     def failure(self, hasClosed: bool) -> Failed | None:
         """
-        Return what was wrong once nothing more is read; C{None} if the peer closed.
+        Return what was wrong after reading has stopped; C{None} if the peer closed.
 
         @param hasClosed: whether a close frame was sent before.
         """
@@ -407,8 +409,8 @@ class Framing(Protocol):
 
     def _takeInflater(self, deflate: PerMessageDeflate) -> None:
         """
-        Take over the inflater from the library. Where the peer compresses messages one by one, the
-        library would drop it with each message, before it could be checked.
+        Take over the inflater from the library. If the peer compresses each message independently,
+        the library would drop the inflater with each message, before it could be checked.
         """
         self._inflatesAnew = deflate.remote_no_context_takeover
         deflate.remote_no_context_takeover = False
@@ -445,7 +447,7 @@ class Framing(Protocol):
         self.parser.close()
         self.parser_exc = None
         for extension in self.extensions:
-            # The window, and all that was not inflated of a message that was refused.
+            # The window, and the data of a refused message that was not inflated.
             vars(extension).pop("decoder", None)
 
     def _forget(self) -> None:

@@ -119,7 +119,7 @@ def _readFields(lines: list[bytes]) -> tuple[dict[bytes, list[bytes]], str]:
             flaw = flaw or "a header line is not a name, a colon and a value"
             continue
         fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
-    # To strike out what may be there is several times faster than to look for the rest.
+    # Deleting the allowed characters is several times faster than searching for the others.
     if not flaw and b"".join(lines).translate(None, _NOT_CONTROL):
         flaw = "there is a control character in the head"
     return fields, flaw
@@ -205,7 +205,7 @@ class RequestHead:
     @property
     def asksForUpgrade(self) -> bool:
         """
-        Whether this asks for a WebSocket at all; everything else is plain HTTP.
+        Whether this request asks for a WebSocket at all; all other requests are plain HTTP.
         """
         return b"websocket" in self.tokens(b"upgrade")
 
@@ -255,8 +255,8 @@ class RequestHead:
     @property
     def lostField(self) -> str | None:
         """
-        The field that says too little for an opening handshake: C{"Upgrade"} or C{"Connection"}.
-        Proxies drop them unless they are told otherwise.
+        Which field is missing for an opening handshake: C{"Upgrade"} or C{"Connection"}. Proxies
+        drop both by default.
         """
         if not self.asksForUpgrade:
             return "Upgrade"

@@ -17,7 +17,7 @@ from txhixie.settings import Settings
 
 _OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED
 
-# Bytes that are better copied by a join. Below, that takes longer.
+# Texts of at least this many bytes are faster to copy with a join.
 _MUCH = 4096
 _CLOSING_FRAME = b"\xff\x00"
 # More length bytes than this cannot announce anything a limit would let pass.
@@ -52,7 +52,7 @@ def frameText(text: str) -> bytes:
     data = text.encode()
     if len(data) < _MUCH:
         return b"\x00%b\xff" % data
-    # Less of a large text is copied so.
+    # This makes fewer copies of a large text.
     return b"".join((b"\x00", data, b"\xff"))
 
 

@@ -94,7 +94,7 @@ class _HixieOpening(ServerOpening):
     needsSubprotocol = True
     fieldPrefix: ClassVar[bytes]
     statusLine: ClassVar[bytes]
-    # The Content-Length that a request may have. What follows the head is no HTTP body.
+    # The Content-Length that a request may have. The bytes after the head are not an HTTP body.
     contentLength: ClassVar[bytes]
 
     def __init__(self, head: RequestHead, settings: Settings, secure: bool) -> None:
@@ -147,7 +147,7 @@ class Opening75(_HixieOpening):
 
     @classmethod
     def recognizes(cls, head: RequestHead) -> bool:
-        # Only the absence of everything that came later tells this dialect.
+        # Only the absence of all later fields identifies this dialect.
         return not any(name.startswith(b"sec-websocket-") for name in head.fields)
 
     def _readOrigin(self, head: RequestHead, settings: Settings) -> bytes | None:
@@ -205,7 +205,7 @@ class Opening76(_HixieOpening):
         return requested if requested is not None else head.single(b"websocket-protocol")
 
     def _readSubprotocols(self, head: RequestHead) -> list[str]:
-        # A name may hold commas, but the Flash fallback joins several names with them.
+        # A name may contain commas, but the Flash fallback joins several names with commas.
         names = super()._readSubprotocols(head)
         split = [name.strip() for value in names for name in value.split(",")]
         return [*names, *(name for name in split if name not in names)]
@@ -219,7 +219,7 @@ class Opening76(_HixieOpening):
 
 # The client's half
 
-# A key holds these besides digits and spaces (draft 76 section 4.1, step 23).
+# A key contains these besides digits and spaces (draft 76 section 4.1, step 23).
 _NOISE = bytes((*range(0x21, 0x30), *range(0x3A, 0x7F)))
 _SUBPROTOCOL = re.compile("[ -~]+")
 
@@ -235,7 +235,7 @@ def makeKey(random: Random) -> tuple[bytes, int]:
     for _ in range(random.randint(1, 12)):
         key.insert(random.randint(0, len(key)), random.choice(_NOISE))
     for _ in range(spaces):
-        # Neither first nor last.
+        # Neither as the first character nor as the last.
         key.insert(random.randint(1, len(key) - 1), ord(" "))
     return bytes(key), number
 
@@ -258,7 +258,7 @@ def _exactFields(lines: tuple[bytes, ...]) -> dict[bytes, list[bytes]]:
 
 class _HixieClientOpening(ClientOpening):
     """
-    What the two dialects share: what is asked for is what the answer has to say.
+    What the two dialects share: the answer must repeat what was asked for.
     """
 
     __slots__ = ("_expected", "_origin")

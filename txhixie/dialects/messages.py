@@ -1,9 +1,9 @@
 """
 Whole messages in one frame each, read past the C{websockets} library.
 
-That is nearly all that peers send, and the library takes several microseconds for a frame: far more
-than all the rest of a small message. Anything else is left to the library. So nothing here says
-what a fault is, or answers a frame.
+Nearly all messages come in one frame, and the library takes several microseconds for a frame, far
+more than the rest of a small message. Everything else is left to the library. This module therefore
+neither reports faults nor answers frames.
 """
 
 from __future__ import annotations
@@ -63,9 +63,10 @@ def readMessages(
 
 class CutMessage:
     """
-    A message in one frame, of which a part has not arrived. It holds no more than what has.
+    A message in one frame, of which a part has not arrived. It holds only the bytes that have
+    arrived.
 
-    @ivar missing: the bytes that have not.
+    @ivar missing: the number of bytes that have not arrived.
     """
 
     __slots__ = ("_pieces", "missing")
@@ -95,15 +96,16 @@ class CutMessage:
 
     def takeFrame(self) -> bytes:
         """
-        Return the frame as far as it has arrived, and hold it no longer.
+        Return the part of the frame that has arrived, and drop it.
         """
         return self._pieces.take()
 
 
 def cutMessage(data: bytes, position: int, isMasked: bool, limit: int) -> CutMessage | None:
     """
-    Return the message at the end of C{data} that L{readMessages} stopped at, if it is one that
-    L{readMessages} would read but for its missing end, and its header is complete.
+    Return the message at the end of C{data} that L{readMessages} stopped at. Its header must be
+    complete, and L{readMessages} would have to read it if its end had arrived; otherwise return
+    C{None}.
 
     @param position: where it begins. The other arguments are those of L{readMessages}.
     """

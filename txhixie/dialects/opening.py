@@ -71,9 +71,9 @@ class ServerOpening(ABC):
     @classmethod
     def switchedOff(cls, enabled: tuple[str, ...]) -> HandshakeError:
         """
-        Return the answer to a request in this dialect where it is switched off.
+        Return the refusal of a request in this dialect, which is switched off.
 
-        @param enabled: the names of the dialects that are not.
+        @param enabled: the names of the dialects that are switched on.
         """
         return HandshakeError(400, f"{cls.dialect} is switched off here")
 
@@ -97,7 +97,7 @@ class ServerOpening(ABC):
 
     def chooseSubprotocol(self, name: str) -> None:
         """
-        Choose a subprotocol in place of the one that L{Settings.subprotocols} chose.
+        Choose a subprotocol instead of the one that L{Settings.subprotocols} chose.
 
         @raise ValueError: if the client did not ask for it.
         """
@@ -107,7 +107,7 @@ class ServerOpening(ABC):
 
     def checkSubprotocol(self) -> None:
         """
-        Check that the client can live with the subprotocol that was chosen, or not chosen.
+        Check that the client accepts the subprotocol that was chosen, or that none was chosen.
 
         @raise HandshakeError: if it cannot.
         """
@@ -156,9 +156,9 @@ class Wish:
 
 # Makes keys that nobody can guess.
 RANDOM = SystemRandom()
-# What an Origin consists of.
+# What an Origin may look like.
 _ORIGIN = re.compile("[!-~]+")
-# Fields that only the opening handshake itself may have, and how the names of others begin.
+# Fields that only the opening handshake itself may set, and prefixes of such names.
 _OWN_FIELDS = frozenset(
     {b"connection", b"content-length", b"host", b"origin", b"transfer-encoding", b"upgrade"}
 )
@@ -241,7 +241,7 @@ def lost(field: str) -> str:
 @lru_cache(maxsize=16)
 def _originPatterns(origins: tuple[str, ...]) -> tuple[list[list[str]], ...]:
     """
-    Return what each origin has between its slashes, and there between its asterisks.
+    Split each origin at its slashes, and each part at its asterisks.
     """
     return tuple(
         [segment.split("*") for segment in origin.lower().split("/")] for origin in origins
@@ -250,8 +250,8 @@ def _originPatterns(origins: tuple[str, ...]) -> tuple[list[list[str]], ...]:
 
 def _matches(text: str, parts: list[str]) -> bool:
     """
-    Return whether a text has these parts, with anything between them. A regular expression takes
-    time in proportion to a power of the length of a text that does not match.
+    Return whether a text has these parts, with anything between them. A regular expression would
+    take polynomial time for a text that does not match.
     """
     if len(parts) == 1:
         return text == parts[0]

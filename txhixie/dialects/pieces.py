@@ -4,14 +4,16 @@ A message that arrives in pieces.
 
 from __future__ import annotations
 
-# Pieces with as many bytes are kept as they come; smaller ones are joined up to as many.
+# Pieces of at least the first size are kept as they come. Smaller ones are joined, up to the second
+# size.
 _LARGE, _JOINED = 4096, 2**16
 
 
 class Pieces:
     """
-    The bytes of a message as far as they have arrived. Small pieces are joined, as each would take
-    many times its memory. Large ones are not: a buffer that grows is copied again and again.
+    The bytes of a message that have arrived. Small pieces are joined, because each one would take
+    many times its size in memory. Large ones are not joined, because a growing buffer is copied
+    again and again.
 
     @ivar size: how many bytes there are.
     """
@@ -39,7 +41,7 @@ class Pieces:
 
     def take(self) -> bytes:
         """
-        Return all bytes, and hold them no longer.
+        Return all bytes, and drop them.
         """
         pieces, self._pieces = self._pieces, []
         self.size = 0

@@ -14,7 +14,7 @@ from txhixie.settings import Settings
 
 _OPEN, _CLOSING, _CLOSED = State.OPEN, State.CLOSING, State.CLOSED
 
-# Every few bytes can inflate to a whole message, so compressed input is read in slices.
+# A few compressed bytes can inflate to a whole message, so compressed input is read in slices.
 _SLICE = 4096
 
 
@@ -69,7 +69,7 @@ class Rfc6455(Connection):
     # Sending
 
     def sendText(self, text: str) -> int:
-        # The same steps as in Hixie, and not shared: a call more would show in the cost of every
+        # The same steps as in Hixie, but not shared: one more call would show in the cost of every
         # small message.
         frames = self._frames
         if frames is None:
@@ -173,14 +173,15 @@ class Rfc6455(Connection):
 
     @property
     def missing(self) -> int:
-        # Compressed bytes are read in slices, as each may become many.
+        # Compressed bytes are read in slices, because each slice may become large.
         if self._framing is None or self._ended or self._deflate is not None:
             return 0
         return self._framing.missing
 
     @property
     def peerEndsTCP(self) -> bool:
-        # The server does (RFC 6455 section 7.1.1), so that the port of the client is free again.
+        # The server ends TCP first (RFC 6455 section 7.1.1), so that the port of the client is free
+        # again.
         return self._isClient
 
 

@@ -1,6 +1,6 @@
 """
-The opening handshakes of RFC 6455, hybi-07 and hybi-08. They are our own, as the library that does
-the framing knows version 13 only.
+The opening handshakes of RFC 6455, hybi-07 and hybi-08. We do not use the library's, because it
+knows version 13 only.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Opening08(Opening13):
     dialect = Hybi08.dialect
     connectionType: ClassVar[type[Rfc6455]] = Hybi08
     version = b"8"
-    # The last of these drafts had moved it already.
+    # The last of these drafts had already moved it.
     originFields = (b"sec-websocket-origin", b"origin")
 
     @classmethod
@@ -219,7 +219,7 @@ class ClientOpening13(ClientOpening):
 
     def check(self, head: ResponseHead) -> None:
         """
-        Check what RFC 6455 section 4.1 has a client check.
+        Make the checks that RFC 6455 section 4.1 requires of a client.
         """
         if head.flaw or head.version != b"HTTP/1.1":
             raise NotWebSocket(head.flaw or "the answer is not HTTP/1.1")

@@ -35,8 +35,8 @@ class WebSocketURL:
     @classmethod
     def parse(cls, text: str) -> WebSocketURL:
         """
-        @raise ValueError: if C{text} is no URL of a WebSocket. It has no fragment (RFC 6455
-            section 3), and no user: that is for a header field to say.
+        @raise ValueError: if C{text} is not the URL of a WebSocket. Such a URL has no fragment (RFC
+            6455 section 3), and no user, which belongs in a header field.
         """
         match = _URL.fullmatch(text)
         if match is None:

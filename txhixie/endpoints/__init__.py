@@ -1,3 +1,3 @@
 """
-Byte streams over WebSockets as endpoints of Twisted's, and as endpoint strings.
+Byte streams over WebSockets as Twisted endpoints, and as endpoint strings.
 """

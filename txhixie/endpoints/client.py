@@ -30,15 +30,15 @@ from txhixie.dialects.opening import Wish
 from txhixie.dialects.url import WebSocketURL
 from txhixie.settings import Settings
 
-# A certificate in a file of PEM.
+# A certificate in a PEM file.
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @implementer(IStreamClientEndpoint)
 class StreamClientEndpoint:
     """
-    Connects protocols that know nothing of WebSockets to a service of bytes behind one, such as
-    txhixie's own (L{txhixie.StreamApplication}) or those of noVNC's servers.
+    Connects protocols that do not know about WebSockets to a service of bytes behind a WebSocket,
+    such as txhixie's (L{txhixie.StreamApplication}) or the servers that noVNC uses.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class StreamClientEndpoint:
         if subprotocols is None:
             subprotocols = [] if self._codec.name == "text" else [self._codec.name]
         self._subprotocols = tuple(subprotocols)
-        # What makes no sense is to be noticed now, not by the first connection.
+        # A bad argument should raise now, not with the first connection.
         forClient(dialect)(Wish(WebSocketURL.parse(url), origin, self._subprotocols), settings)
         self._client = Client(settings, reactor)
         self._url = url
@@ -91,8 +91,9 @@ class StreamClientEndpoint:
         """
         Connect a protocol.
 
-        @return: fires with the protocol once the WebSocket is open and the protocol connected; or
-            fails as L{txhixie.connect} does, or as Twisted's endpoints do if there is no protocol.
+        @return: fires with the protocol once the WebSocket is open and the protocol is connected.
+            It fails as L{txhixie.connect} does, or as Twisted's endpoints do if there is no
+            protocol.
         """
         attempt = _Attempt(protocolFactory)
         stream = _CountedStream(attempt, self._codec())
@@ -105,7 +106,7 @@ class StreamClientEndpoint:
 
 class _Attempt:
     """
-    One connection of a protocol factory, from its attempt to its end.
+    One connection of a protocol factory, from the attempt to the end.
     """
 
     def __init__(self, factory: IProtocolFactory) -> None:
@@ -126,7 +127,7 @@ class _Attempt:
 
     def connected(self, webSocket: Any) -> IProtocol | Failure:
         """
-        Return the protocol, or why there is none.
+        Return the protocol, or a failure that says why there is none.
         """
         if self._protocol is not None:
             return self._protocol
@@ -151,7 +152,7 @@ class _Attempt:
 
 class _CountedStream(Stream):
     """
-    A stream whose factory is stopped with it.
+    A stream that stops its factory when it ends.
     """
 
     def __init__(self, attempt: _Attempt, codec: Any) -> None:
@@ -169,14 +170,14 @@ def fromString(
     reactor: Any, scheme: str, args: tuple[str, ...], kwargs: dict[str, str]
 ) -> StreamClientEndpoint:
     """
-    Return the endpoint of a description that Twisted has split: a URL, and options after it, as in
+    Return the endpoint of a description that Twisted has split: a URL with options after it, as in
     C{ws://example.com:3400/shell:codec=base64}.
 
     @raise ValueError: if it makes no sense.
     """
     options = {name: kwargs.pop(name) for name in _OPTIONS if name in kwargs}
     for name in kwargs:
-        # Others are the beginning of a URL, up to the first equals sign of its query.
+        # Other options are the beginning of a URL, up to the first equals sign of its query.
         if not set(name) & set("/?"):
             raise ValueError(f"there is no option {name}, only {', '.join(_OPTIONS)}")
     words = [*args, *(f"{name}={value}" for name, value in kwargs.items())]
@@ -205,7 +206,8 @@ _OPTIONS = ("codec", "dialect", "origin", "subprotocol", "endpoint", "trustRoots
 
 def _trusting(url: str, path: Path) -> IOpenSSLClientConnectionCreator:
     """
-    Return what makes TLS connections to servers with a certificate from a file or folder.
+    Return a function that makes TLS connections to servers with a certificate from a file or
+    folder.
     """
     from twisted.internet.ssl import (
         Certificate,

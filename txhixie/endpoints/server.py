@@ -1,5 +1,5 @@
 """
-The endpoint that puts a WebSocket before any factory.
+The endpoint that serves any factory over WebSockets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from txhixie.settings import Settings
 @implementer(IStreamServerEndpoint)
 class StreamServerEndpoint:
     """
-    Serves factories that know nothing of WebSockets to clients that speak one of the dialects.
+    Serves factories that do not know about WebSockets to clients that speak one of the dialects.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class StreamServerEndpoint:
         settings: Settings = Settings(),
     ) -> None:
         """
-        @param endpoint: where the WebSockets come.
+        @param endpoint: where to listen.
         @param codec: as for L{txhixie.StreamApplication}.
-        @param path: the path of the service. There is nothing at others.
+        @param path: the path of the service. All other paths answer 404.
         @raise ValueError: if one of them makes no sense.
         """
         codecNamed(codec)
@@ -62,7 +62,7 @@ class StreamServerEndpoint:
 
 
 def _close(factory: ref[HixieFactory]) -> Deferred[None] | None:
-    # A factory without ports and connections may be gone.
+    # A factory without ports and connections may be garbage by then.
     existing = factory()
     return None if existing is None else existing.closeConnections()
 
@@ -72,8 +72,9 @@ _OPTIONS = ("codec", "path", "origin", "dialects", "subprotocol")
 
 def fromString(reactor: Any, args: tuple[str, ...], kwargs: dict[str, str]) -> StreamServerEndpoint:
     """
-    Return the endpoint of a description that Twisted has split: that of another endpoint, with
-    options of ours among its own, as in C{ws:tcp:3400:codec=binary:interface=127.0.0.1}.
+    Return the endpoint of a description that Twisted has split: the description of another
+    endpoint, with our options among its options, as in
+    C{ws:tcp:3400:codec=binary:interface=127.0.0.1}.
 
     @raise ValueError: if it makes no sense.
     """

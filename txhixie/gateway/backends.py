@@ -32,7 +32,7 @@ class Backend:
     def parse(cls, text: str) -> Backend:
         """
         @param text: a URL such as C{"ws://127.0.0.1:9000/app"}.
-        @raise ValueError: if it is no URL of a WebSocket.
+        @raise ValueError: if it is not the URL of a WebSocket.
         """
         url = WebSocketURL.parse(text)
         scheme = "wss" if url.isSecure else "ws"
@@ -44,8 +44,8 @@ class Backend:
 
     def urlFor(self, target: str) -> str:
         """
-        Return the URL that is asked for a client: with the path of the back end if it has one, or
-        else with that of the client, and with the queries of both.
+        Return the URL to open for a client: with the path of the back end if it has one, or else
+        with that of the client, and with the queries of both.
 
         @param target: path and query that the client asked for.
         """
@@ -62,7 +62,7 @@ class Backends:
 
     def __init__(self, urls: Iterable[str], seconds: Callable[[], float]) -> None:
         """
-        @param seconds: tells the time.
+        @param seconds: returns the time.
         @raise ValueError: if one of the URLs means nothing, or there is none.
         """
         self._all = [*map(Backend.parse, urls)]
@@ -73,8 +73,8 @@ class Backends:
 
     def candidates(self) -> list[Backend]:
         """
-        Return the back ends to ask for the next client, in this order. If all are set aside, one
-        of them may have come back: then it is all of them.
+        Return the back ends to ask for the next client, in this order. If all are set aside, one of
+        them may work again, so all are returned.
         """
         now = self._seconds()
         usable = [each for each in self._all if each.asideUntil <= now] or self._all

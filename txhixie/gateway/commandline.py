@@ -9,9 +9,9 @@ import re
 from txhixie.gateway.gateway import Gateway
 from txhixie.settings import Settings
 
-# What names a gateway, alone or with back ends of its own after a colon.
+# The name of a gateway, alone or followed by a colon and its own back ends.
 NAME = "gateway"
-# What separates those.
+# The separator of back ends.
 _COMMA = re.compile(r",(?=wss?://)")
 
 
@@ -19,7 +19,7 @@ class Gateways:
     """
     Makes gateways.
 
-    @ivar areShared: whether one of them has the back ends that all share.
+    @ivar areShared: whether one of them uses the shared back ends.
     """
 
     def __init__(self, backends: list[str], bytesPolicy: str, settings: Settings) -> None:

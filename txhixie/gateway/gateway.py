@@ -25,16 +25,16 @@ from txhixie.websocket.ratelimit import printable
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
-# Statuses by which a back end, or a proxy before it, says that it does not work just now.
+# Statuses with which a back end, or a proxy before it, reports that it does not work at the moment.
 _UNAVAILABLE = (502, 503, 504)
-# How it shows that a back end cannot be reached.
+# The errors that show that a back end cannot be reached.
 _UNREACHABLE = (ConnectError, ConnectingCancelledError, DNSLookupError, OpeningTimedOut)
 
 
 class Gateway:
     """
-    Opens an RFC 6455 connection to a back end for each client, in whatever dialect that speaks, and
-    relays messages between the two.
+    Opens an RFC 6455 connection to a back end for each client, whatever dialect the client speaks,
+    and relays messages between the two.
 
     A client is accepted once its back end has accepted it, and refused as the back end refused it.
     Several back ends take turns; one that fails is set aside for a while, and the next one asked.
@@ -53,7 +53,7 @@ class Gateway:
             asked for the path of the client.
         @param bytesPolicy: what happens to bytes messages for clients whose dialect carries only
             text (Hixie-75, Hixie-76): C{"drop"}, C{"close"} the connection, or C{"base64"}.
-        @param tls: makes TLS connections to the back ends, in place of C{optionsForClientTLS} with
+        @param tls: makes TLS connections to the back ends, instead of C{optionsForClientTLS} with
             the name of the host.
         @param settings: limits and policies for the connections to the back ends.
             L{Settings.handshakeTimeout} is divided among them, so that another one can be asked in
@@ -65,7 +65,7 @@ class Gateway:
             raise ValueError(f"{bytesPolicy!r} is none of {', '.join(BYTES_POLICIES)}")
         timeout = settings.handshakeTimeout
         self._client = Client(
-            # A client that is idle is closed by its own side.
+            # The client's side closes idle clients.
             replace(settings, handshakeTimeout=timeout / (len(backends) + 1), idleTimeout=0.0),
             reactor,
         )
@@ -99,7 +99,7 @@ class Gateway:
         """
         Ask one back end.
 
-        @raise HandshakeError: if it answers that it does not want this client.
+        @raise HandshakeError: if it refuses this client.
         @raise Exception: if it does not work.
         """
         client, relayed = makeRelay(self._bytesPolicy)
@@ -145,7 +145,7 @@ def _refusal(error: Exception) -> HandshakeError:
     """
     Return the answer to a client if no back end works.
 
-    @param error: why the last one that was asked does not.
+    @param error: why the last back end that was asked does not work.
     """
     isBusy = isinstance(error, HandshakeRefused) and error.status in _UNAVAILABLE
     if isBusy or isinstance(error, _UNREACHABLE):

@@ -1,5 +1,5 @@
 """
-What a gateway passes on of a client's request, and of the answer of its back end.
+What a gateway passes on from a client's request, and from the answer of its back end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OWN = frozenset(
 _OWN_PREFIXES = (b"sec-websocket-", b"websocket-", b"x-forwarded-")
 _ORIGINS = (b"origin", b"sec-websocket-origin")
 _SUBPROTOCOLS = (b"sec-websocket-protocol", b"websocket-protocol")
-# What is passed on of an answer that refuses a client.
+# The header fields that are passed on from an answer that refuses a client.
 _OF_REFUSALS = (b"Retry-After", b"Set-Cookie", b"WWW-Authenticate")
 
 
@@ -53,7 +53,7 @@ class Asked:
     def by(cls, request: Request) -> Asked:
         """
         @param request: an opening handshake in any dialect.
-        @raise HandshakeError: 400 if RFC 6455 cannot say what it says.
+        @raise HandshakeError: 400 if RFC 6455 cannot express it.
         """
         return cls(
             request.uri.decode("ascii"),
@@ -93,7 +93,7 @@ def _passedFields(request: Request) -> list[tuple[bytes, bytes]]:
     Return the fields that are passed on as they are.
     """
     headers = request.requestHeaders
-    # What Connection names is about this connection, too.
+    # Fields named in Connection apply only to this connection, too.
     named = {
         token.strip(b" \t").lower()
         for value in headers.getRawHeaders(b"connection", [])
@@ -124,8 +124,7 @@ def _aboutClient(request: Request) -> list[tuple[bytes, bytes]]:
 
 def passAnswer(request: Request, head: ResponseHead) -> None:
     """
-    Have the client's 101 answer say what that of the back end says: its cookies, and the
-    subprotocol.
+    Copy the cookies and the subprotocol of the back end's answer to the client's 101 answer.
     """
     chosen = head.fields.get(b"sec-websocket-protocol")
     if chosen:

@@ -50,7 +50,7 @@ class Side:
 
     def closeUnlessJoined(self, clock: IReactorTime, seconds: float) -> None:
         """
-        Close this side if the other one is not there in time.
+        Close this side if the other one is not open in time.
         """
         if self._ending is None:
             self._timer = clock.callLater(seconds, self._notJoined)
@@ -71,7 +71,7 @@ class Side:
         Wait for the other side, or join it.
         """
         self._transport = transport
-        # Whether this side is read depends on the other one alone.
+        # Only the other side decides whether this side is read.
         transport.behaveAsStream()
         other = self._other
         if other._ending is not None:
@@ -86,7 +86,7 @@ class Side:
 
     def negotiationFinished(self) -> None:
         """
-        There is nothing to do: what was sent waited for this.
+        Do nothing: messages that were sent waited for this.
         """
 
     def textMessageReceived(self, message: str) -> None:
@@ -113,12 +113,12 @@ class Side:
 
     def pongReceived(self, payload: bytes) -> None:
         """
-        Keep it: pings and pongs are between the two ends of one connection.
+        Ignore it: pings and pongs concern only one connection.
         """
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Close the other side, in the same way as far as that is possible.
+        Close the other side, in the same way if that is possible.
         """
         self._stopTimer()
         ending = reason.value
@@ -129,7 +129,7 @@ class Side:
         else:
             # No code was sent.
             self._ending = CloseCode.NORMAL, ""
-        # Nothing refers to itself in the end, so memory is free at once.
+        # No reference cycles are left at the end, so memory is freed at once.
         self._transport = None
         other = self._other
         if other._ending is None:

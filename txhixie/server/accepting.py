@@ -1,6 +1,6 @@
 """
-When connections are accepted: not faster than wanted, and not more than there are descriptors for.
-Those that are not accepted yet wait in the system's queue.
+Limits how fast connections are accepted, and how many, so that there are descriptors left.
+Connections that are not accepted yet wait in the system's queue.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from txhixie.settings import Settings
 
 _Port = TypeVar("_Port")
 
-# By so much Twisted's ports raise what they accept in a turn, while there is more.
+# Twisted's ports raise numberAccepts by this much while more connections wait.
 _GROWTH = 20
-# How many connections a port accepts in a turn, if nothing limits that.
+# How many connections a port accepts in one turn, if nothing limits it.
 _AT_ONCE = 100
 # So many if other processes accept from the same socket: what one takes at once it has alone.
 _AT_ONCE_SHARED = 4
@@ -35,8 +35,8 @@ _AT_ONCE_SHARED = 4
 
 def descriptorLimit() -> int | None:
     """
-    @return: how many descriptors more this process may open; C{None} if that is not limited, or
-        not known.
+    @return: how many more descriptors this process may open; C{None} if that is not limited, or not
+        known.
     """
     try:
         import resource
@@ -50,7 +50,7 @@ def descriptorLimit() -> int | None:
 
 class Accepting:
     """
-    Stops to accept connections for as long as there are too many, or they come too fast.
+    Stops accepting connections while there are too many, or while they come too fast.
     """
 
     def __init__(
@@ -61,9 +61,10 @@ class Accepting:
         descriptors: Callable[[], int | None] = descriptorLimit,
     ) -> None:
         """
-        @param rate: connections a second; 0: any number.
+        @param rate: connections per second; 0: no limit.
         @param paused: called whenever accepting stops.
-        @param descriptors: tells how many descriptors are left when the first port is added.
+        @param descriptors: returns how many descriptors are left; called when the first port is
+            added.
         """
         self._clock = clock
         self._rate = rate
@@ -71,12 +72,12 @@ class Accepting:
         self._descriptors = descriptors
         self._ports: list[FileDescriptor] = []
         self._connections = 0
-        # How many connections there may be, and how many a port may accept in one go.
+        # How many connections there may be, and how many a port may accept at once.
         self._capacity: float = float("inf")
         self._most = self._atOnce = _AT_ONCE
         self._isPaused = False
         self._isLimited = rate > 0
-        # What the rate allows at once, as of when.
+        # How many connections the rate allows at once, and the time of that figure.
         self._allowance = 0.0
         self._asOf = 0.0
         self._timer: IDelayedCall | None = None
@@ -110,8 +111,8 @@ class Accepting:
         descriptors = self._descriptors()
         if descriptors is not None:
             self._isLimited = True
-            # A part is left for files, and for what a port accepts before it sees that it is to
-            # stop.
+            # Keep a part for files, and for connections that a port accepts before it notices that
+            # it has to stop.
             reserve = min(128, descriptors // 4)
             self._capacity = self._connections + max(1, descriptors - reserve)
             self._atOnce = max(1, min(self._atOnce, reserve // 2))
@@ -121,22 +122,23 @@ class Accepting:
             self._asOf = self._clock.seconds()
 
     def _limitAccepts(self, port: FileDescriptor) -> None:
-        # Twisted's ports tell by this how often they accept before others have their turn.
+        # Twisted's ports use this to decide how many connections they accept before others have
+        # their turn.
         if hasattr(port, "numberAccepts"):
             port.numberAccepts = self._atOnce
 
     def _stopGrowth(self) -> None:
         """
-        Keep a port that had as many to accept as it may from doing more in its next turn.
+        Keep a port that accepted as many as it may from accepting more in its next turn.
         """
         for port in self._ports:
             if hasattr(port, "numberAccepts") and port.numberAccepts + _GROWTH > self._atOnce:
-                # It takes the number that it accepted in this turn then.
+                # Twisted then takes the number that it accepted in this turn.
                 port.numberAccepts = 0
 
     def clear(self) -> None:
         """
-        Let go of all ports: they stop to listen.
+        Release all ports: they stop listening.
         """
         self._ports = []
         self._isPaused = False
@@ -197,8 +199,8 @@ class Accepting:
 @implementer(IStreamServerEndpoint)
 class ControlledEndpoint:
     """
-    An endpoint whose port L{Accepting} controls, and which is prepared for its connections (see
-    L{prepare}).
+    An endpoint whose port is controlled by L{Accepting}, and which prepares the port for its
+    connections (see L{prepare}).
     """
 
     def __init__(

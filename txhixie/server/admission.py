@@ -11,13 +11,13 @@ from ipaddress import IPv6Address
 from txhixie.addresses import parseAddress
 from txhixie.dialects.head import comeAgain
 
-# Bits of an IPv6 address that tell hosts of one network apart (RFC 4291 section 2.5.4).
+# Bits of an IPv6 address that distinguish hosts within one network (RFC 4291 section 2.5.4).
 _HOST_BITS = 64
 
 
 class Admission:
     """
-    Counts the admitted clients, in all and by address, and refuses clients over the limits.
+    Counts the admitted clients, in total and by address, and refuses clients over the limits.
     """
 
     def __init__(
@@ -25,8 +25,8 @@ class Admission:
     ) -> None:
         """
         @param inAll: the largest number of clients.
-        @param perAddress: the largest number of clients of one address; 0: any number. A
-            client with one IPv6 address has a whole network, so networks are counted there.
+        @param perAddress: the largest number of clients from one address; 0: no limit. A client
+            with one IPv6 address has a whole network, so IPv6 clients are counted by network.
         @param makeRoom: called when there are too many clients in all. It may L{release} one.
         """
         self._inAll = inAll
@@ -59,7 +59,7 @@ class Admission:
         """
         Admit a client, and count it until L{release}.
 
-        @param host: its address, or an empty string for clients that have none, which are not
+        @param host: its address, or an empty string for clients without an address, which are not
             counted by address.
         @raise HandshakeError: 503, with C{Retry-After}, if it is not admitted.
         """
@@ -90,9 +90,9 @@ class Admission:
 
 def _place(host: str) -> str:
     """
-    Return what a client is counted under: its address, or the network of an IPv6 address.
+    Return the key under which a client is counted: its address, or the network of an IPv6 address.
     """
-    # Which of our interfaces a link-local peer is at makes no difference.
+    # It does not matter which of our interfaces a link-local peer uses.
     address = parseAddress(host.partition("%")[0])
     if isinstance(address, IPv6Address):
         return str(IPv6Address(int(address) >> _HOST_BITS << _HOST_BITS))

@@ -16,8 +16,8 @@ from txhixie.websocket.liveness import watchPeer
 from txhixie.websocket.shared import Shared
 from txhixie.websocket.slowness import Slowness
 
-# Milliseconds after which a client connects again, at least, and how many more at most: not all are
-# to come back at once.
+# The least number of milliseconds after which a client connects again, and the most that are added
+# at random, so that not all clients come back at once.
 _RETRY, _SPREAD = 1000, 2000
 
 

@@ -39,7 +39,7 @@ from txhixie.websocket.websocket import WebSocket
 
 class HixieFactory(ServerFactory):
     """
-    Serves an application to WebSocket clients of every dialect, and a site to everybody else.
+    Serves an application to WebSocket clients of every dialect, and a site to all other clients.
 
     @ivar application: what answers WebSocket requests.
     @ivar settings: limits and policies.
@@ -105,7 +105,7 @@ class HixieFactory(ServerFactory):
     @property
     def connections(self) -> Mapping[str, WebSocket]:
         """
-        The open connections by their id, as their applications have them.
+        The open connections by their id, as L{txhixie.WebSocketTransport}s.
         """
         return self._roster.connections
 
@@ -132,8 +132,8 @@ class HixieFactory(ServerFactory):
 
     def notifyOpened(self, observer: Callable[[WebSocket], object]) -> None:
         """
-        Call C{observer} with each connection that completes its opening handshake, before its
-        application is told.
+        Call C{observer} with each connection that completes its opening handshake, before
+        C{connectionEstablished} of its application is called.
         """
         self._observers.append(observer)
 
@@ -146,7 +146,8 @@ class HixieFactory(ServerFactory):
 
     def notifyGone(self, observer: Callable[[WebSocket], object]) -> None:
         """
-        Call C{observer} with each connection that has ended, after its application is told.
+        Call C{observer} with each connection that has ended, after its application has been
+        notified.
         """
         self._goneObservers.append(observer)
 
@@ -158,11 +159,11 @@ class HixieFactory(ServerFactory):
 
     def statistics(self) -> dict[str, Any]:
         """
-        Return sums over all connections, past and present, but nothing about a single one:
+        Return totals of all connections, past and present, but nothing about a single connection:
         seconds under C{uptime}, open connections by dialect under C{connections}, what was
         C{received} and C{sent} since the factory was made under C{messages} and C{bytes}, and how
         often each of L{txhixie.websocket.counters.EVENTS} happened under C{events}. With many
-        connections, messages and bytes may be as of a moment ago.
+        connections, the totals of messages and bytes may be slightly out of date.
         """
         return self._roster.statistics()
 
@@ -174,10 +175,10 @@ class HixieFactory(ServerFactory):
 
     def changeOrigins(self, origins: Iterable[str]) -> None:
         """
-        Admit other origins from now on. Connections that are open stay so.
+        Admit other origins from now on. Connections that are already open stay open.
 
         @param origins: as L{Settings.origins}.
-        @raise ValueError: if one of them means nothing.
+        @raise ValueError: if one of them is not a valid pattern.
         """
         self.settings = self.shared.settings = replace(self.settings, origins=tuple(origins))
 
@@ -195,7 +196,7 @@ class HixieFactory(ServerFactory):
         longer than L{Settings.drainTimeout} are cut off. New handshakes are refused from now on,
         until the factory is started again.
 
-        @return: fires when no connection is left, and every application has heard of it.
+        @return: fires when no connection is left, and every application has been notified.
         """
         self.admission.close()
         self.shared.isStopping = self.shared.isDraining = True
@@ -213,8 +214,8 @@ class HixieFactory(ServerFactory):
 
     def acceptableProtocols(self) -> list[bytes]:
         """
-        Return what TLS agrees on with clients that offer ALPN (RFC 7301): none of our dialects
-        runs over HTTP/2.
+        Return what TLS agrees on with clients that offer ALPN (RFC 7301): none of our dialects runs
+        over HTTP/2.
         """
         return [b"http/1.1"]
 
@@ -260,7 +261,7 @@ class HixieFactory(ServerFactory):
 
     def newId(self) -> str:
         """
-        Return an id for a connection that was never used before.
+        Return an id that no connection had before.
         """
         return secrets.token_urlsafe(8)
 
@@ -292,7 +293,7 @@ class HixieFactory(ServerFactory):
     def _endLongestIdle(self) -> None:
         """
         End the connection of plain HTTP that has been idle for the longest time, if there is one,
-        and count it no longer.
+        and stop counting it.
         """
         idle = next(iter(self._idle), None)
         if idle is None:
@@ -343,7 +344,7 @@ class HixieFactory(ServerFactory):
 
     def gone(self, protocol: HixieProtocol) -> None:
         """
-        A connection is gone, and its application has heard of it.
+        A connection is gone, and its application has been notified.
         """
         if protocol.webSocket is not None:
             for observer in self._goneObservers:
@@ -352,19 +353,19 @@ class HixieFactory(ServerFactory):
 
     def _rest(self) -> None:
         """
-        Let go of all timers: there are no connections.
+        Cancel all timers: there are no connections.
         """
         self.handshaking.rest()
         self.liveness.rest()
         self.plain.rest()
         self.shared.rest()
         if self._isStopped:
-            # Nothing that comes later would stop its timer.
+            # Otherwise nothing would stop the timer of a later event.
             self.shared.log.stop()
 
 
-# Twisted before 26.4 offers to negotiate in a way that current versions of pyOpenSSL refuse. Its
-# clients are served without.
+# Twisted before 26.4 offers negotiation in a way that current versions of pyOpenSSL refuse. Its
+# clients are served without ALPN.
 NEGOTIATES = tuple(map(int, __version__.split(".")[:2])) >= (26, 4)
 if NEGOTIATES:
     classImplements(HixieFactory, IProtocolNegotiationFactory)

@@ -21,7 +21,7 @@ from txhixie.websocket.shared import Shared
 
 class Listener:
     """
-    A client that listens by an event stream: a visitor that nobody is told of.
+    A client that listens to an event stream: a visitor that does not appear in the room.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Listener:
 
 class Poster:
     """
-    A client that says something, and is gone: a visitor that nobody is told of.
+    A client that sends one message, and is gone: a visitor that does not appear in the room.
 
     @ivar answers: what a hook has sent to it.
     """

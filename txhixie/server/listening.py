@@ -1,5 +1,5 @@
 """
-Ports that IPv4 and IPv6 clients reach alike, and what they give their connections.
+Ports that both IPv4 and IPv6 clients reach, and the options of their connections.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from txhixie.websocket.liveness import watchAccepted
 
 _Port = TypeVar("_Port")
 
-# Connections that may wait to be accepted. The more can wait, the fewer are turned away by the
-# system.
+# The number of connections that may wait to be accepted. The more can wait, the fewer are refused
+# by the system.
 _BACKLOG = 1024
 
 
 @implementer(IStreamServerEndpoint)
 class EveryAddressEndpoint:
     """
-    A TCP port on all addresses of the system: of IPv6 and of IPv4 by one socket, or of IPv4 alone
-    where that cannot be.
+    A TCP port on all addresses of the system: for IPv6 and IPv4 with one socket, or for IPv4 alone
+    if that is not possible.
     """
 
     def __init__(self, reactor: Any, port: int) -> None:
         """
-        @param reactor: listens.
-        @param port: the number of the port; 0: any that is free.
+        @param reactor: the reactor that listens.
+        @param port: the number of the port; 0: any free port.
         """
         self._reactor = reactor
         self._port = port
@@ -63,16 +63,16 @@ class EveryAddressEndpoint:
         else:
             with closing(listening):
                 listening.setblocking(False)
-                # The reactor makes a descriptor of its own.
+                # The reactor makes its own descriptor.
                 port = self._reactor.adoptStreamPort(listening.fileno(), AF_INET6, factory)
         return port
 
     def _bind(self) -> socket | None:
         """
-        Return a socket that listens, or C{None} where there is no IPv6, or none that takes IPv4,
-        too.
+        Return a socket that listens, or C{None} if there is no IPv6, or if no IPv6 socket also
+        takes IPv4.
 
-        @raise CannotListenError: if the port cannot be had.
+        @raise CannotListenError: if the port is not available.
         """
         if not has_dualstack_ipv6():
             return None
@@ -82,7 +82,7 @@ class EveryAddressEndpoint:
         except OSError as error:
             if error.errno in (EADDRNOTAVAIL, EAFNOSUPPORT):
                 return None
-            # The message that it comes with names the address a second time.
+            # The original message contains the address a second time.
             plain = OSError(error.errno, os.strerror(error.errno or 0))
             raise CannotListenError("", self._port, plain) from error
 
@@ -110,7 +110,7 @@ class _WatchedServer(tcp.Server):
 
 class _WatchedIPv4Server(_IPv4Server):
     """
-    Both.
+    A connection of an IPv4 client, whose options were set on the socket that accepted it.
     """
 
     isWatched = True
@@ -127,8 +127,8 @@ def _mapped(
     """
     Return the transport of a connection that a socket of IPv6 accepted.
 
-    @param plain: makes it for a client of IPv6, with the arguments of C{tcp.Server}.
-    @param ofIPv4: makes it for a client of IPv4.
+    @param plain: makes it for an IPv6 client, with the arguments of C{tcp.Server}.
+    @param ofIPv4: makes it for an IPv4 client.
     """
     host = unmapped(client[0])
     if host is None:
@@ -138,8 +138,8 @@ def _mapped(
 
 def prepare(port: _Port, settings: Settings) -> _Port:
     """
-    Have a port that takes IPv4 clients by a socket of IPv6 show their addresses as those of IPv4.
-    Set the options of all its connections, if that can be done at once.
+    Let a port that takes IPv4 clients with an IPv6 socket show their addresses as IPv4 addresses.
+    If possible, set the options of all its connections on the socket.
 
     @return: the same port.
     """

@@ -9,11 +9,11 @@ from pathlib import Path
 
 def readOrigins(path: str) -> tuple[str, ...]:
     """
-    Return the origins in a file: one a line, and what follows C{#} is a comment.
+    Return the origins in a file, one per line. C{#} begins a comment.
 
-    @raise OSError: if it cannot be read.
-    @raise ValueError: if it is not text, a line has several words, or there is no origin in it:
-        that would admit everybody.
+    @raise OSError: if the file cannot be read.
+    @raise ValueError: if it is not text, a line has several words, or there is no origin in it,
+        which would admit everybody.
     """
     try:
         text = Path(path).read_text("utf-8")

@@ -35,7 +35,7 @@ _TLS_HANDSHAKE = b"\x16"
 
 class Factory(Server, Protocol):
     """
-    What a connection needs of its factory.
+    The parts of a factory that its connections use.
 
     @ivar application: what answers opening handshakes; C{None} if nothing does.
     @ivar handshaking: connections that have L{Settings.handshakeTimeout} for their handshake.
@@ -80,14 +80,15 @@ class Factory(Server, Protocol):
 
     def gone(self, protocol: HixieProtocol) -> None:
         """
-        A connection is gone, and its application has heard of it.
+        A connection is gone, and its application has been notified.
         """
 
 
 class HixieProtocol(LineReceiver):
     """
-    One connection to a L{txhixie.HixieFactory}, until it is handed over: to its L{WebSocket} if
-    the application accepts it, to the site if it is plain HTTP, or to its end.
+    One connection to a L{txhixie.HixieFactory}, until it is handed over: to its L{WebSocket} if the
+    application accepts it, or to the site if it is plain HTTP. Otherwise it is refused and ends
+    here.
 
     @ivar webSocket: the WebSocket, once the application has accepted it.
     @ivar admittedFrom: the address under which this connection is counted, once it is admitted.
@@ -100,20 +101,21 @@ class HixieProtocol(LineReceiver):
     admittedFrom: str | None = None
 
     _reading: Reading
-    # What came while others had their turn.
+    # Bytes that arrived while other connections had their turn.
     _early = b""
     # The head, as it arrives.
     _lines: list[bytes] | None = None
     _headSize = 0
-    # Where bytes go in raw mode: the opening handshake takes its tail, the site takes everything.
+    # The receiver of bytes in raw mode: the opening handshake takes its tail, the site takes
+    # everything.
     _upgrade: Upgrade | None = None
     _http: PlainConnection | None = None
-    # What came after the head with it, if twisted.web read the head.
+    # The bytes that came together with the head, after it, if twisted.web read the head.
     _rest = b""
     _method = b""
-    # What an opening handshake asks for, as long as this is one.
+    # The opening handshake, while there is one.
     _target = b""
-    # A request whose end somebody waits for.
+    # A request that waits for the end of the connection.
     _kept: UpgradeRequest | None = None
     _hangup: Hangup | None = None
     _isLost = False
@@ -127,7 +129,7 @@ class HixieProtocol(LineReceiver):
         self.MAX_LENGTH = self.factory.shared.settings.maxHead
         isWatched = getattr(bareTransport(self.transport), "isWatched", False)
         if not isWatched and ITCPTransport.providedBy(self.transport):
-            # TLS claims to run over TCP, also over a Unix socket.
+            # TLS claims to run over TCP, even over a Unix socket.
             with suppress(AttributeError):
                 self.transport.setTcpNoDelay(True)
                 self.transport.setTcpKeepAlive(True)
@@ -139,14 +141,14 @@ class HixieProtocol(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Take bytes from the transport. What is sent in answer goes out when all are read. If
-        thousands of clients come at once they take turns.
+        Take bytes from the transport. Answers are written when all bytes have been handled. If
+        thousands of clients come at once, they take turns.
         """
         if self._lines is None and data and not self._looksLikeHTTP(data):
             return
         pace = self.factory.plain.pace
         if self._http is not None:
-            # It takes turns by itself.
+            # The WebSocket or the site takes turns by itself.
             self.factory.shared.turn.run(super().dataReceived, data)
             return
         if self._early or not pace.begin():
@@ -161,7 +163,7 @@ class HixieProtocol(LineReceiver):
 
     def goOn(self) -> None:
         """
-        Go on: others had their turn.
+        Go on, after other connections had their turn.
         """
         data, self._early = self._early, b""
         self._reading.resume(Pause.TURN)
@@ -170,7 +172,7 @@ class HixieProtocol(LineReceiver):
 
     def _looksLikeHTTP(self, data: bytes) -> bool:
         """
-        Look at the very first byte: clients of other protocols try every open port.
+        Check the first byte: clients of other protocols try every open port.
         """
         self._lines = []
         if data[:1].isalpha() or data[:1] == b"\r":
@@ -283,19 +285,19 @@ class HixieProtocol(LineReceiver):
 
     def accept(self, webSocket: WebSocket, reply: bytes) -> None:
         """
-        Answer, and have the opening handshake take what follows the request head.
+        Answer, and let the opening handshake take the bytes after the request head.
         """
         self._reading.resume(Pause.DECISION)
         self.webSocket = webSocket
         webSocket.accepted(reply)
-        # What arrived with the head, and during the decision.
+        # The bytes that arrived with the head, and during the decision.
         self.paused = False
         rest, self._rest = self._rest + self.clearLineBuffer(), b""
         self.rawDataReceived(rest)
 
     def opened(self, webSocket: WebSocket) -> None:
         """
-        Give the transport's bytes to the WebSocket from now on, without a detour.
+        Pass the transport's bytes directly to the WebSocket from now on.
         """
         self._upgrade = None
         self.dataReceived = webSocket.dataReceived  # type: ignore[method-assign]
@@ -303,7 +305,7 @@ class HixieProtocol(LineReceiver):
 
     def rawDataReceived(self, data: bytes) -> None:
         """
-        Take what follows the request head.
+        Take the bytes after the request head.
         """
         if self._hangup is not None:
             return
@@ -320,7 +322,7 @@ class HixieProtocol(LineReceiver):
         """
         Answer with an error, and end the connection.
 
-        @param method: of the request; by default that of the last one that was asked about here.
+        @param method: the method of the request; by default that of the last request here.
         """
         shared = self.factory.shared
         shared.log.emit(
@@ -342,7 +344,7 @@ class HixieProtocol(LineReceiver):
         """
         if self._hangup is not None:
             return
-        # The rest of a request head means nothing now.
+        # The rest of a request head is ignored now.
         self.setRawMode()
         self.factory.handshaking.cancel(self)
         self.factory.plain.pace.forget(self)
@@ -383,7 +385,8 @@ class HixieProtocol(LineReceiver):
 
     def evict(self) -> None:
         """
-        Make room for a newer connection: this one's handshake did not get anywhere, or it is idle.
+        Make room for a newer connection: this handshake made no progress, or this connection is
+        idle.
         """
         if self.webSocket is not None:
             self.webSocket.hangUp(now=True)
@@ -455,7 +458,8 @@ class HixieProtocol(LineReceiver):
 
     def webSocketGone(self) -> None:
         """
-        Report the end to the factory, and to the application if it waits for the request's end.
+        Report the end to the factory, and to the application if it waits for the end of the
+        request.
         """
         kept, self._kept = self._kept, None
         self._upgrade = None

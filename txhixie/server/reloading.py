@@ -1,5 +1,5 @@
 """
-What is read anew on SIGHUP.
+Files that are read again on SIGHUP.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def oneLine(error: Exception) -> str:
 
 class Reloading:
     """
-    Reads things anew on SIGHUP.
+    Reads files again on SIGHUP.
     """
 
     _log = Logger()
@@ -32,16 +32,16 @@ class Reloading:
 
     def add(self, what: str, reload: Callable[[], object]) -> None:
         """
-        Have something read anew from now on.
+        Add something to read again from now on.
 
         @param what: names it in the log.
-        @param reload: reads it; if it raises, everything is to stay as it was.
+        @param reload: reads it; if it raises, nothing may have changed.
         """
         self._parts.append((what, reload))
 
     def reload(self) -> None:
         """
-        Read everything anew, and log one line that says what.
+        Read everything again, and log the result in one line.
         """
         done: list[str] = []
         kept: list[str] = []
@@ -62,12 +62,12 @@ class Reloading:
 
     def start(self) -> None:
         """
-        Wait for the signal, where there is such a signal.
+        Install the signal handler, on systems that have the signal.
         """
         self._hangUp.start()
 
     def stop(self) -> None:
         """
-        Leave the signal to others again.
+        Restore the earlier signal handler.
         """
         self._hangUp.stop()

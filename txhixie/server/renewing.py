@@ -1,5 +1,5 @@
 """
-Ports whose certificates can be read anew while they listen.
+Ports whose certificates can be read again while they listen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-# The descriptions that name files with certificates.
+# The kinds of descriptions that name certificate files.
 _TLS = re.compile(r"(?:haproxy:)?(?:ssl|tls):")
 
 
@@ -26,7 +26,7 @@ def hasCertificates(description: str) -> bool:
 
 class _Noting:
     """
-    Stands in for a reactor, and notes which factory an endpoint listens with.
+    Takes the place of a reactor, and records the factory that an endpoint listens with.
     """
 
     factory: Any = None
@@ -39,7 +39,7 @@ class _Noting:
     ) -> None:
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        # What OpenSSL does not take is found here.
+        # Errors that OpenSSL has with the files are found here.
         contextFactory.getContext()
         self.factory = TLSMemoryBIOFactory(contextFactory, False, factory)
 
@@ -73,8 +73,8 @@ class RenewableEndpoint:
 
     def renew(self) -> None:
         """
-        Have new connections use the certificates that the files hold now. Nobody is refused
-        meanwhile.
+        Use the certificates that the files now contain for new connections. No connection is
+        refused meanwhile.
 
         @raise Exception: whatever is wrong with the files; the certificates stay as they are.
         """
@@ -84,7 +84,7 @@ class RenewableEndpoint:
         endpoint.listen(cast(IProtocolFactory, self._factory)).addErrback(failures.append)
         for failure in failures:
             failure.raiseException()
-        # Our own factory goes on through both of them.
+        # Our factory goes on through both of them.
         old = self._port.factory
         noting.factory.doStart()
         self._port.factory = noting.factory

@@ -22,14 +22,14 @@ from txhixie.web.upgrading import detached, headOf
 
 class HixieResource(Resource):
     """
-    Answers opening handshakes of every dialect at one place of a twisted.web tree, and everything
+    Answers opening handshakes of every dialect at one path of a twisted.web tree, and at all paths
     below it.
 
-    In a site of L{txhixie.HixieFactory} that factory's limits apply. In any other C{Site} the
-    resource has its own, and a Hixie-76 handshake with a C{Content-Length} is refused: such a site
-    has read the nonce as a body.
+    In a site of L{txhixie.HixieFactory}, the limits of that factory apply. In any other C{Site} the
+    resource has its own limits, and a Hixie-76 handshake with a C{Content-Length} is refused,
+    because such a site has read the nonce as a body.
 
-    @ivar factory: what connections of other sites belong to.
+    @ivar factory: the factory of connections from other sites.
     """
 
     isLeaf = True
@@ -76,7 +76,7 @@ class HixieResource(Resource):
 
     def _takeOver(self, channel: HTTPChannel, head: RequestHead) -> None:
         """
-        Take the connection of a site that knows nothing of us.
+        Take the connection of a site that is not ours.
         """
         rest = detached(channel)
         protocol = self.factory.adopt(cast(Any, channel.transport))

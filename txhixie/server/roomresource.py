@@ -27,7 +27,7 @@ from txhixie.server.factory import HixieFactory
 from txhixie.server.guests import Listener, Poster
 from txhixie.server.resource import refuse
 
-# What a proxy leaves in a request, whoever it is.
+# The fields that proxies add to a request.
 _FORWARDED = (b"forwarded", b"via", b"x-forwarded-for")
 _LONGEST_KEY = 200
 _STREAM = b"text/event-stream; charset=utf-8"
@@ -36,9 +36,9 @@ _STREAM = b"text/event-stream; charset=utf-8"
 class RoomsResource(Resource):
     """
     Answers plain HTTP where rooms are: C{GET} with C{Accept: text/event-stream} listens to a room,
-    C{GET} with C{?presence} says who is there, and C{POST} says something. The room is the next
+    C{GET} with C{?presence} says who is there, and C{POST} sends a message. The room is the next
     segment of the path, if there is one. The query is that of L{Rooms}, and C{Last-Event-ID} counts
-    in place of C{since}.
+    instead of C{since}.
     """
 
     isLeaf = True
@@ -57,11 +57,10 @@ class RoomsResource(Resource):
         @param rooms: the rooms.
         @param factory: what serves this resource. Its settings apply, and when it closes its
             connections, event streams end.
-        @param publish: whether C{POST} is allowed.
-        @param fromAnywhere: whether it is allowed to clients on other machines: they have logged in
-            already.
-        @param otherwise: answers a C{GET} or C{HEAD} that asks for nothing of a room; by default it
-            is refused with 406.
+        @param fromAnywhere: whether clients on other machines may use it, because they have already
+            logged in.
+        @param otherwise: answers a C{GET} or C{HEAD} that does not ask for a room; by default it is
+            refused with 406.
         """
         super().__init__()
         self._rooms = rooms
@@ -203,7 +202,7 @@ class RoomsResource(Resource):
         if isawaitable(heard):
             heard = await heard
         if heard is False:
-            answer = "\n".join(poster.answers) or "this is not to be said here"
+            answer = "\n".join(poster.answers) or "this message is not allowed here"
             raise HandshakeError(403, answer)
         entryId = await self._rooms.send(poster.room, heard, poster.id, key)
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")

@@ -1,5 +1,5 @@
 """
-Who is connected, how they are let go, and what they did in all.
+Keeps track of the connections, closes them, and adds up what they did.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Sums = dict[str, dict[str, int]]
 
 class Member(Protocol):
     """
-    A connection, whatever it carries.
+    A connection, of a WebSocket or of plain HTTP.
     """
 
     webSocket: WebSocket | None
@@ -62,7 +62,7 @@ class Roster:
 
     def __init__(self, shared: Shared, rest: Callable[[], object]) -> None:
         """
-        @param rest: called when no connection is left, to let go of timers.
+        @param rest: called when no connection is left, to cancel timers.
         """
         self._shared = shared
         self._rest = rest
@@ -74,11 +74,12 @@ class Roster:
         self._handshakes = dict.fromkeys(DIALECT_NAMES, 0)
         # Totals of closed connections, by dialect.
         self._gone: Sums = {name: dict.fromkeys(_COUNTERS, 0) for name in DIALECT_NAMES}
-        # Totals of all connections, when they were added up, and how many seconds they last.
+        # Totals of all connections, when they were added up, and how many seconds they are valid.
         self._sums = self._gone
         self._summedAt = self._started
         self._sumsLast = 0.0
-        # Connections that are closing, in groups, each with what fires when all of it are gone.
+        # Connections that are closing, in groups, each with a Deferred that fires when the whole
+        # group is gone.
         self._leaving: list[tuple[set[Member], Deferred[None]]] = []
         self._nextBatch: IDelayedCall | None = None
 
@@ -108,7 +109,7 @@ class Roster:
 
     def gone(self, member: Member) -> None:
         """
-        Remove a connection, after its application has heard of the end.
+        Remove a connection, after its application has been notified.
         """
         self._all.discard(member)
         for members, _ in self._leaving:
@@ -143,7 +144,7 @@ class Roster:
 
     def statistics(self) -> dict[str, Any]:
         """
-        Return sums over all connections, past and present. See L{HixieFactory.statistics
+        Return totals of all connections, past and present. See L{HixieFactory.statistics
         <txhixie.HixieFactory.statistics>}.
         """
         sums = Counter[str]()
@@ -159,8 +160,8 @@ class Roster:
 
     def sums(self) -> Sums:
         """
-        Return what all connections counted, past and present; added up anew if that was not just
-        done. There are clients that ask as often as they can.
+        Return what all connections counted, past and present. It is added up again unless that was
+        just done, because some clients ask as often as they can.
         """
         now = self._shared.seconds()
         # Clocks are set back at times.
@@ -181,10 +182,10 @@ class Roster:
         Close all connections with their closing handshakes, in batches, so that not all clients
         come back at once. Those that take longer than L{Settings.drainTimeout} are cut off.
 
-        @return: fires when no connection is left, and all applications were told.
+        @return: fires when no connection is left, and all applications have been notified.
         """
         gone: Deferred[None] = Deferred()
-        # The factory may be started again, and have others before these are gone.
+        # The factory may be started again, and have other connections before these are gone.
         old = set(self._all)
         self._leaving.append((old, gone))
         self._cancelBatch()

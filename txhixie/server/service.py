@@ -27,7 +27,7 @@ from txhixie.server.starting import startOrExit
 
 class Lasting(Protocol):
     """
-    A service as far as it is started and stopped.
+    A service that can be started and stopped.
     """
 
     def startService(self) -> object:
@@ -48,7 +48,7 @@ class HixieService(MultiService):
     Listens on endpoints while it runs. When it stops, all connections are closed with their closing
     handshakes.
 
-    @ivar reloading: what is read anew on SIGHUP: the certificates of C{ssl:} and C{tls:}
+    @ivar reloading: what is read again on SIGHUP: the certificates of C{ssl:} and C{tls:}
         descriptions, and whatever is added to it.
     """
 
@@ -128,7 +128,7 @@ class HixieService(MultiService):
             each.startService()
         self._start(super().startService)
         self.reloading.start()
-        # The reactor handles the first signal by itself.
+        # Otherwise the reactor would handle the first signal by itself.
         IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", self._endAtNextSignal)
 
     def _endAtNextSignal(self) -> None:

@@ -18,7 +18,7 @@ def _mayHandle() -> bool:
 
 def atNextSignal(call: Callable[[], object]) -> None:
     """
-    Call C{call} in the reactor at the next SIGINT or SIGTERM, in place of what happened before.
+    Call C{call} in the reactor at the next SIGINT or SIGTERM, instead of the earlier handler.
     """
 
     def signalled(number: int, frame: object) -> None:

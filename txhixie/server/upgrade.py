@@ -25,13 +25,14 @@ from txhixie.websocket.reading import Reading
 from txhixie.websocket.shared import Shared
 from txhixie.websocket.websocket import WebSocket
 
-# What every protocol has. One without the others can still serve peers that only listen.
+# The callbacks that every protocol needs. A protocol without the others can still serve peers that
+# only listen.
 _CALLBACKS = ("negotiationStarted", "negotiationFinished", "connectionLost")
 
 
 class Server(Protocol):
     """
-    What an opening handshake needs of the server's factory.
+    The parts of a server that an opening handshake uses.
     """
 
     site: Site
@@ -41,7 +42,7 @@ class Server(Protocol):
 
     def newId(self) -> str:
         """
-        Return an id for a connection that was never used before.
+        Return an id that no connection had before.
         """
 
 
@@ -84,7 +85,7 @@ class Owner(Protocol):
 
     def accept(self, webSocket: WebSocket, reply: bytes) -> None:
         """
-        Answer, and have what follows the request head received here.
+        Answer, and pass the bytes after the request head to this object.
 
         @param reply: the head of the answer.
         """
@@ -96,7 +97,7 @@ class Owner(Protocol):
 
     def webSocketGone(self) -> None:
         """
-        The application has heard of the end of the connection.
+        The application has been notified of the end of the connection.
         """
 
 
@@ -136,7 +137,7 @@ class Upgrade:
         self._transport = transport
         self._reading = reading
         self._isBehind = isBehind
-        # What the application has not decided yet.
+        # The application's decision, while it is pending.
         self._decision: Deferred[Any] | None = None
         # Set once the application has accepted.
         self._opening: ServerOpening | None = None
@@ -153,7 +154,7 @@ class Upgrade:
 
     def cancel(self) -> None:
         """
-        Wait no longer for the application's decision.
+        Stop waiting for the application's decision.
         """
         decision, self._decision = self._decision, None
         if decision is not None:
@@ -191,7 +192,7 @@ class Upgrade:
 
     def _decide(self, answer: object, opening: ServerOpening, request: UpgradeRequest) -> None:
         """
-        Accept or refuse the connection. If the application takes its time, nothing more is read
+        Accept or refuse the connection. If the application answers later, nothing more is read
         until then.
         """
         decision = deferredFrom(answer)
@@ -253,7 +254,7 @@ class Upgrade:
 
     def _fail(self, failure: Failure) -> None:
         """
-        Refuse the connection: the application refused, or made an error.
+        Refuse the connection: the application refused it, or raised an error.
         """
         if not self._takeDecision():
             return
@@ -274,7 +275,7 @@ class Upgrade:
 
     def receive(self, data: bytes) -> None:
         """
-        Take what follows the request head: the rest of the opening handshake, and messages.
+        Take the bytes after the request head: the rest of the opening handshake, and messages.
         """
         opening, webSocket = self._opening, self._webSocket
         if opening is None or webSocket is None:
@@ -305,10 +306,11 @@ class Upgrade:
 
 def _answerFields(opening: ServerOpening, request: UpgradeRequest) -> list[tuple[bytes, bytes]]:
     """
-    Return the fields that an application added to the answer, after it chose a subprotocol.
+    Return the fields that an application added to the answer, after applying its choice of a
+    subprotocol.
 
-    @raise ValueError: if it chose one that the client did not ask for, or added a field of the
-        handshake's own.
+    @raise ValueError: if it chose one that the client did not ask for, or added a field that
+        belongs to the handshake.
     """
     if request.chosenSubprotocol is not None:
         opening.chooseSubprotocol(request.chosenSubprotocol)

@@ -1,7 +1,7 @@
 """
 Tests of applications and clients without a network.
 
-Nothing here uses a reactor, so a test leaves none dirty, whatever runs it.
+Nothing here uses a reactor, so no test leaves the reactor dirty, with any test runner.
 """
 
 from txhixie.testing.collecting import CollectingProtocol, CollectingTransport

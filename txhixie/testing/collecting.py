@@ -1,6 +1,6 @@
 """
-Both halves of an application's world, to look at what it does: a transport that collects what is
-sent to it, and a protocol that collects what it receives.
+Records what an application does: a transport that collects what is sent to it, and a protocol that
+collects what it receives.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ _numbers = count(1)
 class CollectingTransport:
     """
     A L{txhixie.WebSocketTransport} that collects what an application does with it, and raises what
-    a real one would raise. It is open, and calls nobody: the test calls the application's methods,
-    and the producer's.
+    a real one would raise. It is open, but never calls the application or the producer: the test
+    does that.
 
     @ivar id: unique.
     @ivar dialect: the name of the dialect.
     @ivar hasPing: whether the dialect has pings.
     @ivar subprotocol: as given.
     @ivar request: as given.
-    @ivar messages: what was sent, texts as C{str}, bytes as C{bytes}. What is sent after the
-        closing handshake began is dropped, as it is by a real one.
+    @ivar messages: what was sent, texts as C{str}, bytes as C{bytes}. Messages that are sent after
+        the closing handshake began are dropped, as in a real transport.
     @ivar pings: the payloads of the pings sent.
     @ivar closed: the code and the reason that the connection was closed with, or C{None}.
     @ivar isFailed: whether it was closed with L{fail}.
-    @ivar transport: what is below: a transport that is connected to nothing.
+    @ivar transport: the transport below, which is not connected to anything.
     @ivar isAborted: whether the connection was aborted.
-    @ivar isPaused: whether the application asked to read no more.
+    @ivar isPaused: whether the application has paused reading.
     @ivar producer: the producer that is attached, or C{None}.
     """
 
@@ -65,7 +65,7 @@ class CollectingTransport:
         """
         @raise ValueError: if there is no dialect of that name.
         """
-        # It is asked what may be sent.
+        # Decides what may be sent.
         self._connection = forClient(dialect)(_NOWHERE, Settings()).connection()
         self.id = f"collecting-{next(_numbers)}"
         self.dialect = dialect
@@ -76,7 +76,7 @@ class CollectingTransport:
         self.pings: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.isFailed = False
-        # None of Twisted's interfaces is a type to mypy.
+        # Twisted's interfaces are not types for mypy.
         self.transport: Any = End(Clock(), *addresses(_NOWHERE.url, CLIENT))
         self.isAborted = False
         self.isPaused = False
@@ -125,8 +125,8 @@ class CollectingTransport:
 
     def loseConnection(self, code: int = 1000, reason: str = "") -> None:
         """
-        Note how the connection is closed. Call C{connectionLost} of the application if it is to
-        hear of the end.
+        Note how the connection is closed. The test calls C{connectionLost} of the application if
+        the application needs to be notified of the end.
         """
         checkClose(code, reason)
         if self.closed is None and not self.isAborted:
@@ -148,7 +148,7 @@ class CollectingTransport:
 
     def behaveAsStream(self) -> None:
         """
-        Do nothing: nobody is slow here.
+        Do nothing: no peer is slow here.
         """
 
     def abort(self) -> None:
@@ -187,7 +187,7 @@ class CollectingTransport:
 
     def pauseProducing(self) -> None:
         """
-        Note that nothing is to be read.
+        Note that reading is paused.
         """
         self.isPaused = True
 
@@ -206,8 +206,8 @@ class CollectingTransport:
 
 class CollectingProtocol(WebSocketProtocol):
     """
-    A protocol that collects what it is told, such as the client of a
-    L{connectedPair <txhixie.testing.pair.connectedPair>}. It sends nothing by itself.
+    A protocol that collects its calls, such as the client of a L{connectedPair
+    <txhixie.testing.pair.connectedPair>}. It sends nothing by itself.
 
     @ivar transport: its transport.
     @ivar messages: what was received, texts as C{str}, bytes as C{bytes}.

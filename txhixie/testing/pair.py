@@ -38,22 +38,22 @@ def connectedPair(
     clock: Clock | None = None,
 ) -> ConnectedPair:
     """
-    Connect a client to a server in memory. Both are the real ones: only TCP, or TLS, and the time
-    are not.
+    Connect a client to a server in memory. Both are real: only TCP, or TLS, and the clock are
+    simulated.
 
-    When this returns, the opening handshake is over, unless the application takes its time.
+    When this returns, the opening handshake is complete, unless the application answers later.
 
     @param application: what the server serves.
-    @param protocol: the client's, as L{txhixie.connect} takes it. If only the server is of
-        interest, take a L{CollectingProtocol <txhixie.testing.CollectingProtocol>}.
-    @param url: a path, with a query or without, on the host C{example.com}; or a whole URL. With
-        the scheme C{wss} both sides take the connection for TLS.
+    @param protocol: the client's, as for L{txhixie.connect}. If only the server matters, use a
+        L{CollectingProtocol <txhixie.testing.CollectingProtocol>}.
+    @param url: a path, with or without a query, on the host C{example.com}; or a whole URL. With
+        the scheme C{wss}, both sides treat the connection as TLS.
     @param dialect: as in L{txhixie.connect}, like the next three.
     @param peer: the client's IP address.
     @param settings: limits and policies of both sides.
-    @param clock: give several pairs the same one if they have to do with each other, and an
-        application that waits for time to pass; by default the pair has its own.
-    @raise ValueError: if no client could ask for this.
+    @param clock: pass the same clock to several pairs that depend on each other, and to an
+        application that waits for time to pass; by default the pair has its own clock.
+    @raise ValueError: if no client could make this request.
     """
     clock = Clock() if clock is None else clock
     wish = wishFor(absolute(url), origin, subprotocols, headers)
@@ -68,7 +68,7 @@ def connectedPair(
 
 class ConnectedPair:
     """
-    A client and a server. What one side sends arrives when time passes, by L{advance}.
+    A client and a server. What one side sends arrives when time passes, through L{advance}.
 
     @ivar clock: tells the time to both sides.
     """
@@ -92,7 +92,7 @@ class ConnectedPair:
         """
         The client's WebSocket.
 
-        @raise txhixie.OpeningError: if the server did not open it, of the kind that
+        @raise txhixie.OpeningError: if the server did not open it, of the same class as
             L{txhixie.connect} fails with.
         @raise RuntimeError: if the opening handshake is not over.
         """
@@ -117,10 +117,10 @@ class ConnectedPair:
 
     def advance(self, seconds: float = 0) -> None:
         """
-        Let everything arrive that was sent, and some time pass, with everything that happens
-        meanwhile in its order.
+        Deliver everything that was sent, and let time pass. Whatever happens meanwhile happens in
+        its order.
 
-        @raise RuntimeError: if the two sides answer each other for ever.
+        @raise RuntimeError: if the two sides answer each other endlessly.
         """
         clock = self.clock
         end = clock.seconds() + seconds

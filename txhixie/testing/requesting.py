@@ -31,19 +31,19 @@ def fakeRequest(
     peer: str = CLIENT,
 ) -> UpgradeRequest:
     """
-    Return a request as an application's C{buildProtocol} gets it, made as a client of the dialect
-    makes it. Cookies and header fields that the application adds are in it afterwards.
+    Return a request as an application's C{buildProtocol} gets it, made by a client of the dialect.
+    Afterwards it contains the cookies and header fields that the application adds.
 
-    @param url: a path, with a query or without, on the host C{example.com}; or a whole URL such as
+    @param url: a path, with or without a query, on the host C{example.com}; or a whole URL such as
         C{"wss://chat.example.com:8000/lobby"}.
     @param dialect: as in L{txhixie.connect}, like the next three.
     @param peer: the client's IP address.
-    @raise ValueError: if no client could ask for this.
+    @raise ValueError: if no client could make this request.
     """
     wish = wishFor(absolute(url), origin, subprotocols, headers)
     request = forClient(dialect)(wish, Settings()).request()
     head = RequestHead.parse(request.partition(b"\r\n\r\n")[0].split(b"\r\n"))
-    # Sessions expire by a clock that never goes on.
+    # Sessions expire by a clock that never advances.
     clock = Clock()
     site = Site(Resource(), reactor=clock)
     transport = End(clock, *addresses(wish.url, peer))

@@ -21,9 +21,10 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 from txhixie.dialects.url import WebSocketURL
 
-# Bytes that one read takes. If more are waiting to be read, a producer is paused.
+# The most bytes of one read. If more are waiting to be read, a producer is paused.
 _READ = 64 * 1024
-# Reads within one instant after which two sides are taken to answer each other for ever.
+# After this many reads within one instant, the two sides are considered to answer each other
+# endlessly.
 _ENDLESS = 100_000
 # Documentation addresses (RFC 5737).
 CLIENT, _SERVER = "192.0.2.1", "192.0.2.254"
@@ -44,7 +45,7 @@ def addresses(url: WebSocketURL, peer: str) -> tuple[Address, Address]:
 
 def provideTLS(transport: Any) -> None:
     """
-    Have a transport claim to be TLS.
+    Make a transport claim to be TLS.
     """
     directlyProvides(transport, ISSLTransport, providedBy(transport))
 
@@ -52,8 +53,8 @@ def provideTLS(transport: Any) -> None:
 @implementer(ITCPTransport, IConsumer, IPushProducer, IHalfCloseableDescriptor)
 class End:
     """
-    One end of a connection, a transport. The other end reads what is written here when the clock
-    gets to it, at most L{_READ} bytes at a time.
+    One end of a connection, as a transport. The other end reads what is written here when the clock
+    advances, at most L{_READ} bytes at a time.
 
     @ivar disconnecting: whether L{loseConnection} was called, as with Twisted's own transports.
     """
@@ -66,7 +67,7 @@ class End:
         self._peer = peer
         self._protocol: Any = None
         self._other: End = self
-        # What was written and is not read yet; then the end of the stream.
+        # Bytes that were written and are not read yet, followed by the end of the stream.
         self._unread = bytearray()
         self._isEnding = False
         self._isReading = True
@@ -74,7 +75,7 @@ class End:
         self._producer: Any = None
         self._isFull = False
         self._isMoving = False
-        # How often something was read since the clock last went on.
+        # How often something was read since the clock last advanced.
         self._instant = 0.0
         self._reads = 0
 
@@ -114,7 +115,7 @@ class End:
 
     def _move(self) -> None:
         """
-        Have the other end read something, if it reads.
+        Let the other end read something, if it reads.
         """
         self._isMoving = False
         other = self._other
@@ -163,7 +164,7 @@ class End:
         self._isEnding = self.disconnecting = True
         self._moveSoon()
         if len(self._unread) <= _READ:
-            # As much as the system would take of a socket that is closed.
+            # As many bytes as the system would take from a socket that is closed.
             self._clock.callLater(0, self._lose, ConnectionDone())
 
     def loseWriteConnection(self) -> None:

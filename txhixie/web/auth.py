@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from txhixie.application import Application, WebSocketProtocol
 
 _BASIC = re.compile(rb"basic +(.+)", re.IGNORECASE)
-# RFC 7617 section 2 has them in neither part, and some checkers fail on them.
+# RFC 7617 section 2 forbids them in both parts, and some checkers fail on them.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# What a realm's name may consist of, for it stands between quotes.
+# The characters of a realm's name, which is put between quotes.
 _REALM = re.compile(r"[ !#-\[\]-~]+")
 
 
 @implementer(IUsernamePassword)
 class _UsernamePassword:
     """
-    What a client logs in with. How long the comparison takes tells nothing about how much of a
-    password is right.
+    What a client logs in with. The time of the comparison does not reveal how much of a password is
+    right.
     """
 
     def __init__(self, username: bytes, password: bytes) -> None:
@@ -55,8 +55,8 @@ class _UsernamePassword:
 @implementer(ICredentialFactory)
 class _Basic:
     """
-    HTTP Basic, in the handshake and on pages alike: a browser sends what it was given for a page
-    to all of the same origin that has the same realm.
+    HTTP Basic, for the handshake and for pages: a browser reuses the credentials of a page for
+    everything with the same origin and realm.
     """
 
     scheme = b"basic"
@@ -75,7 +75,7 @@ class _Basic:
     @property
     def challenge(self) -> tuple[bytes, bytes]:
         """
-        The header field that asks a client to log in.
+        Return the header field that asks a client to log in.
         """
         parameters = ", ".join(f'{k}="{v}"' for k, v in self.getChallenge(None).items())
         return b"WWW-Authenticate", f"Basic {parameters}".encode("ascii")
@@ -83,7 +83,7 @@ class _Basic:
     def decode(self, response: bytes, request: object) -> IUsernamePassword:
         """
         @param response: what follows the scheme in C{Authorization}.
-        @raise LoginFailed: if it is not what RFC 7617 says.
+        @raise LoginFailed: if it does not conform to RFC 7617.
         """
         try:
             text = b64decode(response.strip(b" "), validate=True).decode("utf-8")
@@ -96,8 +96,9 @@ class _Basic:
 
     def credentials(self, request: Request) -> ICredentials:
         """
-        @return: what a request logs in with; nothing at all is for checkers of anonymous access.
-        @raise LoginFailed: if it is malformed, of another scheme, or there is more than one.
+        @return: the credentials of a request. A request without any gets those for anonymous
+            access.
+        @raise LoginFailed: if it is malformed, has another scheme, or occurs more than once.
         """
         values = request.requestHeaders.getRawHeaders(b"authorization", [])
         if not values:
@@ -110,10 +111,10 @@ class _Basic:
 
 class Authenticated:
     """
-    Lets clients log in before it asks another application, which finds the avatar as
+    Lets clients log in before it asks another application, which finds the avatar in
     C{request.avatar}.
 
-    The avatar is logged out when the request's C{notifyFinish} says that the connection is gone.
+    The avatar is logged out when the request's C{notifyFinish} reports that the connection is gone.
     """
 
     _log = Logger()
@@ -126,10 +127,10 @@ class Authenticated:
         interface: type[Interface] = Interface,
     ) -> None:
         """
-        @param application: what is asked about those who are logged in.
+        @param application: handles the clients that are logged in.
         @param portal: what they log in to.
         @param realm: the name that a browser shows with its question for a password.
-        @param interface: what the portal's realm is asked for.
+        @param interface: the interface of the avatars.
         @raise ValueError: if C{realm} is not ASCII, or has quotes or backslashes.
         """
         self._application = application
@@ -173,19 +174,19 @@ class Authenticated:
 @implementer(IRealm)
 class _Realm:
     """
-    Has an avatar for everybody, and nothing to do when they log out.
+    Has an avatar for everybody, and does nothing when they log out.
     """
 
     def __init__(self, avatar: Callable[[bytes], object]) -> None:
         """
-        @param avatar: makes it of the name that somebody logged in with.
+        @param avatar: makes an avatar of the name that a client logged in with.
         """
         self._avatar = avatar
 
     def requestAvatar(
         self, avatarId: bytes | str | tuple[()], mind: object, *interfaces: type[Interface]
     ) -> tuple[type[Interface], object, Callable[[], None]]:
-        # Checkers of system accounts say str; anonymous is the empty tuple, and here empty bytes.
+        # Checkers of system accounts return str; anonymous is the empty tuple, here empty bytes.
         name = avatarId.encode() if isinstance(avatarId, str) else bytes(avatarId)
         return interfaces[0], self._avatar(name), lambda: None
 
@@ -193,8 +194,8 @@ class _Realm:
 @implementer(ICredentialsChecker)
 class _FirstOf:
     """
-    Several checkers: the first that lets somebody in counts. A C{Portal} itself knows only one
-    for each kind of credentials.
+    Several checkers, of which the first that accepts a client counts. A C{Portal} by itself has
+    only one for each kind of credentials.
     """
 
     def __init__(self, checkers: Iterable[ICredentialsChecker]) -> None:
@@ -218,8 +219,8 @@ class _FirstOf:
 
 def _inBytes(checker: ICredentialsChecker) -> ICredentialsChecker:
     """
-    @return: the checker itself. C{--auth memory:NAME:PASSWORD} makes one with C{str} in it, which
-        no credentials are ever equal to.
+    @return: the checker itself. C{--auth memory:NAME:PASSWORD} makes one that contains C{str},
+        which never equals any credentials.
     """
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
         checker.users = {_bytes(name): _bytes(word) for name, word in checker.users.items()}
@@ -236,9 +237,9 @@ def _portal(avatar: Callable[[bytes], object], checkers: Iterable[ICredentialsCh
 
 def portalFor(checkers: Iterable[ICredentialsChecker]) -> Portal:
     """
-    @param checkers: who may log in, the first that says so counts; as
+    @param checkers: decide who may log in, and the first that accepts counts; as
         C{twisted.cred.strcred.AuthOptionMixin} collects them.
-    @return: a portal whose avatars are the names of those who log in, in bytes, empty for
+    @return: a portal whose avatars are the names of the clients that log in, in bytes, empty for
         anonymous ones.
     """
     return _portal(lambda name: name, checkers)
@@ -249,9 +250,9 @@ def guarded(
 ) -> IResource:
     """
     @param checkers: as for L{portalFor}.
-    @param realm: as for L{Authenticated}, and the same, so that a browser that logged in to a page
-        sends its handshakes with the same credentials.
-    @return: a resource that shows another one, and all below it, to those who log in.
+    @param realm: as for L{Authenticated}. Use the same name there, so that a browser that logged in
+        on a page sends the same credentials with its handshakes.
+    @return: a resource that shows another one, and everything below it, to clients that log in.
     """
     portal = _portal(lambda _: resource, checkers)
     return cast(IResource, HTTPAuthSessionWrapper(portal, [_Basic(realm)]))

@@ -1,5 +1,5 @@
 """
-Connections that speak plain HTTP: twisted.web's, held to our limits.
+Connections that speak plain HTTP: twisted.web's, with our limits.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from txhixie.web.upgrading import Upgrader, letUpgrade
 from txhixie.websocket.deadlines import Deadlines
 from txhixie.websocket.shared import Shared
 
-# No length that is meant seriously has more digits.
+# No reasonable length has more digits.
 _MOST_DIGITS = 19
 
 
 class Owner(Upgrader, Protocol):
     """
-    Whose connection it is.
+    The connection that a channel belongs to.
     """
 
     def refuse(self, error: HandshakeError, level: Any, method: bytes) -> None:
@@ -55,8 +55,8 @@ class PlainHTTP:
 
     @ivar shared: what they share with WebSockets.
     @ivar maxBody: bytes that the body of a request may have; C{None}: any number.
-    @ivar pace: lets them take turns.
-    @ivar unfinished: those whose peer has L{Settings.requestTimeout} for its request.
+    @ivar pace: lets the connections take turns.
+    @ivar unfinished: connections whose peer has L{Settings.requestTimeout} for its request.
     """
 
     def __init__(self, shared: Shared, site: Site) -> None:
@@ -74,7 +74,7 @@ class PlainHTTP:
 
     def connection(self, transport: ITransport, owner: Owner) -> PlainConnection:
         """
-        Return what takes all data of a connection from now on.
+        Return an object that takes all data of a connection from now on.
         """
         site: Any = self._site
         kind = type(site)
@@ -85,7 +85,7 @@ class PlainHTTP:
             channel.callLater = site.reactor.callLater
             channel.timeOut = site.timeOut
         else:
-            # The site makes connections of its own kind.
+            # The site makes its own kind of connections.
             channel = site.buildProtocol(transport.getPeer())
         letUpgrade(channel, owner)
         connection = PlainConnection(channel, self.shared)
@@ -94,7 +94,7 @@ class PlainHTTP:
 
     def rest(self) -> None:
         """
-        Let go of timers that nobody waits for.
+        Cancel timers that nothing waits for.
         """
         self.pace.rest()
         self.unfinished.rest()
@@ -102,9 +102,9 @@ class PlainHTTP:
 
 class Channel(HTTPChannel):
     """
-    One connection that speaks plain HTTP. Each of its requests is held to the limits of the first:
-    L{Settings.maxHead}, L{Settings.maxFields} and L{Settings.requestTimeout}. However many have
-    come, they are handled for a few milliseconds at a time, and while their answers are read.
+    One connection that speaks plain HTTP. Each of its requests has the same limits as the first:
+    L{Settings.maxHead}, L{Settings.maxFields} and L{Settings.requestTimeout}. Any number of waiting
+    requests is handled for a few milliseconds at a time, and only while the answers are read.
     """
 
     transport: Any
@@ -112,14 +112,14 @@ class Channel(HTTPChannel):
     site: Any
     timeOut: Any
 
-    # What there is of the current request's head.
+    # The size of the current request's head so far.
     _headSize = 0
     _lines = 0
     _method = b""
     # Whether a request is on its way; whether one is being answered.
     _isArriving = False
     _isAnswering = False
-    # Why nothing is handled: the transport has more than it can send; others have their turn;
+    # The reasons why nothing is handled: the transport is full; other connections have their turn;
     # the connection ends.
     _isFull = False
     _isWaiting = False
@@ -131,7 +131,7 @@ class Channel(HTTPChannel):
         super().__init__()
         self._plain = plain
         self._owner = owner
-        # Our own limits are looked at first, and have their own answers.
+        # Our limits are checked first, and have their own answers.
         self.MAX_LENGTH = self.totalHeadersSize = plain.settings.maxHead
         self.maxHeaders = plain.settings.maxFields
 
@@ -144,7 +144,7 @@ class Channel(HTTPChannel):
         if self._isOver:
             return
         if self.paused:
-            # TLS delivers what it has already.
+            # TLS delivers what it has already read.
             self.transport.pauseProducing()
         elif not self._isHandling:
             self._owner.setIdle(False)
@@ -171,7 +171,7 @@ class Channel(HTTPChannel):
 
     def _wait(self) -> None:
         """
-        Let others have their turn.
+        Let other connections have their turn.
         """
         self._isWaiting = self.paused = True
         self.transport.pauseProducing()
@@ -189,7 +189,7 @@ class Channel(HTTPChannel):
 
     def _settle(self) -> None:
         """
-        Note that the connection waits for its next request, if it does.
+        Note that the connection waits for its next request, if so.
         """
         if self._isAnswering or self._isArriving or self.paused or not self.persistent:
             return
@@ -247,7 +247,7 @@ class Channel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         """
-        Let the site answer a request: all of it has arrived.
+        Let the site answer a request that has arrived completely.
         """
         if self._isOver:
             return
@@ -259,7 +259,7 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """
-        Go on with the next request, unless it is others' turn.
+        Go on with the next request, unless other connections have their turn.
         """
         self._isAnswering = False
         super().requestDone(request)
@@ -272,7 +272,7 @@ class Channel(HTTPChannel):
 
     def goOn(self) -> None:
         """
-        Go on: others had their turn.
+        Go on, after other connections had their turn.
         """
         self._isWaiting = False
         self._goOn()
@@ -322,8 +322,8 @@ class Channel(HTTPChannel):
 
     def relieve(self) -> None:
         """
-        Refuse the request that is on its way: too much memory is in use in all, and its body has
-        the largest share.
+        Refuse the request that is arriving: all connections together use too much memory, and its
+        body has the largest share.
         """
         self._plain.shared.count("memory relieved")
         self.refuse(comeAgain("too much memory is in use"))
@@ -343,9 +343,9 @@ class Channel(HTTPChannel):
 
     def letGo(self) -> bool:
         """
-        Take nothing more, and leave the transport to the owner.
+        Stop handling data, and leave the transport to the owner.
 
-        @return: whether it was not left to it before.
+        @return: whether the transport was not left to the owner before.
         """
         if self._isOver:
             return False
@@ -370,6 +370,6 @@ class Channel(HTTPChannel):
         """
         self._forget()
         super().connectionLost(reason)
-        # Both refer to this channel. Without them it is freed at once.
+        # Both refer to this channel. Without them, it is freed at once.
         self.requests.clear()
         self._transferDecoder = None

@@ -1,7 +1,7 @@
 """
 The header field C{Forwarded} (RFC 7239), as a list of what each proxy said.
 
-Nothing here knows Twisted: bytes in, values out.
+Nothing here depends on Twisted: bytes in, values out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Iterator
 # linear. Patterns stand apart, because pydoctor cannot read those that give nothing back.
 _REVERSED_PATTERN = rb'(?:[^",]++|"(?:[^"]++|"(?=\\(?:\\\\)*+(?!\\)))*+")*+'
 _REVERSED_ELEMENT = re.compile(_REVERSED_PATTERN)
-# White space is not allowed here, nor are colons and brackets outside of quotes; both are common.
+# Neither white space nor colons and brackets outside of quotes are allowed here, but both are
+# common.
 _PAIR_PATTERN = (
     rb"[ \t]*+(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]++)="
     rb'(?:([^\x00-\x20",;=\x7f-\xff]++)|"((?:[^"\\]|\\.)*+)")[ \t]*+)?(?:;|\Z)'
@@ -25,7 +26,8 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 def elements(lines: list[bytes]) -> Iterator[dict[bytes, bytes]]:
     """
-    Read the field from its end, for only what trusted proxies appended is well-formed for sure.
+    Read the field from its end, because only the part that trusted proxies appended is sure to be
+    well-formed.
 
     @param lines: the values of all lines of the field, which are one list (RFC 9110 section 5.3).
     @return: the parameters that each proxy added, the nearest proxy first, up to the first

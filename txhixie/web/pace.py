@@ -1,5 +1,5 @@
 """
-Turns for connections that have much to do, so that nobody else waits for long.
+Turns for connections that have much to do, so that no other connection waits for long.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-# Seconds in each turn of the reactor for those who waited, and as many for those who come.
+# Seconds in each turn of the reactor for connections that waited, and the same for new ones.
 _TURN = 0.005
 
 
@@ -19,14 +19,14 @@ class Busy(Protocol):
 
     def goOn(self) -> None:
         """
-        Do some of it.
+        Do a part of it.
         """
 
 
 class Pace:
     """
-    Bounds the time that all its connections together take in a turn of the reactor. When it is used
-    up, connections wait for the next turn, also those that have more to do.
+    Limits the time that its connections together take in a turn of the reactor. When the time is
+    used up, connections wait for the next turn, including those that have already begun.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -39,7 +39,7 @@ class Pace:
 
     def begin(self) -> bool:
         """
-        Let a connection begin, or a part of one that has begun.
+        Let a connection begin, or continue.
 
         @return: whether it may. If not, it has to L{wait}; otherwise L{end} follows.
         """
@@ -72,19 +72,19 @@ class Pace:
 
     def wait(self, busy: Busy) -> None:
         """
-        Let a connection go on in a later turn.
+        Let a connection continue in a later turn.
         """
         self._waiting[busy] = None
 
     def forget(self, busy: Busy) -> None:
         """
-        Let a connection wait no longer.
+        Stop a connection from waiting.
         """
         self._waiting.pop(busy, None)
 
     def rest(self) -> None:
         """
-        Let go of the timer, if nobody waits.
+        Cancel the timer, if nothing waits.
         """
         if self._timer is not None and not self._waiting:
             self._timer.cancel()
@@ -95,7 +95,7 @@ class Pace:
         self._timer = None
         self._left = _TURN
         for busy in list(self._waiting):
-            # Each may end the others' connections.
+            # Each may end the other connections.
             if busy in self._waiting:
                 del self._waiting[busy]
                 busy.goOn()

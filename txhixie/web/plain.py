@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 class Stopping(Protocol):
     """
-    What knows whether the server is about to stop.
+    An object that knows whether the server is about to stop.
     """
 
     isStopping: bool
@@ -23,7 +23,7 @@ class Stopping(Protocol):
 
 class PlainConnection:
     """
-    A connection that a site has.
+    A connection that belongs to a site.
 
     @ivar dataReceived: takes what the client sends.
     @ivar connectionLost: call it when the connection is gone.
@@ -42,7 +42,7 @@ class PlainConnection:
     def __init__(self, channel: Any, stopping: Stopping) -> None:
         """
         @param channel: an HTTP channel, or Twisted's wrapper of one.
-        @param stopping: as long as this is so, each answer is the last of its connection.
+        @param stopping: while this is true, each answer is the last of its connection.
         """
         self._made = channel
         self.dataReceived = channel.dataReceived
@@ -50,13 +50,13 @@ class PlainConnection:
         self._stopping = stopping
         self._makeRequest: Callable[..., Request] = channel.requestFactory
         self._channel: HTTPChannel | None = None
-        # Both are freed as soon as the connection has ended: neither keeps the other.
+        # Both are freed as soon as the connection has ended, because neither keeps the other.
         me = weakref.proxy(self)
         channel.requestFactory = lambda channel, queued=None: me.makeRequest(channel)
 
     def end(self) -> None:
         """
-        End the connection if it is idle, and it is known whether it is.
+        End the connection if it is known to be idle.
         """
         end = getattr(self._made, "end", None)
         if end is not None:
@@ -75,7 +75,8 @@ class PlainConnection:
 
     def shutDown(self) -> None:
         """
-        Finish the answers in progress, and end the connection then; at once if there are none.
+        Finish the answers in progress, and then end the connection. If there are none, end it at
+        once.
         """
         channel = self._channel
         if channel is None:

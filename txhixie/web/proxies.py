@@ -1,7 +1,7 @@
 """
-What proxies before the server say about a client, and which of them are believed.
+What the proxies before the server report about a client, and which of them are believed.
 
-Nothing here knows Twisted: bytes in, values out.
+Nothing here depends on Twisted: bytes in, values out.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _CLIENT = re.compile(
 _SECURE = {b"https": True, b"wss": True, b"http": False, b"ws": False}
 # The beginning of a request target, without its query.
 _PREFIX = re.compile(rb"/[!\"$->@-~]+")
-# How many proxies one after the other are looked through.
+# The longest chain of proxies that is followed.
 _MAX_HOPS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
     """
-    What a trusted proxy said about a client; C{None} where it said nothing that makes sense.
+    What a trusted proxy reported about a client; C{None} for values that are missing or malformed.
 
     @ivar client: the client's address, as C{"192.0.2.1"} or C{"2001:db8::1"}.
     @ivar secure: whether the client came by TLS.
     @ivar host: the C{Host} that the client asked for, with its port if it gave one.
     @ivar port: the port that the client connected to.
-    @ivar prefix: what the proxy cut off from the front of the client's path, as C{b"/chat"}.
+    @ivar prefix: the beginning of the client's path that the proxy removed, as C{b"/chat"}.
     """
 
     client: str | None = None
@@ -51,9 +51,9 @@ class Forwarded:
 
     def applied(self, head: RequestHead) -> RequestHead:
         """
-        @return: the request head with the C{Host} that the client asked for, and with the prefix
-            that its path had. A port in C{Host} is the client's own; L{port} only takes the place
-            of one that the proxy left out.
+        @return: the request head with the C{Host} that the client asked for, and with the prefix of
+            its path restored. A port in C{Host} is the client's own; L{port} is used only if the
+            proxy left that out.
         """
         if self.host is None and self.port is None and self.prefix is None:
             return head
@@ -72,7 +72,7 @@ def _withPort(host: bytes, port: int | None) -> bytes:
 
 
 _NOTHING = Forwarded()
-# What says the same as Forwarded.
+# The fields that say the same as Forwarded.
 _OTHERS = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 
 
@@ -93,7 +93,7 @@ class TrustedProxies:
     def parse(cls, texts: Iterable[str]) -> TrustedProxies:
         """
         @param texts: networks as L{parseNetwork} takes them, and C{"unix"}.
-        @raise ValueError: for the first that is neither, with a line that says so.
+        @raise ValueError: for the first text that is neither; the message is one line.
         """
         names = tuple(texts)
         networks = tuple(parseNetwork(name) for name in names if name != "unix")
@@ -109,34 +109,34 @@ class TrustedProxies:
     def trustsPeer(self, peer: str | None) -> bool:
         """
         @param peer: the host that a connection comes from, C{None} for a Unix socket.
-        @return: whether it is a proxy that is believed.
+        @return: whether the peer is a proxy that is believed.
         """
         if peer is None:
             return self.unix
         if not self.networks:
             return False
-        # Which of our interfaces a link-local peer is at makes no difference.
+        # It does not matter which of our interfaces a link-local peer uses.
         address = parseAddress(peer.partition("%")[0])
         return address is not None and self.trusts(address)
 
 
 def forwarded(head: RequestHead, peer: str | None, trusted: TrustedProxies) -> Forwarded:
     """
-    What a request says about the client it comes from, if it comes by a proxy that is believed.
+    What a request says about its client, if it comes from a proxy that is believed.
 
-    C{Forwarded} (RFC 7239) counts if no C{X-Forwarded-*} field that says the same is there. Most
-    proxies set only the latter, and pass on a C{Forwarded} that the client made up. Port and prefix
-    have only the latter.
+    C{Forwarded} (RFC 7239) counts only if there is no C{X-Forwarded-*} field that says the same.
+    Most proxies set only the latter, and pass on a C{Forwarded} that the client made up. Port and
+    prefix exist only as C{X-Forwarded-*}.
 
-    The client is the last address that is not a trusted proxy's itself, for every proxy appends
-    the address it sees to what it was sent. Something that is no address (also C{unknown}, or
-    nothing) ends the search, as does a chain longer than any real one: what stands before it may
-    be the client's invention. Then, and when all are trusted, the last address that was looked at
-    is taken.
+    The client is the last address that does not belong to a trusted proxy, because every proxy
+    appends the address of its own client to the list. An entry that is not an address (such as
+    C{unknown}, or an empty one) ends the search, as does a chain longer than any real one: the
+    entries before it may be invented by the client. In that case, or if all addresses are trusted,
+    the result is the last address that was looked at.
 
-    Of several values of another C{X-Forwarded-*} field the last counts, as the proxy next to us
-    said it. In C{Forwarded} each value belongs to a proxy, so the one nearest to the client counts
-    of those that are trusted.
+    Of several values of another C{X-Forwarded-*} field the last one counts, because the proxy next
+    to us added it. In C{Forwarded} each value belongs to a proxy, so the trusted proxy nearest to
+    the client counts.
 
     @param peer: the host that the connection comes from, C{None} for a Unix socket.
     """
@@ -175,7 +175,7 @@ def _outermost(
     believed: list[dict[bytes, bytes]], name: bytes, read: Callable[[bytes], _T | None]
 ) -> _T | None:
     """
-    Return what the proxy nearest to the client said that makes sense.
+    Return the valid value from the proxy nearest to the client.
     """
     values = (read(element[name]) for element in reversed(believed) if name in element)
     return next((value for value in values if value is not None), None)

@@ -1,5 +1,5 @@
 """
-The request that applications are asked with.
+The request that is passed to applications.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def peerOf(transport: ITransport) -> IAddress:
 
 def readForwarded(request: Request, trusted: TrustedProxies) -> Forwarded:
     """
-    Have a request of plain HTTP know its client's address and the host that the client asked for,
-    if a proxy that is believed says so.
+    Give a request of plain HTTP the client's address and the host that the client asked for, if a
+    proxy that is believed reports them.
 
-    @return: what the proxy said.
+    @return: what the proxy reported.
     """
     request.client = peerOf(request.channel)
     peer = getattr(request.client, "host", None)
@@ -75,7 +75,8 @@ def readForwarded(request: Request, trusted: TrustedProxies) -> Forwarded:
 
 class _UpgradeChannel:
     """
-    The part of an HTTP channel that a request needs if it is never answered through the channel.
+    The part of an HTTP channel that a request needs even if it is never answered through the
+    channel.
     """
 
     def __init__(self, transport: ITCPTransport, told: Forwarded, site: Site) -> None:
@@ -91,7 +92,7 @@ class _UpgradeChannel:
         try:
             return self.transport.getHost()
         except (AttributeError, OSError):
-            # The connection is gone, and with it what the system knew of it.
+            # The connection is gone, and the system has forgotten its address.
             return IPv4Address("TCP", "0.0.0.0", 0)
 
     def isSecure(self) -> bool:
@@ -102,15 +103,16 @@ class _UpgradeChannel:
 class UpgradeRequest(Request):
     """
     An opening handshake as a twisted.web request: path, arguments, headers, cookies and peer are
-    where a twisted.web application looks for them. It is for reading, except that cookies and
-    header fields that an application adds in C{buildProtocol} go out with the handshake's answer.
-    Its C{notifyFinish} fires when the connection is gone.
+    where a twisted.web application looks for them. Applications only read it, except that cookies
+    and header fields that an application adds in C{buildProtocol} are sent with the handshake's
+    answer. Its C{notifyFinish} fires when the connection is gone.
 
-    Building all of it is expensive, and most applications look at the path or at nothing at all.
-    So only these attributes are set at once: method, uri, clientproto, path, args, content,
-    prepath, postpath, sitepath, site, channel. The rest is built on the first access to any of it.
+    Building all of it is expensive, and most applications look only at the path, or at nothing.
+    Therefore only these attributes are set at once: method, uri, clientproto, path, args, content,
+    prepath, postpath, sitepath, site, channel. The rest is built on the first access to any other
+    attribute.
 
-    @ivar avatar: the one that the client logged in as, if it had to.
+    @ivar avatar: the avatar of the client, if clients log in.
     @ivar dialect: the name of the dialect that the client speaks.
     @ivar subprotocols: the subprotocols that the client asks for, best first.
     """
@@ -130,10 +132,10 @@ class UpgradeRequest(Request):
         """
         @param head: an opening handshake.
         @param site: the site that plain HTTP requests go to; it holds the sessions.
-        @param told: what a proxy said about the client.
+        @param told: what a proxy reported about the client.
         @param dialect: the name of the dialect that the client speaks.
-        @param keep: called with the request when somebody waits for its end: call its
-            C{connectionLost} then.
+        @param keep: called with the request when something waits for its end. Call
+            C{connectionLost} of the request at that time.
         """
         # The initializer of the base class is called later, by __getattr__.
         self._head: RequestHead | None = head

@@ -51,14 +51,14 @@ class Okay(Resource):
 
 class _Request(Request):
     """
-    A request of plain HTTP that keeps its body in memory, and is refused when that gets too large.
-    What a trusted proxy says about the client counts as if there were no proxy.
+    A request of plain HTTP that keeps its body in memory, and is refused when the body gets too
+    large. What a trusted proxy reports about the client replaces what the connection shows.
     """
 
     _told = Forwarded()
 
     def gotLength(self, length: int | None) -> None:
-        # Twisted's own would put what is large, or has no length, into a file.
+        # Twisted's request would put a body into a file if it is large, or has no length.
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -83,8 +83,8 @@ class _Request(Request):
 
 class OwnSite(Site):
     """
-    A site that keeps requests out of its access log that come every second, or too often, and
-    their bodies out of files.
+    A site that keeps some requests out of its access log, namely those that come every second or
+    too often, and keeps bodies out of files.
 
     @ivar maxBody: bytes that the body of a request may have.
     """
@@ -101,13 +101,13 @@ class OwnSite(Site):
     ) -> None:
         """
         @param trusted: proxies that are believed.
-        @param mayLog: asked about each request.
+        @param mayLog: asked whether to log each request.
         """
         super().__init__(
             root,
             requestFactory=_Request,
             reactor=reactor,
-            # It takes half a second for a form of a MiB, and nobody looks at it.
+            # Parsing a form of a MiB takes half a second, and nothing uses the result.
             parsePOSTFormSubmission=not isinstance(root, Okay),
         )
         self.maxBody = maxBody
@@ -122,7 +122,7 @@ class OwnSite(Site):
 
 def keepOutOfLog(request: Request) -> None:
     """
-    Do not log this request. This is for pages that ask every second.
+    Do not log this request. Use this for pages that poll every second.
     """
     request.unlogged = True  # type: ignore[attr-defined]
 
@@ -138,7 +138,7 @@ def makeSite(
     @param site: a site, the root of one, or C{None} for one that says C{okay}.
     @param maxBody: bytes that the body of a request may have, in a site that is made here.
     @param trusted: proxies that such a site believes.
-    @param mayLog: tells whether one request more may be logged, by a site that is made here.
+    @param mayLog: returns whether one more request may be logged, in a site that is made here.
     @return: the site that plain HTTP requests go to.
     """
     if site is None:

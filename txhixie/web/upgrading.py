@@ -1,5 +1,6 @@
 """
-Upgrades of requests that twisted.web reads: later ones on a connection, and those of other sites.
+Upgrades of requests that twisted.web reads: later requests on a connection, and those of other
+sites.
 """
 
 from __future__ import annotations
@@ -50,20 +51,20 @@ class _Upgradable(Request):
     """
     A request that may be an opening handshake. It is mixed into the request class of a site.
 
-    @ivar upgrader: takes the connection then.
+    @ivar upgrader: takes the connection if it is an opening handshake.
     """
 
     upgrader: Upgrader
 
     def gotLength(self, length: int | None) -> None:
         """
-        Let the nonce of a Hixie-76 handshake not be taken for a body.
+        Prevent the nonce of a Hixie-76 handshake from being read as a body.
         """
         headers = self.requestHeaders
         if length == 8 and headers.hasHeader(b"sec-websocket-key1"):
             channel = cast(Any, self.channel)
             channel.length = length = 0
-            # If nobody upgrades the request, its body would be taken for the next one.
+            # If nothing upgrades the request, its body would be read as the next request.
             channel.persistent = False
         super().gotLength(length)
 
@@ -76,7 +77,7 @@ class _Upgradable(Request):
             self.upgrader.upgrade(head, detached(self.channel))
             return
         if head.isAbsolute:
-            # Resources know the path only (RFC 9112 section 3.2.2).
+            # Resources see only the path (RFC 9112 section 3.2.2).
             head = head.inOriginForm()
             self.requestHeaders.setRawHeaders(b"host", head.fields[b"host"])
         super().requestReceived(command, head.target, version)
@@ -99,7 +100,7 @@ def letUpgrade(channel: IProtocol, upgrader: Upgrader) -> None:
     @provider(INonQueuedRequestFactory)
     def makeRequest(channel: HTTPChannel) -> Request:
         request: Any = make(channel)
-        # A site may have any function in place of a class.
+        # A site may have any function instead of a class.
         request.__class__ = _upgradable(type(request))  # type: ignore[arg-type]
         request.upgrader = upgrader
         return cast(Request, request)
@@ -109,7 +110,7 @@ def letUpgrade(channel: IProtocol, upgrader: Upgrader) -> None:
 
 def detached(channel: HTTPChannel) -> bytes:
     """
-    Make an HTTP channel let go of its transport.
+    Make an HTTP channel release its transport.
 
     @return: the bytes that it has received and not used.
     """
@@ -121,8 +122,8 @@ def detached(channel: HTTPChannel) -> bytes:
         channel.setTimeout(None)
         transport = cast(Any, channel.transport)
         transport.unregisterProducer()
-        # It may have been paused for requests in a queue.
+        # It may have been paused because requests are queued.
         transport.resumeProducing()
-    # They refer to the channel. Without them it is freed at once.
+    # They refer to the channel. Without them, it is freed at once.
     channel.requests.clear()
     return cast(bytes, channel.clearLineBuffer())

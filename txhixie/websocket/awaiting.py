@@ -1,5 +1,5 @@
 """
-What an application may return in place of a result: anything that can be awaited.
+What an application may return instead of a result: anything that can be awaited.
 """
 
 from __future__ import annotations

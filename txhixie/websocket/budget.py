@@ -1,6 +1,6 @@
 """
-One budget of memory for what all connections of a factory hold: the beginnings of messages that are
-not complete, and what was sent to peers who do not read it.
+One memory budget for everything that the connections of a factory hold: the beginnings of
+incomplete messages, and data that peers have not read.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ class Holder(Protocol):
 
     def relieve(self) -> None:
         """
-        Hold less, and L{Budget.report} it: there is too much in all.
+        Hold less, and L{Budget.report} it: the total is over the limit.
         """
 
 
 class Budget:
     """
-    Adds up what connections hold. When that is too much, the largest shares have to go, and of
-    those about equally large the oldest: that of a peer who takes its time.
+    Adds up what connections hold. When the total is over the limit, the largest shares have to go.
+    Among shares of about the same size the oldest goes first, as it belongs to the slowest peer.
 
-    A connection reports its share only when something is left over at the end of a read or a
-    write. So messages that come whole, and go at once, cost nothing.
+    A connection reports its share only when something is left over at the end of a read or a write.
+    Messages that arrive whole and leave at once cost nothing.
 
-    @ivar limit: bytes that may be held in all; infinity: any number.
-    @ivar held: bytes that are held in all.
+    @ivar limit: the largest total, in bytes; infinity: no limit.
+    @ivar held: bytes that are held in total.
     """
 
     def __init__(self, limit: int) -> None:
         """
-        @param limit: bytes that may be held in all; 0: any number.
+        @param limit: the largest total, in bytes; 0: no limit.
         """
         self.limit = limit or float("inf")
         self._isRelieving = False
         self._shares: dict[Holder, int] = {}
-        # Holders by the number of bits of their share, the oldest first.
+        # Holders by the number of bits of their share. In each group, the oldest is the first.
         self._sizes: list[dict[Holder, None]] = [{} for _ in range(64)]
         self.held = 0
 
@@ -69,7 +69,7 @@ class Budget:
                 share = self._shares[holder]
                 holder.relieve()
                 if self._shares.get(holder) == share:
-                    # There is nothing more that it could do.
+                    # This holder cannot free anything more.
                     self.report(holder, 0)
         finally:
             self._isRelieving = False

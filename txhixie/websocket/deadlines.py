@@ -12,17 +12,17 @@ from twisted.logger import Logger
 
 _T = TypeVar("_T")
 
-# Seconds that those whose time is up may take in a turn of the reactor.
+# The longest time in seconds that expired items may take in one turn of the reactor.
 _TURN = 0.005
 
 
 class Deadlines(Generic[_T]):
     """
-    A set of things that each have the same time to get done.
+    A set of items that all have the same time limit.
 
-    As all wait equally long, they run out in the order they were started, so that starting and
-    cancelling one costs the same for ten connections and for ten thousand. When the time of
-    thousands is up at once, they are dealt with in several turns of the reactor.
+    All items wait equally long, so they expire in the order in which they were started. Starting
+    and cancelling therefore cost the same for ten connections and for ten thousand. If thousands
+    expire at once, they are handled in several turns of the reactor.
     """
 
     _log = Logger()
@@ -31,8 +31,8 @@ class Deadlines(Generic[_T]):
         self, clock: IReactorTime, seconds: float, expired: Callable[[_T], object]
     ) -> None:
         """
-        @param seconds: how long each has.
-        @param expired: called once with each that is not cancelled in time.
+        @param seconds: the time limit of each item.
+        @param expired: called once with each item that is not cancelled in time.
         """
         self._clock = clock
         self._seconds = seconds
@@ -43,7 +43,7 @@ class Deadlines(Generic[_T]):
 
     def start(self, item: _T) -> None:
         """
-        Give C{item} the full time from now on, whether or not it was waiting already.
+        Give C{item} the full time from now on, whether or not it was waiting before.
         """
         self._due.pop(item, None)
         self._due[item] = self._clock.seconds() + self._seconds
@@ -52,14 +52,14 @@ class Deadlines(Generic[_T]):
 
     def cancel(self, item: _T) -> None:
         """
-        Stop waiting for C{item}, if it is waited for.
+        Stop waiting for C{item}, if it was waiting.
         """
         self._due.pop(item, None)
 
     def rest(self) -> None:
         """
-        Let go of the timer, if nothing is waited for. To do so with each L{cancel} would cost a
-        timer for every single wait, where there are few at a time.
+        Cancel the timer if nothing is waiting. If each L{cancel} did this, every single wait would
+        cost a timer when there are only a few at a time.
         """
         if not self._due and self._timer is not None:
             self._timer.cancel()
@@ -67,7 +67,7 @@ class Deadlines(Generic[_T]):
 
     def _check(self) -> None:
         """
-        Deal with those whose time is up, and come back for the others.
+        Handle the expired items, and schedule the next call for the others.
         """
         self._timer = None
         now = self._clock.seconds()

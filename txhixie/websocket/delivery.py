@@ -24,7 +24,7 @@ from txhixie.websocket.turn import Turn
 @dataclass(frozen=True, slots=True)
 class _Call:
     """
-    A call of the application that waits its turn among the events.
+    A call of the application that is queued among the events.
     """
 
     method: Callable[..., object]
@@ -33,14 +33,14 @@ class _Call:
 
 class Owner(Protocol):
     """
-    Whose application it is.
+    The connection that a L{Delivery} belongs to.
     """
 
     def happened(self, event: Closed | Failed | Discarded) -> object:
         """
         Handle an event of the connection.
 
-        @return: what the application returned, if it was told.
+        @return: what the application returned, if it was called.
         """
 
     def applicationFailed(self, failure: Failure) -> None:
@@ -50,24 +50,24 @@ class Owner(Protocol):
 
     def callbackRuns(self) -> None:
         """
-        A callback has to be awaited.
+        A callback returned an awaitable.
         """
 
     def callbackEnded(self) -> None:
         """
-        It need not be awaited any longer.
+        The awaitable has finished, or is no longer waited for.
         """
 
     def caughtUp(self) -> None:
         """
-        Everything that waited is handled, or still has to wait.
+        Everything that was held is handled, or has to wait again.
         """
 
 
 class Delivery:
     """
-    Delivers what is received to the application, in order. What cannot be delivered yet, because
-    reading is suspended or a callback has not finished, is held.
+    Delivers what is received to the application, in order. Events are held while reading is
+    suspended or a callback has not finished.
 
     @ivar isOpen: whether messages are delivered; otherwise they are dropped.
     @ivar isTelling: whether the application is being called.
@@ -105,7 +105,7 @@ class Delivery:
         self._owner = owner
         self.isOpen = False
         self.isTelling = False
-        # Something came up while the application was called.
+        # Something was received while the application was being called.
         self._isDelayed = False
         self._held: Iterator[Event | _Call] | None = None
         # What a callback returned, until it is done.
@@ -135,14 +135,14 @@ class Delivery:
 
     def call(self, method: Callable[..., object], *args: object) -> None:
         """
-        Call the application after everything that waits for it.
+        Call the application after all held events.
         """
         self._held = chain(self._held or (), (_Call(method, args),))
         self.goOn()
 
     def lastCall(self, method: Callable[..., object], *args: object) -> None:
         """
-        Call the application for the last time, whatever waits for it.
+        Call the application for the last time, whatever is still held.
         """
         self.drop()
         self.isTelling = True
@@ -159,7 +159,7 @@ class Delivery:
 
     def goOn(self) -> None:
         """
-        Deliver what waits, unless it still has to wait.
+        Deliver what is held, unless it has to wait.
         """
         if self.isTelling:
             self._isDelayed = True
@@ -186,7 +186,7 @@ class Delivery:
 
     def _tell(self, events: Iterator[Event | _Call]) -> None:
         """
-        Call the application for each event. An error it makes ends this connection only.
+        Call the application for each event. If it raises, only this connection ends.
         """
         protocol, reading = self._protocol, self._reading
         try:
@@ -206,12 +206,12 @@ class Delivery:
                 if result is not None:
                     self._await(result)
                 if reading.isSuspended:
-                    # A call may have been added meanwhile. It comes after these.
+                    # A call may have been added meanwhile. It comes after these events.
                     self._held = events if self._held is None else chain(events, self._held)
                     return
         except BaseException:
             self._owner.applicationFailed(Failure())
-            # How the connection ends may still be among the events. No message is told now.
+            # The end of the connection may still be among the events. No message is delivered now.
             self._tell(events)
 
     def _happened(self, event: object) -> object:
@@ -251,7 +251,7 @@ class Delivery:
 
     def cancel(self) -> None:
         """
-        Wait no longer for a callback, and drop what waits for it.
+        Stop waiting for a callback, and drop what is held for it.
         """
         running, self._running = self._running, None
         if running is not None:

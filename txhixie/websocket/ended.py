@@ -1,5 +1,5 @@
 """
-How a connection ended, as its application is told.
+How a connection ended. Applications get this as the reason in C{connectionLost}.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from txhixie.websocket.shared import Shared
 
 class Named(Protocol):
     """
-    What has a name for the log.
+    Something that has a name for the log.
     """
 
     def peerName(self) -> str:
@@ -23,12 +23,14 @@ class Named(Protocol):
 
 class Hangup:
     """
-    Ends a TCP connection step by step, each step if the peer did not do its part in time.
+    Ends a TCP connection step by step. The next step follows if the peer did not do its part in
+    time.
 
     A client of RFC 6455 first gives the server time to end TCP. Then our direction ends, after
-    everything that was written. What the peer still sends is read and dropped: closing a socket
-    with unread bytes resets the connection, which takes back what the peer has not read yet. Then
-    the transport is closed, which may have to wait until the peer reads. Then it is aborted.
+    everything that was written. What the peer still sends is read and dropped, because closing a
+    socket with unread bytes resets the connection, and the peer would lose what it has not read
+    yet. Then the transport is closed, which may have to wait until the peer reads. Finally it is
+    aborted.
     """
 
     __slots__ = (
@@ -53,9 +55,9 @@ class Hangup:
         """
         @param endWriting: ends our direction, and returns whether the other one goes on.
         @param peer: names the connection in the log.
-        @param isHopeless: whether the peer broke the protocol and reads nothing. It gets no time
-            to read the rest.
-        @param isLate: whether it was counted already that the peer did not do its part.
+        @param isHopeless: whether the peer broke the protocol and does not read. It gets no time to
+            read the rest.
+        @param isLate: whether it has already been counted that the peer did not do its part.
         """
         self._shared = shared
         self._transport = transport
@@ -104,7 +106,7 @@ class Hangup:
 
     def lingerTimedOut(self) -> None:
         """
-        The peer did not read the rest.
+        The peer did not read the rest in time.
         """
         if not self._isLate:
             self._shared.countLateClose(self._peer.peerName())
@@ -112,7 +114,7 @@ class Hangup:
 
     def cancel(self) -> None:
         """
-        Wait for nothing: the connection is gone.
+        Stop waiting: the connection is gone.
         """
         self._shared.closing.cancel(self)
         self._shared.lingering.cancel(self)

@@ -1,5 +1,5 @@
 """
-What one connection holds: a message that is not complete, and what its peer does not read.
+What one connection holds: an incomplete message, and data that its peer has not read.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from txhixie.websocket.shared import Shared
 
 class Owner(Protocol):
     """
-    Whose connection it is.
+    The connection that a L{Holding} belongs to.
     """
 
     def relieve(self) -> None:
         """
-        Hold less: there is too much in all.
+        Hold less: the total is over the limit.
         """
 
     def messageTimedOut(self) -> None:
@@ -27,8 +27,8 @@ class Owner(Protocol):
 
 class Holding:
     """
-    Reports what a connection holds, and watches over the time of a message that is not complete.
-    There is one only for as long as there is something.
+    Reports how much a connection holds, and limits the time for an incomplete message. It exists
+    only while the connection holds something.
     """
 
     __slots__ = ("_message", "_owner", "_shared")
@@ -36,13 +36,13 @@ class Holding:
     def __init__(self, shared: Shared, owner: Owner) -> None:
         self._shared = shared
         self._owner = owner
-        # Which of the peer's messages is not complete.
+        # The number of the incomplete message.
         self._message = -1
 
     def update(self, size: int, message: int) -> None:
         """
         @param size: bytes that are held.
-        @param message: the number of the message that is not complete; -1 if there is none.
+        @param message: the number of the incomplete message; -1 if there is none.
         """
         if message != self._message:
             self._message = message

@@ -17,9 +17,9 @@ from txhixie.websocket.deadlines import Deadlines
 from txhixie.websocket.shared import Shared
 from txhixie.websocket.transports import bareTransport
 
-# How often the system probes an idle peer within the time that it has to answer.
+# How many times the system probes an idle peer within the time that it has to answer.
 _PROBES = 3
-# Where Linux tells in its TCP_INFO how many connections wait to be accepted.
+# The position in Linux's TCP_INFO of the number of connections that wait to be accepted.
 _WAITING = struct.Struct("@24xI")
 # The largest values that Linux takes: seconds, and milliseconds.
 _MOST_SECONDS = 32767
@@ -30,8 +30,8 @@ class Watched(Protocol):
     """
     A connection that is watched.
 
-    @ivar seenBytes: what had been received when the last ping was sent.
-    @ivar seenMessages: how many messages there had been when the current idle time began.
+    @ivar seenBytes: the bytes that had been received when the last ping was sent.
+    @ivar seenMessages: the number of messages when the current idle time began.
     """
 
     hasPing: bool
@@ -60,7 +60,7 @@ class Watched(Protocol):
     @property
     def isPaused(self) -> bool:
         """
-        Whether nothing is read from it, or the peer does not read: it may not have seen a ping.
+        Whether we do not read from it, or the peer does not read: it may not have seen a ping.
         """
 
     def ping(self) -> None:
@@ -121,7 +121,7 @@ class Liveness:
 
     def rest(self) -> None:
         """
-        Let go of timers that nobody waits for.
+        Cancel timers that nothing waits for.
         """
         for deadlines in (self._quiet, self._unanswered, self._idle):
             deadlines.rest()
@@ -153,7 +153,7 @@ class Liveness:
 
     def _idleTimedOut(self, watched: Watched) -> None:
         """
-        Close a connection without a message since this was called last.
+        Close a connection that had no message since the last call.
         """
         if watched.isClosing:
             return
@@ -167,12 +167,12 @@ class Liveness:
 
 def watchAccepted(listening: socket.socket, settings: Settings) -> bool:
     """
-    Set the options of all connections that a socket will accept: those of L{watchPeer}, which also
-    suit a dialect with pings, and those that every connection has. On Linux connections inherit
-    them, and setting them on each would take a noticeable part of a handshake.
+    Set the options of all connections that a socket will accept: those of L{watchPeer} that also
+    suit a dialect with pings, and those that every connection needs. On Linux, connections inherit
+    them; setting them on each connection would take a noticeable part of a handshake.
 
-    @return: whether all connections that are accepted from now on have them. If not, nobody may
-        rely on it.
+    @return: whether all connections that are accepted from now on have them. If not, they have to
+        be set on each connection.
     """
     if sys.platform != "linux" or listening.family not in (socket.AF_INET, socket.AF_INET6):
         return False
@@ -182,7 +182,7 @@ def watchAccepted(listening: socket.socket, settings: Settings) -> bool:
         if settings.pingInterval:
             for name, value in _options(settings.pingInterval, settings.pingTimeout, False):
                 listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-        # Those that wait already were made before.
+        # Connections that are already waiting were made without the options.
         info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WAITING.size)
         (waiting,) = _WAITING.unpack(info)
     except (OSError, struct.error):
@@ -207,7 +207,7 @@ def watchPeer(transport: Any, hasPing: bool, settings: Settings) -> None:
     handle = bare.getHandle() if hasattr(bare, "getHandle") else None
     if not isinstance(handle, socket.socket) or handle.family == getattr(socket, "AF_UNIX", None):
         return
-    # A socket that is broken by now is noticed elsewhere.
+    # A socket that is already broken is noticed elsewhere.
     with suppress(OSError):
         for name, value in _options(settings.pingInterval, settings.pingTimeout, hasPing):
             if hasattr(socket, name):

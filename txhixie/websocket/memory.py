@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-# What is assumed where the system does not say.
+# What is assumed if the system does not report a limit.
 _UNKNOWN = 1 << 30
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
@@ -19,8 +19,8 @@ _OWN_GROUPS = Path("/proc/self/cgroup")
 @lru_cache(maxsize=1)
 def usableMemory() -> int:
     """
-    Return how many bytes of memory this process may use: what the machine has, or the limit of its
-    control group or of its own (C{RLIMIT_AS}, C{RLIMIT_DATA}) if that is less.
+    Return how many bytes of memory this process may use: the machine's memory, or the limit of its
+    control group or of the process (C{RLIMIT_AS}, C{RLIMIT_DATA}) if that is smaller.
     """
     return min([*_physical(), *_ofGroups(_OWN_GROUPS, _GROUPS), *_ofProcess()], default=_UNKNOWN)
 
@@ -42,9 +42,9 @@ def _ofProcess() -> Iterator[int]:
 
 def _ofGroups(own: Path, groups: Path) -> Iterator[int]:
     """
-    @param own: the file that has the process's groups.
-    @param groups: where the groups are.
-    @return: the limits of the groups and of all that they are in.
+    @param own: the file that names the process's groups.
+    @param groups: the folder of the groups.
+    @return: the limits of the groups and of their parents.
     """
     with suppress(OSError, ValueError):
         for line in own.read_text().splitlines():

@@ -1,5 +1,5 @@
 """
-What a connection sends: its one writer.
+What a connection sends. Nothing else writes to its transport.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from txhixie.websocket.turn import Turn
 
 _OPEN = State.OPEN
 
-# Why nothing may be written.
+# The reasons why nothing may be written.
 _HELD, _FULL, _OVER = 1, 2, 4
 
 
 class Owner(Protocol):
     """
-    Whose connection it is.
+    The connection that an L{Outgoing} belongs to.
     """
 
     def outgoingBlocked(self) -> None:
         """
-        The transport is full: the peer does not read.
+        The transport is full, because the peer does not read.
         """
 
     def backlogChanged(self) -> None:
         """
-        More is waiting to be written than before.
+        More data is waiting to be written than before.
         """
 
     def outgoingResumed(self) -> None:
         """
-        The transport took everything it was given. It may be full again.
+        The transport has taken everything that it was given. It may be full again.
         """
 
     def outgoingFinished(self) -> None:
         """
-        The closing handshake is over, and everything is written.
+        The closing handshake is over, and everything has been written.
         """
 
 
@@ -57,10 +57,9 @@ class Outgoing:
     """
     The only writer of a connection, and its transport's producer.
 
-    Frames wait in the connection and not in the transport, so that they can be counted and given
-    up.
+    Frames wait in the connection and not in the transport, so that they can be counted and dropped.
 
-    @ivar backlog: bytes that were sent and that the kernel is not known to have accepted.
+    @ivar backlog: bytes that were sent, but that the kernel may not have accepted yet.
     @ivar bytesSent: bytes written so far, the answer to the opening handshake included.
     @ivar isUnsent: whether a flush is due at the end of the turn.
     """
@@ -100,7 +99,7 @@ class Outgoing:
         self._owner = owner
         self._socket = ownSocket(transport)
         self._isBehind = isBehind and self._socket is not None
-        # What writes, if there is no socket.
+        # Where data is written if there is no socket.
         self._writer: Any = None
         if self._socket is None:
             self._writer = _writerTo(transport, isBehind)
@@ -108,8 +107,9 @@ class Outgoing:
         # Messages are held until the opening handshake is complete.
         self._waitsFor = _HELD
         self._handshake = b""
-        # What a transport was given and has not taken. How much of it the kernel has is not known.
-        # So it is no backlog: otherwise a peer that reads would be slow for one large message.
+        # Bytes that the transport was given and has not taken. It is not known how many of them the
+        # kernel has accepted, so they do not count as backlog. Otherwise a peer that reads would
+        # count as slow because of one large message.
         self._given = 0
         self.isUnsent = False
         self.backlog = 0
@@ -126,7 +126,7 @@ class Outgoing:
 
     def release(self) -> None:
         """
-        Let messages out: the opening handshake is complete.
+        Start to write messages: the opening handshake is complete.
         """
         if self._isBehind:
             self._flushHandshake()
@@ -158,14 +158,14 @@ class Outgoing:
     @property
     def held(self) -> int:
         """
-        Bytes that the connection and its transport may hold.
+        Bytes that wait in the connection, and those that may still wait in its transport.
         """
         return self.backlog + self._given
 
     @property
     def isReady(self) -> bool:
         """
-        Whether what is sent is written at once.
+        Whether messages are written at once.
         """
         return not self._waitsFor
 
@@ -201,7 +201,7 @@ class Outgoing:
         if self._handshake and self._waitsFor == _HELD:
             data, self._handshake = self._handshake, b""
             if self._isBehind:
-                # What the transport holds goes first. It tells us when it has written everything.
+                # The bytes in the transport go first. It tells us when it has written everything.
                 self._isBehind = False
                 self.bytesSent += len(data)
                 self._writeLater(data)
@@ -217,20 +217,21 @@ class Outgoing:
                 self._given = size
                 self._owner.backlogChanged()
             return
-        # The transport holds nothing back. Writing at once avoids the way through the reactor,
-        # which costs more than all the rest of a small message.
+        # The transport holds nothing back. Writing at once avoids the detour through the reactor,
+        # which costs more than the rest of a small message.
         try:
             written = self._socket.send(data)
         except OSError:
-            # The transport meets the same error, and ends the connection.
+            # The transport will get the same error, and ends the connection.
             written = 0
         if written != size:
             self._writeLater(data[written:])
 
     def _writeLater(self, rest: bytes) -> None:
         """
-        Give the transport what the socket did not take. As its pull producer we are asked for more
-        as soon as it has written everything. It also asks at once, before there is anything.
+        Give the transport what the socket did not take. We are the transport's pull producer, so it
+        asks for more as soon as it has written everything. It also asks once at the start, when
+        there is nothing.
         """
         self.backlog += len(rest)
         if not self._isProducer:
@@ -249,7 +250,7 @@ class Outgoing:
 
     def pauseProducing(self) -> None:
         """
-        Write no more: the transport is full.
+        Stop writing: the transport is full.
         """
         if not self._waitsFor & (_FULL | _OVER):
             self._waitsFor |= _FULL
@@ -270,17 +271,18 @@ class Outgoing:
 
     def stopProducing(self) -> None:
         """
-        Write no more: the connection is gone.
+        Stop writing: the connection is gone.
         """
         self._waitsFor |= _OVER
         self.backlog = self._given = 0
 
     def lost(self) -> None:
         """
-        Let go of the transport: the connection is gone.
+        Drop the reference to the transport: the connection is gone.
         """
         self.stopProducing()
-        # Some transports keep what they know for longer than they are needed.
+        # Some transports are kept alive for longer than they are needed, with everything they refer
+        # to.
         self._stopBeingProducer()
 
     def _stopBeingProducer(self) -> None:

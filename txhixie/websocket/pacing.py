@@ -11,10 +11,10 @@ from twisted.protocols.policies import ProtocolWrapper
 
 from txhixie.websocket.transports import bareTransport
 
-# Bytes: smaller reads are not timed; the size of the first read; the size of Twisted's reads, which
-# is large enough for large messages to be fast.
+# In bytes: reads below this size are not timed; the size of the first read; the size of Twisted's
+# reads, which is large enough to handle large messages fast.
 MUCH, FIRST, _MOST = 4096, 2**14, 2**16
-# Bytes of a large frame that are read at a time at most.
+# The most bytes of a large frame that are read at a time.
 _MOST_OF_FRAME = 2**20
 # Seconds: the time that one read should take, and the time above which we read less.
 _AIM, _TOO_LONG = 0.005, 0.01
@@ -40,10 +40,10 @@ def adaptRead(transport: Any, size: int, seconds: float) -> None:
 
 def readFrame(transport: Any, missing: int) -> None:
     """
-    Read what is missing of a large frame at once, and no more: it delays nobody, as it is part of
-    one message. A read takes memory for what has arrived, and not for what a peer announces.
-
-    Nothing happens where something such as TLS is between the connection and TCP.
+    Read the missing part of a large frame at once, and nothing after it. This delays nobody,
+    because it is a part of one message. A read takes memory only for the bytes that have arrived,
+    and not for the size that a peer announces. Nothing happens if there is something such as TLS
+    between the connection and TCP.
 
     @param missing: bytes of the frame that has begun; 0 if there is none, or its size is not known.
     """
@@ -52,5 +52,5 @@ def readFrame(transport: Any, missing: int) -> None:
     if missing > _MOST:
         transport.bufferSize = min(missing, _MOST_OF_FRAME)
     elif transport.bufferSize > _MOST:
-        # How long small messages take is to be seen again.
+        # The time that small messages take has to be measured again.
         transport.bufferSize = MUCH

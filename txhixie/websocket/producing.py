@@ -17,7 +17,7 @@ _METHODS = ("pauseProducing", "resumeProducing", "stopProducing")
 
 class Owner(Protocol):
     """
-    Whose producer it is.
+    The connection that a producer is attached to.
     """
 
     def applicationFailed(self, failure: Failure) -> None:
@@ -28,7 +28,7 @@ class Owner(Protocol):
 
 class Attachment:
     """
-    Holds one producer at most. Its errors are reported, and never get further.
+    Holds at most one producer. Its errors are reported to the owner, and go no further.
     """
 
     __slots__ = ("_isPaused", "_owner", "_producer")

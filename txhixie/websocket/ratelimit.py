@@ -1,5 +1,5 @@
 """
-Logging that a flood of events, or what a peer sends, does no harm to.
+Logging that stays safe whatever peers send, and however much they cause to be logged.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from twisted.python.failure import Failure
 
 class LimitedLogger:
     """
-    Logs at most so many events of each kind per second, and counts the rest. When the second is
-    over, it logs how many were suppressed. Events of one kind have the same format.
+    Logs at most C{rate} events of each kind per second, then logs how many were suppressed. Events
+    of one kind have the same format.
 
-    A second begins with an event. So no timer runs, except after events were suppressed.
+    The second begins with an event, so a timer runs only after events were suppressed.
     """
 
     def __init__(
@@ -27,8 +27,8 @@ class LimitedLogger:
         onSuppressed: Callable[[], object] = lambda: None,
     ) -> None:
         """
-        @param log: what the events are emitted with.
-        @param rate: how many of a kind pass each second; 0: all.
+        @param log: emits the events.
+        @param rate: the number of events of each kind that pass per second; 0: all.
         @param onSuppressed: called for each event that does not pass.
         """
         self._log = log
@@ -36,8 +36,8 @@ class LimitedLogger:
         self._rate = rate
         self._onSuppressed = onSuppressed
         self._began = clock.seconds()
-        # The events of this second by their format; the levels of those of which some are
-        # suppressed.
+        # The events of this second, by their format; and the levels of the formats with suppressed
+        # events.
         self._counts: dict[str, int] = {}
         self._suppressed: dict[str, LogLevel] = {}
         self._timer: IDelayedCall | None = None
@@ -82,7 +82,8 @@ class LimitedLogger:
 
     def stop(self) -> None:
         """
-        Tell now what was suppressed, and leave no timer. Events may still come, and start another.
+        Log now how many events were suppressed, and stop the timer. A later event may start a new
+        one.
         """
         self._tell()
 
@@ -102,7 +103,7 @@ class LimitedLogger:
 
     def passes(self, kind: str, level: LogLevel = LogLevel.info) -> bool:
         """
-        Count an event that somebody else emits.
+        Count an event that is emitted elsewhere.
 
         @param kind: what events of its kind have in common.
         @return: whether it may be emitted.
@@ -131,12 +132,12 @@ class LimitedLogger:
 
 def printable(text: str | bytes, limit: int = 200) -> str:
     """
-    A peer's text for a line of a log: short, and without anything that would break the line,
-    reorder it or drive a terminal. All that Python holds unprintable, and bytes that are not
-    UTF-8, become C{\\xNN}, C{\\uNNNN} or C{\\UNNNNNNNN}.
+    Return a peer's text for a line of the log: short, and without characters that would break the
+    line, reorder it or control a terminal. All characters that Python considers unprintable, and
+    bytes that are not UTF-8, become C{\\xNN}, C{\\uNNNN} or C{\\UNNNNNNNN}.
 
-    @param limit: how many characters, or bytes, of C{text} are shown; the number of the others
-        is told.
+    @param limit: how many characters, or bytes, of C{text} are shown. The number of the others is
+        added.
     """
     shown = text[:limit]
     if isinstance(shown, bytes):

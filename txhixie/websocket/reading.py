@@ -1,5 +1,5 @@
 """
-When a connection is read: pauses, and bytes that arrive all the same.
+When a connection is read: pauses, and bytes that arrive in spite of a pause.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 class Pause(Enum):
     """
-    Why a connection is not read. Each reason ends by itself.
+    The reasons why a connection is not read. Each ends independently.
     """
 
     DECISION = "the application has not decided yet whether it accepts the connection"
@@ -27,8 +27,8 @@ _NONE: frozenset[Pause] = frozenset()
 
 class Reading:
     """
-    Pauses and resumes a transport, and keeps what it delivers in spite of a pause: TLS delivers
-    all records of one read.
+    Pauses and resumes a transport, and keeps what it delivers in spite of a pause: TLS delivers all
+    records of one read.
 
     @ivar isPaused: whether the transport is paused.
     @ivar isSuspended: whether nothing may be delivered to the application.
@@ -55,7 +55,7 @@ class Reading:
     @property
     def isFree(self) -> bool:
         """
-        Whether no reason for a pause is left.
+        Whether there is no reason for a pause.
         """
         return not self._reasons
 
@@ -71,9 +71,9 @@ class Reading:
 
     def resume(self, reason: Pause) -> None:
         """
-        Drop a reason. The transport goes on with L{restart}, once everything parked is handled.
+        Drop a reason. The transport resumes with L{restart}, once everything parked is handled.
         """
-        # An empty set of its own would take more memory than most parts of an idle connection.
+        # A separate empty set would take more memory than most parts of an idle connection.
         self._reasons = (self._reasons - {reason}) or _NONE
         self.isSuspended = not _SUSPENDING.isdisjoint(self._reasons)
 
@@ -86,7 +86,7 @@ class Reading:
 
     def restart(self) -> None:
         """
-        Let the transport go on, if no reason is left and nothing is parked.
+        Resume the transport, if no reason is left and nothing is parked.
         """
         if self.isPaused and not self._reasons and not self.parked:
             self.isPaused = False

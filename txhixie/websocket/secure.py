@@ -1,7 +1,7 @@
 """
-Writes to TLS at once. Twisted's transport collects small writes until the next turn of the reactor,
-and the transport below waits for the reactor once more. Together that takes longer than encrypting
-a small message.
+Writes to TLS at once. Twisted's TLS transport collects small writes until the next turn of the
+reactor, and then the transport below waits for the reactor again. Together that takes longer than
+encrypting a small message.
 
 What we rely on in Twisted that its documentation does not promise:
 
@@ -23,22 +23,22 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOProtocol
 
 from txhixie.websocket.transports import ownSocket
 
-# Bytes that are encrypted at a time, and how many more they may become by that.
+# The most bytes that are encrypted at a time, and how many bytes encryption may add.
 _AT_ONCE, _MORE = 2**15, 2**12
 
 
 class SecureWriter:
     """
-    Encrypts, and sends the result at once, as long as nothing waits that comes first.
+    Encrypts, and sends the result at once, unless older data is still waiting.
     """
 
     __slots__ = ("_below", "_connection", "_socket", "_tls")
 
     def __init__(self, tls: Any, below: Any, handle: socket) -> None:
         """
-        @param tls: the transport of TLS. Nothing may wait in it, and nobody else may write to it.
-        @param below: the transport that it writes to.
-        @param handle: the socket of that.
+        @param tls: the transport of TLS. It must be empty, and nothing else may write to it.
+        @param below: the transport that C{tls} writes to.
+        @param handle: the socket of C{below}.
         """
         self._tls = tls
         self._below = below
@@ -58,12 +58,12 @@ class SecureWriter:
                 data = data[connection.send(part) :]
                 encrypted = connection.bio_read(len(part) + _MORE)
             except Error:
-                # The transport meets the same error, and deals with it.
+                # The transport will get the same error, and handles it.
                 break
             try:
                 sent = self._socket.send(encrypted)
             except OSError:
-                # So does the transport below.
+                # The transport below will get the same error.
                 sent = 0
             if sent != len(encrypted):
                 below.write(encrypted[sent:])
@@ -73,7 +73,7 @@ class SecureWriter:
 
 def secureWriter(transport: Any) -> SecureWriter | None:
     """
-    Return what writes to a transport of TLS; C{None} if it is not of a kind that we know.
+    Return a writer for a transport of TLS, or C{None} if the transport is of an unknown kind.
     """
     if type(transport) not in (BufferingTLSTransport, TLSMemoryBIOProtocol):
         return None

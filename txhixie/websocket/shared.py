@@ -37,7 +37,7 @@ class Shared:
 
     @ivar clock: the reactor's clock.
     @ivar log: for events that peers can cause as often as they like.
-    @ivar budget: what all connections hold.
+    @ivar budget: limits the memory that all connections hold.
     @ivar unfinished: connections whose peer has L{Settings.messageTimeout} to complete a message.
     @ivar closing: connections whose peer has L{Settings.closeTimeout} to do its part.
     @ivar lingering: connections whose peer has L{Settings.lingerTimeout} to read the rest.
@@ -87,7 +87,7 @@ class Shared:
 
     def rest(self) -> None:
         """
-        Let go of timers that nobody waits for.
+        Cancel timers that nothing waits for.
         """
         self.unfinished.rest()
         self.closing.rest()

@@ -1,5 +1,5 @@
 """
-Peers that do not read what they are sent.
+Peers that do not read what is sent to them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Backlog(Protocol):
 
 class Owner(Protocol):
     """
-    Whose peer it is.
+    The connection that a L{Slowness} belongs to.
     """
 
     def closeSlow(self) -> None:
@@ -61,7 +61,7 @@ class Owner(Protocol):
 
     def missed(self, count: int) -> None:
         """
-        Report how many messages the peer was not sent.
+        Report how many messages for the peer were dropped.
         """
 
 
@@ -93,7 +93,8 @@ class Slowness:
         self._owner = owner
         self.isSlow = False
         self._isSuspected = False
-        # What the peer was not sent: how many messages, and the newest if it is still to be sent.
+        # How many messages were withheld from the peer, and the newest one if it will still be
+        # sent.
         self._missed = 0
         self._newest: str | bytes | None = None
 
@@ -106,9 +107,9 @@ class Slowness:
 
     def admits(self, message: str | bytes) -> bool:
         """
-        Return whether a message is sent although the backlog is over the limit: because the
-        backlog was only waiting for the current read to finish, or because the peer had no chance
-        yet to read it.
+        Return whether a message is sent although the backlog is over the limit. It is sent if the
+        backlog was only waiting for the current read to finish, or if the peer has not had a chance
+        to read it yet.
         """
         outgoing = self._outgoing
         if outgoing.isHeld:
@@ -130,7 +131,7 @@ class Slowness:
 
     def _judge(self) -> None:
         """
-        Decide whether the peer is slow, now that the transport could write what it was given.
+        Decide whether the peer is slow, now that the transport has had a chance to write.
         """
         self._isSuspected = False
         if self._outgoing.isBlocked and self._outgoing.backlog > self._sendLimit:
@@ -140,7 +141,7 @@ class Slowness:
 
     def catchUp(self) -> None:
         """
-        Go on with a peer that reads again, if it has read enough.
+        Resume sending to a peer that reads again, if it has read enough.
         """
         if not self.isSlow or self._outgoing.backlog > self._sendLimit:
             return

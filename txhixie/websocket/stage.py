@@ -1,5 +1,5 @@
 """
-How far a connection is.
+The stages of a connection.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from enum import Enum
 
 class Stage(Enum):
     """
-    The stages of a connection. Each may be skipped, but none comes back: see L{MOVES}.
+    The stages of a connection. Any of them may be skipped, but none comes back: see L{MOVES}.
     """
 
     OPENING = "the opening handshake is not complete"
     OPEN = "messages pass in both directions"
     CLOSING = "a close was sent or is about to be; messages are neither sent nor delivered"
     ENDING = "TCP is ending; what arrives is dropped"
-    LOST = "the connection is gone, and the application was told"
+    LOST = "the connection is gone, and the application has been notified"
 
 
 MOVES: dict[Stage, frozenset[Stage]] = {

@@ -1,5 +1,5 @@
 """
-What we need to know of Twisted's transports, below wrappers such as TLS.
+Looks below the wrappers of Twisted's transports, such as TLS.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
-Delays writes until the current read has been handled. Then each connection writes once. Delays
-other things until everything has been handled that came together.
+Delays writes until the current read has been handled, so that each connection writes once. Also
+delays other calls until everything that arrived together has been handled.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ _P = ParamSpec("_P")
 
 class Writer(Protocol):
     """
-    What has something to write at the end of a turn.
+    Something that has data to write at the end of a turn.
     """
 
     def flush(self) -> None:
         """
-        Write it.
+        Write the data.
         """
 
 
 class Turn:
     """
-    The handling of one read. All connections of a factory share one, as they send to each other.
+    The handling of one read. All connections of a factory share one turn, because they may send to
+    each other.
 
     @ivar isEntered: whether a read is being handled.
     """
@@ -47,7 +48,7 @@ class Turn:
 
     def run(self, handle: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
         """
-        Call C{handle} within a turn: the current one, or one of its own.
+        Call C{handle} within the current turn, or within a new one.
         """
         if self.isEntered:
             handle(*args, **kwargs)
@@ -70,7 +71,7 @@ class Turn:
             try:
                 writer.flush()
             except BaseException:
-                # It must not keep the other connections from writing.
+                # An error must not keep the other connections from writing.
                 self._log.failure("writing to a connection")
 
     def flushSoon(self, writer: Writer) -> None:
@@ -84,8 +85,8 @@ class Turn:
 
     def whenReceived(self, call: Callable[[], object]) -> None:
         """
-        Call C{call} at the end of the current turn, before anything is written; at once if there
-        is none.
+        Call C{call} at the end of the current turn, before anything is written. If there is no
+        current turn, call it at once.
         """
         self._calls.append(call)
         if not self.isEntered:
@@ -100,13 +101,14 @@ class Turn:
             try:
                 call()
             except BaseException:
-                # An application may raise CancelledError or SystemExit. The others go on.
+                # An application may raise CancelledError or SystemExit. The other calls are still
+                # made.
                 self._log.failure("in a call after receiving")
 
     def whenSettled(self, call: Callable[[], object]) -> None:
         """
-        Call C{call} once the reactor has delivered everything that came together with what is
-        being handled: many connections may have been opened or lost at the same time.
+        Call C{call} once the reactor has delivered everything that came together with what is being
+        handled. Many connections may have been opened or lost at the same time.
         """
         self._later.append(call)
         if self._timer is None:
@@ -120,7 +122,7 @@ class Turn:
 
     def rest(self) -> None:
         """
-        Make the calls that wait for the reactor now, and let go of the timer: nobody is left.
+        Make the calls that wait for the reactor now, and cancel the timer: no connection is left.
         """
         if self._timer is not None:
             self._timer.cancel()

@@ -1,5 +1,5 @@
 """
-One open WebSocket: to its application the transport, to TCP the protocol.
+One open WebSocket. Its application uses it as a transport, and TCP as a protocol.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 _OPEN = Stage.OPEN
 _BEFORE_CLOSING = (Stage.OPENING, Stage.OPEN)
 
-# Bytes of pongs that may wait for a peer that sends pings and does not read.
+# The most bytes of pongs that may wait for a peer that sends pings but does not read.
 _MOST_ANSWERS = 64 * 1024
 
 
 class Opener(Protocol):
     """
-    What made the opening handshake, and takes part in the end.
+    The side that made the opening handshake, and takes part in the end.
     """
 
     def peerName(self) -> str:
@@ -65,8 +65,8 @@ class WebSocket:
     L{txhixie.application.WebSocketTransport} for what applications do with it.
 
     The parts do the work: L{Delivery} calls the application, L{Outgoing} writes, L{Reading} pauses,
-    L{Slowness} deals with peers that do not read, L{Hangup} ends TCP, L{Liveness} finds dead peers.
-    What is left here is the order of things, and one L{Stage}.
+    L{Slowness} handles peers that do not read, L{Hangup} ends TCP, L{Liveness} finds dead peers.
+    This class coordinates them, and keeps the current L{Stage}.
 
     @ivar messagesSent: messages sent or waiting to be sent.
     """
@@ -126,7 +126,7 @@ class WebSocket:
         @param name: the L{id}.
         @param isBehind: whether the transport may still hold what was written before.
         @param readsAlways: whether reading goes on while the peer does not read. If neither side
-            reads then, both may wait for each other forever.
+            reads, both may wait for each other forever.
         """
         self._shared = shared
         self._liveness = liveness
@@ -143,13 +143,13 @@ class WebSocket:
         self._delivery = Delivery(protocol, connection, reading, shared.turn, me)
         self._attached: Attachment | None = None
         self._stage = Stage.OPENING
-        # What arrives has to wait, or is dropped.
+        # What arrives while this is set has to wait, or is dropped.
         self._isBusy = reading.isPaused
         self._slowness: Slowness | None = None
         self._holding: Holding | None = None
         self._readsAlways = readsAlways
         self._hangup: Hangup | None = None
-        # How the connection ends: what the peer said, or what is wrong.
+        # How the connection ends: what the peer sent with its close, or what is wrong.
         self._farewell: Closed | Failed | None = None
         self._lostBy: Failure | None = None
         self._request = None if request is None else weakref.ref(request)
@@ -188,7 +188,7 @@ class WebSocket:
     @property
     def transport(self) -> ITransport:
         """
-        What is below. Only this object writes to it.
+        The transport below. Only this object writes to it.
         """
         transport: ITransport = self._transport
         return transport
@@ -196,7 +196,7 @@ class WebSocket:
     @property
     def ending(self) -> WebSocketDone | WebSocketLost | None:
         """
-        How the connection ended, or C{None} as long as TCP has not.
+        How the connection ended, or C{None} while TCP has not ended.
         """
         if self._lostBy is None:
             return None
@@ -276,8 +276,8 @@ class WebSocket:
         """
         Let messages pass: the opening handshake is complete.
 
-        @param answer: the end of our part of it.
-        @param tailSize: bytes that the peer sent for it after the head.
+        @param answer: the last part of our opening handshake.
+        @param tailSize: the bytes of the peer's opening handshake after the head.
         """
         self._delivery.bytesReceived += tailSize
         self._outgoing.writeHandshake(answer)
@@ -395,8 +395,8 @@ class WebSocket:
 
     def closeSlow(self) -> None:
         """
-        Close the connection: the peer does not read. The backlog is given up, except for what the
-        transport has.
+        Close the connection, because the peer does not read. The backlog is dropped, except for the
+        part that the transport has.
         """
         if self._stage not in _BEFORE_CLOSING:
             return
@@ -422,10 +422,10 @@ class WebSocket:
 
     def missed(self, count: int) -> None:
         """
-        Tell the application how many messages its peer was not sent.
+        Tell the application how many messages for its peer were dropped.
         """
         self._shared.log.info("{id} missed {count} messages", id=self.id, count=count)
-        # This method is not one of Twisted's. An application that wants to know has it.
+        # This method is not part of Twisted's interface. It is called if the application has it.
         tell = getattr(self._protocol, "messagesDropped", None)
         if tell is not None:
             self._delivery.call(tell, count)
@@ -453,7 +453,7 @@ class WebSocket:
 
     def outgoingBlocked(self) -> None:
         """
-        Pause the producer, and on a server read no more: the peer has to read first.
+        Pause the producer. A server also stops reading: the peer has to read first.
         """
         if not self._readsAlways:
             self._pause(Pause.PEER)
@@ -463,8 +463,8 @@ class WebSocket:
 
     def backlogChanged(self) -> None:
         """
-        Report what waits to be written. Who reads on does so until the answers to pings, which
-        wait as well, become too many.
+        Report what waits to be written. A side that always reads stops reading if too many answers
+        to pings are waiting as well.
         """
         self._account()
         if self._connection.unsent > self._outgoing.backlog + _MOST_ANSWERS:
@@ -503,7 +503,8 @@ class WebSocket:
 
     def relieve(self) -> None:
         """
-        Close the connection: too much memory is in use in all, and it has the largest share.
+        Close the connection: all connections together use too much memory, and this one has the
+        largest share.
         """
         self._shared.count("memory relieved")
         self._shared.log.info("{id} is closed because too much memory is in use", id=self.id)
@@ -516,12 +517,12 @@ class WebSocket:
         else:
             self._giveUp(Failed(CloseCode.TRY_AGAIN_LATER, reason))
             if 2 * self._outgoing.held > held:
-                # Most of it is the transport's already.
+                # The transport already has most of it.
                 self._drop()
 
     def _drop(self) -> None:
         """
-        End the connection now, and hold nothing.
+        End the connection now, and free what it holds.
         """
         self._connection.stopReceiving()
         self.abort()
@@ -529,14 +530,14 @@ class WebSocket:
 
     def messageTimedOut(self) -> None:
         """
-        Close the connection: the peer did not complete a message that it had begun.
+        Close the connection: the peer did not complete a message in time.
         """
         if self._stage in _BEFORE_CLOSING:
             self._fail(Failed(CloseCode.POLICY, "a message takes too long"))
 
     def _fail(self, failed: Failed) -> None:
         """
-        Close the connection for a fault, though nothing that was read shows it.
+        Close the connection for a fault that is not in the received bytes.
         """
         self._connection.stopReceiving()
         self.happened(failed)
@@ -588,7 +589,7 @@ class WebSocket:
             self._delivery.receive(data)
             if self._connection.unfinished or self._holding is not None:
                 self._account()
-            # The dialect may have something to send of its own.
+            # The dialect itself may have something to send.
             if not self._outgoing.isUnsent:
                 self._outgoing.flushSoon()
         finally:
@@ -598,7 +599,7 @@ class WebSocket:
 
     def _receiveLater(self, data: bytes) -> None:
         """
-        Take bytes while the connection is paused, or something is being received already.
+        Take bytes while the connection is paused, or while other bytes are being handled.
         """
         if self._stage is not Stage.ENDING and self._stage is not Stage.LOST:
             self._reading.parked += data
@@ -606,7 +607,7 @@ class WebSocket:
 
     def caughtUp(self) -> None:
         """
-        Read on, or tell the application of the end: everything that waited is handled.
+        Resume reading, or report the end to the application: everything that waited is handled.
         """
         if self._connection.unfinished or self._holding is not None:
             self._account()
@@ -623,7 +624,7 @@ class WebSocket:
         """
         Handle an event of the connection.
 
-        @return: what the application returned, if it was told.
+        @return: what the application returned, if it was called.
         """
         match event:
             case Discarded(frameType):
@@ -633,7 +634,7 @@ class WebSocket:
                     type=frameType,
                 )
             case Closed():
-                # If we closed first, our own reason counts.
+                # If we closed first, our reason counts.
                 if self._farewell is None:
                     return self._peerCloses(event)
             case Failed():
@@ -649,13 +650,13 @@ class WebSocket:
 
     def callbackRuns(self) -> None:
         """
-        Read no more while a callback of the application is awaited.
+        Stop reading while a callback of the application is awaited.
         """
         self._pause(Pause.CALLBACK)
 
     def callbackEnded(self) -> None:
         """
-        Go on after a callback of the application.
+        Resume reading after a callback of the application.
         """
         if self._stage is not Stage.LOST:
             self._resume(Pause.CALLBACK)
@@ -664,7 +665,7 @@ class WebSocket:
 
     def applicationFailed(self, failure: Failure) -> None:
         """
-        Close the connection: the application made an error.
+        Close the connection: the application raised an error.
         """
         self._shared.count("application errors")
         self._shared.log.failure("in the application of {id}", failure, id=self.id)
@@ -695,12 +696,13 @@ class WebSocket:
             return
         self._turn.catchUp()
         self._connection.sendClose(CloseCode.NORMAL)
-        # Neither side answers pings any longer.
+        # From now on, neither side answers pings.
         self._liveness.forget(self)
         self._outgoing.flushSoon()
 
     def _peerCloses(self, event: Closed) -> object:
-        # This method is not one of Twisted's. An application that has it answers by itself.
+        # This method is not part of Twisted's interface. An application that has it answers the
+        # close itself.
         tell = getattr(self._protocol, "closeReceived", None)
         if tell is None or self._stage is not _OPEN or self.state is not State.OPEN:
             self._bidFarewell(event)
@@ -719,7 +721,7 @@ class WebSocket:
 
     def _bidFarewell(self, farewell: Closed | Failed) -> None:
         """
-        Answer the peer's close, or say what is wrong, as the last thing that is sent.
+        Answer the peer's close, or report a fault to the peer. Nothing is sent after it.
         """
         self._turn.catchUp()
         self._farewell = farewell
@@ -735,8 +737,8 @@ class WebSocket:
 
     def closeTimedOut(self) -> None:
         """
-        Take the next step with a peer that did not answer the closing handshake in time, or with
-        an application that has not finished since the connection was lost.
+        Take the next step if the peer did not answer the closing handshake in time, or if an
+        application has not finished since the connection was lost.
         """
         if self._lostBy is not None:
             self._delivery.cancel()
@@ -767,8 +769,8 @@ class WebSocket:
         End TCP in good order.
 
         @param now: do not wait for the peer to end its direction.
-        @param isLate: it was counted already that the peer did not do its part.
-        @param waits: let the peer begin.
+        @param isLate: whether it has already been counted that the peer did not do its part.
+        @param waits: whether to wait for the peer to begin.
         """
         if self._stop():
             outgoing = self._outgoing
@@ -799,9 +801,9 @@ class WebSocket:
 
     def _stop(self) -> bool:
         """
-        Take nothing more from the peer.
+        Ignore everything that the peer sends from now on.
 
-        @return: whether it was taken until now.
+        @return: whether it was not ignored before.
         """
         if self._stage in (Stage.ENDING, Stage.LOST) or self._lostBy is not None:
             return False
@@ -831,7 +833,7 @@ class WebSocket:
         if self._attached is not None:
             self._attached.stop()
         if self._reading.has(Pause.APPLICATION) or not reason.check(ConnectionDone):
-            # What waits is still told after an orderly end, unless nobody resumes it.
+            # After an orderly end, held messages are still delivered, unless reading is paused.
             self._delivery.drop()
         self._reading.resume(Pause.APPLICATION)
         self._reading.resume(Pause.PEER)
@@ -841,7 +843,7 @@ class WebSocket:
 
     def _finish(self) -> None:
         """
-        Make the last call, unless another one is still running.
+        Make the last call, unless another call is still running.
         """
         if self._stage is Stage.LOST or self._delivery.isRunning:
             return

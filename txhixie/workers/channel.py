@@ -1,5 +1,5 @@
 """
-What the supervisor and a worker say to each other: lines of JSON, by pipes of the worker.
+The messages between the supervisor and a worker: lines of JSON, through pipes of the worker.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 Message = dict[str, Any]
 
-# The worker's descriptors: its log goes to the first, orders come by the second, and answers go to
-# the third. Those of the sockets follow.
+# The worker's descriptors: its log goes to the first, orders come from the second, and answers go
+# to the third. Those of the sockets follow.
 LOG, ORDERS, ANSWERS, SOCKETS = 3, 4, 5, 6
 
 
@@ -32,7 +32,7 @@ def decode(line: bytes) -> Message:
 
 class Lines:
     """
-    Splits what comes by a pipe into lines of any length.
+    Splits the bytes from a pipe into lines of any length.
     """
 
     def __init__(self, received: Callable[[bytes], object]) -> None:

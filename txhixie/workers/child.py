@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class Orders:
     """
-    Does what the supervisor says, and ends the process when the supervisor is gone.
+    Follows the supervisor's orders, and ends the process when the supervisor is gone.
     """
 
     def __init__(self, serving: Serving, end: Callable[[], object]) -> None:
@@ -42,7 +42,7 @@ class Orders:
 
     def stop(self) -> None:
         """
-        End, unless that was said already.
+        End, unless that has already been ordered.
         """
         if not self._isEnding:
             self._isEnding = True
@@ -63,7 +63,7 @@ class Orders:
 
 def tell(message: Message) -> None:
     """
-    Send the supervisor a message. If it is gone, nobody hears it.
+    Send the supervisor a message. If the supervisor is gone, the message is lost.
     """
     data = memoryview(encode(message))
     with suppress(BrokenPipeError):
@@ -87,11 +87,11 @@ def _task() -> tuple[Message, bytes]:
 
 def main() -> None:
     """
-    Serve until the supervisor says that it is enough.
+    Serve until the supervisor orders the end.
     """
     task, rest = _task()
     sys.path[:] = task["path"]
-    # The terminal sends it to all; the supervisor says when to stop.
+    # The terminal sends it to all processes; the supervisor decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_module(task["reactor"]).install()
 
@@ -107,7 +107,7 @@ def main() -> None:
         serving: Serving = namedAny(task["make"])(task, sockets)
         serving.start()
     except Exception as error:
-        # The reason of a CannotStart is in the log already.
+        # The reason of a CannotStart is already in the log.
         tell({"failed": "" if isinstance(error, CannotStart) else oneLine(error)})
         os._exit(1)
     _run(reactor, serving, rest)
@@ -139,7 +139,7 @@ def _run(reactor: Any, serving: Serving, early: bytes) -> None:
 
 class _Pipe:
     """
-    What a C{ProcessReader} tells.
+    The events of a C{ProcessReader}.
     """
 
     def __init__(self, orders: Orders) -> None:

@@ -33,7 +33,7 @@ def logAgain(line: bytes, worker: str) -> None:
 
     @param line: the event as JSON.
     @param worker: the worker's name.
-    @raise ValueError: if it is none: the worker ended while it wrote.
+    @raise ValueError: if it is not an event: the worker ended while it wrote.
     """
     event = eventFromJSON(line.decode("utf-8", "backslashreplace"))
     level = event.get("log_level") or LogLevel.info

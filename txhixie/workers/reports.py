@@ -1,5 +1,5 @@
 """
-What all workers report together.
+The reports of all workers, combined.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from txhixie.workers.worker import Worker
 
 # Seconds a worker may take to report.
 _PATIENCE = 2.0
-# What of the statistics of a worker that is gone does not count any more.
+# The statistics that do not count after a worker is gone.
 _PRESENT = ("uptime", "connections")
 
 

@@ -1,5 +1,5 @@
 """
-The service of the supervisor: it listens, and has workers accept and serve.
+The service of the supervisor: it listens, and lets workers accept and serve.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from txhixie.workers.channel import ANSWERS, LOG, ORDERS, SOCKETS, Message
 from txhixie.workers.slot import Slot
 from txhixie.workers.worker import NoAnswer, Worker
 
-# Seconds a worker may take longer to end than its clients have, and seconds it may take to read
-# things anew.
+# Seconds that a worker may take longer to end than its clients have, and seconds that it may take
+# to reload.
 _GRACE, _RELOADING = 5.0, 30.0
 
 
@@ -48,13 +48,13 @@ class _Listening(ServerFactory):
 
 class WorkersService(Service):
     """
-    Listens while it runs, and has a number of processes accept from the same sockets. One that
-    ends is replaced.
+    Listens while it runs, and lets a number of processes accept from the same sockets. A process
+    that ends is replaced.
 
-    The sockets are passed on, and not made by each worker with C{SO_REUSEPORT}: so a client that
-    waits to be accepted is accepted by another worker if the one that it was meant for ends, ports
-    below 1024 and Unix sockets are no different from others, and no other user's process can take
-    a part of the clients.
+    The sockets are passed to the workers, instead of being made by each worker with
+    C{SO_REUSEPORT}. So if a worker ends, another one accepts the clients that were waiting for it;
+    ports below 1024 and Unix sockets need no special treatment; and no process of another user can
+    take some of the clients.
 
     @ivar slots: the places of workers. Each has one, or waits for one.
     """
@@ -73,7 +73,7 @@ class WorkersService(Service):
         """
         @param endpoints: where to listen: numbers of TCP ports on all addresses, or descriptions.
         @param count: how many workers there are.
-        @param task: what they are told, see L{txhixie.workers.child}.
+        @param task: their first message, see L{txhixie.workers.child}.
         @param lameDuck: seconds for which they go on to accept when they stop.
         @param drain: seconds that their clients have then.
         @param reactor: by default the one that is installed.
@@ -178,7 +178,7 @@ class WorkersService(Service):
             os.close(null)
         return worker
 
-    # What the slots tell
+    # Called by the slots
 
     def ready(self, slot: Slot) -> None:
         """
@@ -188,7 +188,7 @@ class WorkersService(Service):
 
     def cannotStart(self) -> None:
         """
-        End everything: a worker could not start in the first place.
+        End everything: a worker could not start at all.
         """
         if self.running:
             atexit.register(_exit, 1)
@@ -222,8 +222,7 @@ class WorkersService(Service):
 
     def reload(self) -> Deferred[None]:
         """
-        Have the workers read things anew, one after the other. Slots that were given up get
-        another worker.
+        Let the workers reload, one after the other. Slots that were given up get another worker.
 
         @return: fires when all have done so.
         """
@@ -239,7 +238,7 @@ class WorkersService(Service):
             slot.retry()
             worker = slot.worker
             if worker is None or not worker.isReady:
-                # A new one reads everything as it is now.
+                # A new worker reads the current files.
                 continue
             try:
                 yield worker.ask("reload", _RELOADING)
@@ -254,18 +253,18 @@ class WorkersService(Service):
 
     def abort(self) -> None:
         """
-        Have the workers end all connections now.
+        Let the workers end all connections now.
         """
         for worker in self.workers:
             worker.order({"abort": True})
 
     def stopService(self) -> Deferred[Any]:
         """
-        Stop listening, and have all workers let their clients go.
+        Stop listening, and let all workers close their clients' connections.
 
         @return: fires when all are gone.
         """
-        # The process is about to end, and does not have to die of SIGHUP: that is still handled.
+        # The process is about to end, and should not die from SIGHUP: that is still handled.
         Service.stopService(self)
         for slot in self.slots:
             slot.stop()
@@ -273,7 +272,7 @@ class WorkersService(Service):
             return self._stopListening()
         self._gone = Deferred()
         later = self._clock.callLater
-        # Clients are not to wait for somebody who accepts them when the workers do not any more.
+        # Clients should not wait in the queue when no worker accepts any longer.
         self._timers = [
             later(self._lameDuck, self._stopListening),
             later(self._lameDuck + self._drain + _GRACE, self._kill),
@@ -298,7 +297,7 @@ class WorkersService(Service):
 
 def _exit(status: int) -> None:
     """
-    End with a status that C{twistd} would not end with after its reactor has run.
+    End with a status that C{twistd} itself would not use after its reactor has run.
     """
     sys.stdout.flush()
     sys.stderr.flush()

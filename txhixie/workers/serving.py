@@ -1,5 +1,5 @@
 """
-What a worker serves with.
+The services of a worker process.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from txhixie.workers.channel import Message
 
 class Serving:
     """
-    The service of a worker, as it is told to start and to stop.
+    The service of a worker, which starts and stops on request.
     """
 
     def __init__(self, service: HixieService, reporter: Reporter | None) -> None:
         """
-        @param reporter: makes its reports, if anybody wants some.
+        @param reporter: makes its reports, if there are any.
         """
         self._service = service
         self._reporter = reporter
@@ -36,7 +36,7 @@ class Serving:
 
     def stop(self) -> Any:
         """
-        Let all clients go.
+        Close all clients' connections.
 
         @return: a Deferred that fires when all are gone.
         """
@@ -50,12 +50,12 @@ class Serving:
 
     def reload(self) -> None:
         """
-        Read anew what may have changed.
+        Reload what may have changed.
         """
         self._service.reloading.reload()
 
     def report(self) -> Message:
         """
-        Return how things are, as values that JSON has; without a reporter, nothing.
+        Return the worker's report, as values for JSON; without a reporter, nothing.
         """
         return {} if self._reporter is None else self._reporter.report().toJSON()

@@ -13,16 +13,16 @@ from txhixie.server.reloading import oneLine
 from txhixie.workers.channel import Message
 from txhixie.workers.worker import Worker
 
-# Seconds a worker may take to be ready, and how often in a row it may fail to.
+# Seconds that a worker may take to be ready, and how often in a row it may fail.
 _START, _ATTEMPTS = 60.0, 5
-# A worker that served for so many seconds is replaced at once. Of others that end in a row the
+# A worker that served for this many seconds is replaced at once. Of others that end in a row the
 # first is, too; then the pauses double, in seconds from the first to the longest.
 _STEADY, _SHORTEST, _LONGEST = 10.0, 0.5, 30.0
 
 
 class Owner(Protocol):
     """
-    What has the slots.
+    The owner of slots.
     """
 
     def spawn(self, slot: Slot) -> Worker:
@@ -56,7 +56,7 @@ class Slot:
     The place of a worker.
 
     @ivar name: its number, which all its workers have.
-    @ivar worker: the process that it has, ready or not.
+    @ivar worker: the process in it, ready or not.
     @ivar restarts: how many workers followed the first one.
     """
 
@@ -84,7 +84,7 @@ class Slot:
     @property
     def pid(self) -> int | None:
         """
-        The number of its process.
+        The id of its process.
         """
         return None if self.worker is None else self.worker.pid
 
@@ -101,7 +101,7 @@ class Slot:
 
     def stop(self) -> None:
         """
-        Have the worker let its clients go and end, and start no other.
+        Let the worker close its connections and end, and start no other.
         """
         self._isStopped = True
         self._cancel()
@@ -128,7 +128,7 @@ class Slot:
             self.worker.ending = f"it was not ready after {_START:g} s"
             self.worker.kill()
 
-    # What the worker tells
+    # Called by the worker
 
     def workerReady(self, worker: Worker) -> None:
         """

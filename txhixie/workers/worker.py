@@ -21,7 +21,7 @@ from txhixie.workers.logs import logAgain
 
 class Supervisor(Protocol):
     """
-    Whose worker it is.
+    The owner of a worker.
     """
 
     def workerReady(self, worker: Worker) -> None:
@@ -31,7 +31,7 @@ class Supervisor(Protocol):
 
     def workerReported(self, worker: Worker, report: Message) -> None:
         """
-        A worker says how things are.
+        A worker makes a report.
         """
 
     def workerEnded(self, worker: Worker) -> None:
@@ -42,7 +42,7 @@ class Supervisor(Protocol):
 
 class Worker(ProcessProtocol):
     """
-    A process that serves, and what it says.
+    A process that serves, and its messages.
 
     @ivar name: the number of the worker, which its successor gets, too.
     @ivar isReady: whether it serves, or has served.
@@ -58,7 +58,7 @@ class Worker(ProcessProtocol):
         self, name: str, task: Message, supervisor: Supervisor, clock: IReactorTime
     ) -> None:
         """
-        @param task: the first message to it: what it is to do.
+        @param task: the first message to it: its task.
         """
         self.name = name
         self.isReady = False
@@ -80,12 +80,12 @@ class Worker(ProcessProtocol):
     @property
     def pid(self) -> int | None:
         """
-        The number of the process, while it runs.
+        The id of the process, while it runs.
         """
         pid: int | None = self.transport.pid
         return pid
 
-    # What the supervisor says
+    # From the supervisor
 
     def connectionMade(self) -> None:
         """
@@ -97,7 +97,7 @@ class Worker(ProcessProtocol):
         """
         Send the worker a message.
         """
-        # Nobody reads it any more if the process is about to end.
+        # Nothing reads it any more if the process is about to end.
         with suppress(KeyError):
             self.transport.writeToChild(ORDERS, encode(message))
 
@@ -129,7 +129,7 @@ class Worker(ProcessProtocol):
         with suppress(ProcessExitedAlready):
             self.transport.signalProcess("KILL")
 
-    # What the worker says
+    # From the worker
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
@@ -168,7 +168,7 @@ class Worker(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """
-        Tell the supervisor.
+        Notify the supervisor.
         """
         for lines in self._lines.values():
             lines.end()
@@ -188,5 +188,5 @@ def _howItEnded(reason: Failure) -> str:
     return "it ended"
 
 
-# What asking fails with.
+# The failures of questions.
 NoAnswer = (ConnectionLost, defer.TimeoutError)

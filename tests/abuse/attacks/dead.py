@@ -1,5 +1,5 @@
 """
-Peers that the network takes away, without a word.
+Peers that the network silently takes away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.abuse.subject import openConnections
 from tests.support import IDIOMS
 
 _CLONE_NEWNET = 0x40000000
-# Seconds: as the options say, and what timers and the network may add.
+# Seconds: from the options, and what timers and the network may add.
 _PING_INTERVAL = _PING_TIMEOUT = 1
 _SLACK = 4
 
@@ -37,7 +37,7 @@ def _ip(command: str) -> None:
 
 def _enter(descriptor: int) -> None:
     """
-    Have this process be in a network namespace.
+    Move this process into a network namespace.
     """
     library = ctypes.CDLL(None, use_errno=True)
     if library.setns(descriptor, _CLONE_NEWNET):
@@ -62,7 +62,7 @@ class _Cable:
     @contextmanager
     def laid(self) -> Iterator[None]:
         """
-        Have it, until the block ends.
+        Create it, until the block ends.
         """
         _ip(f"netns add {self._name}")
         _ip(f"link add {self._ours} type veth peer name {self._theirs} netns {self._name}")
@@ -79,7 +79,7 @@ class _Cable:
     @contextmanager
     def farEnd(self) -> Iterator[None]:
         """
-        Have the sockets that are made in the block be at the far end.
+        Create the sockets of the block at the far end.
         """
         with open("/proc/self/ns/net") as here, open(f"/run/netns/{self._name}") as there:
             _enter(there.fileno())
@@ -119,7 +119,7 @@ def deadPeers(target: Target) -> str:
                 for client in openAll(target.port, count, path, cable.host, target.secure)
             ]
         for client in (*peers, speaker):
-            # Others would wait in the namespace to be told that their end is known.
+            # Otherwise the server's FIN would wait in the namespace.
             stack.callback(client.reset)
         cable.cut()
         started = monotonic()

@@ -13,15 +13,14 @@ from tests.abuse.client import PATIENCE, connected
 from tests.support import IDIOMS, buildHead
 
 _FILES = 128
-# Nobody else is let in if nobody is for so many seconds.
+# No more clients are accepted if none is for this many seconds.
 _IDLE = 0.3
 
 
 @attack(memory=8, files=_FILES)
 def outOfFiles(target: Target) -> str:
     """
-    Clients come for whom there are no descriptors left; those who are let in leave when the
-    others wait.
+    More clients come than there are descriptors left; accepted ones leave while the others wait.
     """
     size = target.size(500, 150)
     head = buildHead("hixie-75", requestLine=b"GET /echo HTTP/1.1") + IDIOMS["hixie-75"].preamble
@@ -47,9 +46,9 @@ def outOfFiles(target: Target) -> str:
             assert answer.startswith(b"HTTP/1.1 101 "), f"one who waits gets {answer[:80]!r}"
             inside.append(client)
         if not ready:
-            assert monotonic() < started + PATIENCE, f"{len(waiting)} of {size} are not let in"
+            assert monotonic() < started + PATIENCE, f"{len(waiting)} of {size} are not accepted"
             crowds.append(len(inside))
             while inside:
                 inside.pop().close()
     let = " + ".join(str(count) for count in crowds if count)
-    return f"{size} come, the server may have {_FILES} files: {let} are let in, none refused"
+    return f"{size} come, the server may have {_FILES} files: {let} are accepted, none refused"

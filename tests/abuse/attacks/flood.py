@@ -23,7 +23,7 @@ _HANDSHAKE_TIMEOUT = ("--handshake-timeout", "1")
 
 class _Herd:
     """
-    Connections that read nothing but how the server ends them.
+    Connections that read only how the server ends them.
     """
 
     def __init__(self) -> None:
@@ -43,13 +43,13 @@ class _Herd:
 
     def look(self, timeout: float = 0) -> None:
         """
-        See which of them are ended.
+        Find out which of them are ended.
         """
         for descriptor, _ in self._poll.poll(timeout, 1000):
             try:
                 data = self.sockets[descriptor].recv(1 << 12)
             except BlockingIOError:
-                # TLS had something to say for itself.
+                # TLS itself had something to send.
                 continue
             except OSError as error:
                 self._answers.setdefault(descriptor, type(error).__name__)
@@ -68,7 +68,7 @@ class _Herd:
             try:
                 made.send(data)
             except OSError:
-                # That they are ended is seen when they are read.
+                # A read shows that they are ended.
                 continue
 
     def __str__(self) -> str:

@@ -19,15 +19,15 @@ _FIN = 0x80
 _RSV1 = 0x40
 _MIB = 1 << 20
 _DEFLATE = ((b"Sec-WebSocket-Extensions", b"permessage-deflate"),)
-# How the dialects say that they go on no longer.
+# How the dialects end a connection for a fault.
 _TOO_BIG = {"hixie-75": "end", "hixie-76": "FF 00"}
-# One of each way to frame.
+# One dialect for each way to frame.
 _SAMPLES = ("hixie-76", "rfc6455")
 
 
 def _repeat(target: Target, attempts: Mapping[str, Callable[[], str]]) -> str:
     """
-    Try attempts in turn for as long as an attack is to last, each of them at least once.
+    Make attempts in turn for as long as an attack lasts, each of them at least once.
 
     @return: the outcomes of each.
     """

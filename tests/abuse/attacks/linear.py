@@ -1,6 +1,6 @@
 """
-Attacks on the server's CPU: the same bytes in as many pieces as can be. Four times the bytes are
-to cost four times as much; where the cost grows with the square it is sixteen times.
+Attacks on the server's CPU: the same bytes in as many pieces as possible. Four times the bytes must
+cost about four times as much; if the cost grew with the square, it would be sixteen times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _RSV1 = 0x40
 def _ratio(target: Target, run: Callable[[int], object], size: int) -> str:
     """
     @param run: an attack with a size.
-    @return: how many times as much as one of C{size} one four times as large takes the server.
+    @return: the CPU time of an attack that is four times as large as C{size}, relative to one of
+        C{size}.
     """
     run(size // 8)
 
@@ -31,7 +32,7 @@ def _ratio(target: Target, run: Callable[[int], object], size: int) -> str:
 
 def _echoed(client: Client, pieces: Iterable[bytes], count: int) -> None:
     """
-    Send messages and wait for as many echoes.
+    Send messages and wait for the same number of echoes.
     """
     missing = count
 
@@ -79,7 +80,7 @@ def tinyFragments(target: Target) -> str:
         pieces = [clientFrame(1, b"a"), *bunches(pair, count // 2), clientFrame(_FIN)]
         _echoed(Client(target.port, dialect), pieces, 1)
 
-    # Four times that is just less than a message may have.
+    # Four times that is just less than the limit on messages.
     size = target.size(32_000, 1_000)
     return _eachDialect(lambda name: _ratio(target, partial(run, name), size), "rfc6455")
 
@@ -94,7 +95,7 @@ def tinyFrames(target: Target) -> str:
         client = Client(target.port, dialect)
         _echoed(client, bunches(client.idiom.clientText("a"), count), count)
 
-    # As many as take long enough to be measured.
+    # Enough messages for a measurable time.
     sizes = {"hixie-76": target.size(500_000, 1_000), "rfc6455": target.size(50_000, 1_000)}
     return _eachDialect(lambda name: _ratio(target, partial(run, name), sizes[name]))
 
@@ -108,7 +109,7 @@ def deflateBlocks(target: Target) -> str:
     def run(block: bytes, size: int) -> None:
         offer = ((b"Sec-WebSocket-Extensions", b"permessage-deflate"),)
         client = Client(target.port, extra=offer)
-        # What is left of the flush at its end is the beginning of one more block.
+        # The rest of the flush at its end begins one more block.
         payload = block * (size // len(block)) + b"\x00"
         messages = target.size(20, 1)
         _echoed(client, [clientFrame(_FIN | _RSV1 | 1, payload)] * messages, messages)
@@ -138,6 +139,6 @@ def tinyHead(target: Target) -> str:
                     socket.send(byte)
                 assert socket.recv(1 << 16).startswith(b"HTTP/1.1 101 ")
 
-    # Four times that is just less than a head may have.
+    # Four times that is just less than the limit on heads.
     line, many = (_ratio(target, partial(run, isLine), 3_900) for isLine in (True, False))
     return f"line: {line}; fields: {many}"

@@ -13,7 +13,7 @@ from tests.abuse.client import Client, connected
 from tests.support import IDIOMS, buildHead, clientFrame
 from txhixie import Settings
 
-# What would forge a line, or write on somebody's terminal: whatever a program ever took for the
+# Texts that would forge a line, or control a terminal: everything that any program treats as the
 # end of a line, and an escape sequence.
 _ENDS = ("\r\n", "\n", "\r", "\x0b", "\x0c", "\x1b[2J", "\x7f", "\x85", "\u2028", "\0")
 _FORGED = "2026-01-01T00:00:00+0000 [forged]"
@@ -32,12 +32,12 @@ def _ask(target: Target, request: bytes) -> bytes:
 def _floodSeen(lines: list[str]) -> str:
     """
     @return: how much was logged.
-    @raise AssertionError: if that is more than C{--log-rate} lets through.
+    @raise AssertionError: if that is more than C{--log-rate} allows.
     """
     size = sum(map(len, lines))
     kinds = Counter((line[:19], re.sub(r"\d+", "0", line[24:])) for line in lines)
     most = max(kinds.values(), default=0)
-    # Those of two seconds in one, and the line that counts the rest.
+    # The lines of two seconds in one, and the line that counts the rest.
     limit = 2 * Settings().logRate + 2
     assert most <= limit, f"{most} lines of a kind in a second, not {limit}"
     return f"{len(lines):,} lines logged, {size / 1024:,.0f} KiB, up to {most:,} of a kind a second"
@@ -70,7 +70,7 @@ def faultFlood(target: Target) -> str:
 
 def _forgerySeen(lines: list[str]) -> str:
     seen = sum("forged" in line for line in lines)
-    assert seen, "nothing of it was logged"
+    assert seen, "none of it was logged"
     return f"{seen} lines logged that hold it, {len(lines)} in all"
 
 
@@ -106,7 +106,7 @@ def forgedLines(target: Target) -> str:
 
 def _speak(target: Target, dialect: str, text: str) -> None:
     """
-    Say it in a message, and as the reason to leave in dialects that have one.
+    Send it in a message, and as the close reason in dialects that have one.
     """
     client = Client(target.port, dialect)
     client.sendText(text)

@@ -22,7 +22,7 @@ _COMPRESSED = 0x40
 
 def _outcomes(clients: Collection[Client], most: int, events: int = select.POLLIN) -> str:
     """
-    Wait until only so many are still connected.
+    Wait until only C{most} clients are connected.
 
     @param events: what to wait for besides the end.
     @return: how often each outcome came.
@@ -98,7 +98,7 @@ def deafCrowd(target: Target) -> str:
         text = client.idiom.clientText("x" * (_MIB - 1))
         push(client, [text] * 10, 0.2)
         clients.append(client)
-    # What one holds is not counted to the byte.
+    # The size of a single holder is not counted exactly.
     outcomes = _outcomes(clients, 16 + 4, 0)
     for client in clients:
         client.reset()

@@ -1,5 +1,5 @@
 """
-Attacks by plain HTTP, the cheap half of the port.
+Attacks with plain HTTP, the cheap half of the port.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.support import buildHead
 _SOON = 0.05
 _BURST = 1 << 14
 _TOKEN = "console-token-of-all"
-# Of the server in an attack that would use them up.
+# The server's limit in an attack that would use them up.
 _FILES = 256
 
 
@@ -57,7 +57,7 @@ class _Pipeline:
 
     def goOn(self) -> int:
         """
-        Send and receive what there is.
+        Send and receive what is possible.
 
         @return: what to wait for.
         """
@@ -158,7 +158,7 @@ def pipelinedRequests(target: Target) -> str:
 
 def _openFiles(pid: int) -> Counter[str]:
     """
-    @return: what the files are that a process has open.
+    @return: the files that a process has open.
     """
     kinds: Counter[str] = Counter()
     for name in os.listdir(f"/proc/{pid}/fd"):
@@ -184,7 +184,7 @@ def manyBodies(target: Target) -> str:
     clients = [connected(target.port) for _ in range(target.size(130, 50))]
     for number, client in enumerate(clients):
         client.sendall(heads[number % 2] + part)
-    # Whoever comes after them is served.
+    # Clients that come after them are served.
     assert b"200 OK" in _asked(target.port, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
     after = _openFiles(target.pid)
     others = {kind: number for kind, number in (after - before).items() if kind != "socket"}
@@ -198,7 +198,7 @@ def manyBodies(target: Target) -> str:
 
 def _asked(port: int, request: bytes) -> bytes:
     """
-    @return: what a request is answered with.
+    @return: the answer to a request.
     """
     answer = b""
     with connected(port) as client:
@@ -222,7 +222,7 @@ def largeBodies(target: Target) -> str:
         statuses.append(announced[9:12].decode())
         with connected(target.port) as client:
             client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
-            # It is refused after a MiB, and what comes all the same is dropped.
+            # It is refused after a MiB, and what still comes is dropped.
             for _ in range(64):
                 client.sendall(chunk)
             statuses.append(client.recv(1 << 12)[9:12].decode())

@@ -1,5 +1,5 @@
 """
-Members of a broadcast who come or go all at once.
+Members of a broadcast that come or leave all at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PATH = "/broadcast"
 
 def _observed(observer: Client, prefix: bytes, count: int) -> float:
     """
-    @return: the seconds until a member was told so often what begins so.
+    @return: the seconds until a member got C{count} messages that begin with C{prefix}.
     """
     started = monotonic()
     told = 0
@@ -72,4 +72,4 @@ def comingTogether(target: Target) -> str:
     for made, _ in sockets:
         made.close()
     observer.close()
-    return f"all of them are told within {1e3 * seconds:.0f} ms"
+    return f"all of them get it within {1e3 * seconds:.0f} ms"

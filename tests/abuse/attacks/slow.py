@@ -19,7 +19,7 @@ from tests.support import IDIOMS, clientFrame
 _MIB = 1 << 20
 # What the kernel receives for a program that does not read.
 _SMALL = 1 << 16
-# The server takes no more if it takes nothing for so many seconds.
+# The server has stopped reading if it takes nothing for this many seconds.
 _IDLE = 0.5
 _NUMBERED = re.compile(rb"[^:]*: (\d+) x")
 # MiB: a message of one takes several while it is read, decoded, put together, encoded and framed
@@ -63,8 +63,8 @@ class _Room:
 
 def _stuffed(target: Target) -> Client:
     """
-    @return: a member of the broadcast that had so many pings answered without reading that the
-        server can write to it no more.
+    @return: a member of the broadcast that had pings answered without reading, until the server
+        could not write to it any more.
     """
     client = Client(target.port, path="/broadcast", secure=target.secure, receiveBuffer=_SMALL)
     pings = clientFrame(0x80 | PING, b"x" * 125) * 400
@@ -72,7 +72,7 @@ def _stuffed(target: Target) -> Client:
     return client
 
 
-# What it measures itself is not to wait for others.
+# Its measurements should not wait for others.
 @attack(memory=16, memoryByTLS=48, niceness=0)
 def neverReader(target: Target) -> str:
     """
@@ -84,7 +84,7 @@ def neverReader(target: Target) -> str:
 
     def round_(name: str) -> float:
         texts = [f"{name} {number}" for number in range(target.size(25, 3))]
-        # Of each message, as one that something else delayed would be all that is seen otherwise.
+        # Checked for each message; otherwise a single delay from something else would decide.
         return median(Latency.of(room.say(text)).p99 for text in texts)
 
     rounds: list[tuple[float, float]] = []
@@ -106,7 +106,7 @@ def neverReader(target: Target) -> str:
 
 def _numbersRead(client: Client, last: str = "") -> list[int]:
     """
-    Read until there is nothing more, or until the last message.
+    Read until nothing more comes, or until the last message.
 
     @return: the numbers that messages begin with.
     """

@@ -80,7 +80,7 @@ class RedisBackplane(Service):
         )
         self._publishing.onAnswered = self._seconds.observe
         self._leases = Leases(self._commands, self._publishing, reactor)
-        # Questions that are asked when there is a connection again.
+        # Questions that are asked again when there is a connection.
         self._asking: list[tuple[Callable[[], Awaitable[Any]], Deferred[Any]]] = []
         self._commands.onUp = self._commandsUp
         self._commands.onDown = self._commandsDown
@@ -102,7 +102,7 @@ class RedisBackplane(Service):
     @property
     def isFull(self) -> bool:
         """
-        Whether so many publications wait that senders should be paused.
+        Whether the number of waiting publications is so high that senders should be paused.
         """
         return self._publishing.waiting >= self._publishLimit
 
@@ -206,7 +206,7 @@ class RedisBackplane(Service):
 
     def subscribe(self, room: str, receiver: Receiver) -> Deferred[str]:
         """
-        Have a receiver called with the entries of a room.
+        Call a receiver with the entries of a room.
         """
         if self._isStopped:
             return fail(BackplaneError(self._problem))
@@ -214,7 +214,7 @@ class RedisBackplane(Service):
 
     def unsubscribe(self, room: str, receiver: Receiver) -> None:
         """
-        Call a receiver no more.
+        Stop calling a receiver.
         """
         self._following.unsubscribe(room, receiver)
 
@@ -244,7 +244,7 @@ class RedisBackplane(Service):
 
     def _ask(self, question: Callable[[], Awaitable[_T]]) -> Deferred[_T]:
         """
-        Ask Redis something, again with another connection if one is lost.
+        Ask Redis a question, and repeat it on another connection if one is lost.
         """
         if self._isStopped:
             return fail(BackplaneError(self._problem))
@@ -271,11 +271,11 @@ class RedisBackplane(Service):
         else:
             self._asking.append((question, fired))
 
-    # What the links tell
+    # Called by the links
 
     def _commandsUp(self) -> None:
         if self._news.problem is None and self._news.run != self._commands.run:
-            # One of the two is connected to a server that is not the master any more.
+            # One of the two is connected to a server that is no longer the master.
             self._news.drop("it is connected to another server than the commands are")
         self._leases.linkUp()
         self._publishing.connected()

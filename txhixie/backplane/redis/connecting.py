@@ -69,7 +69,7 @@ def _tlsOptions(url: RedisURL) -> Any:
 @implementer(IStreamClientEndpoint)
 class SentinelEndpoint:
     """
-    The server that Sentinels name, asked anew for each connection.
+    The server that Sentinels name, looked up for each connection.
     """
 
     def __init__(self, url: RedisURL, reactor: Any) -> None:
@@ -97,7 +97,7 @@ class SentinelEndpoint:
 
     def stop(self) -> Deferred[object] | None:
         """
-        Hang up on the Sentinels.
+        Disconnect from the Sentinels.
         """
         sentinels, self._sentinels = self._sentinels, None
         return None if sentinels is None else sentinels.disconnect()

@@ -41,7 +41,7 @@ class Connection(txredisapi.RedisProtocol):  # type: ignore[misc]
         self._onMade = onMade
         self._onMessage = onMessage
         self._onSubscribed = onSubscribed
-        # Why the connection ended, and what is called then.
+        # Why the connection ended, and the callback for that.
         self.reason: Failure | None = None
         self.onLost: Callable[[], object] = lambda: None
         # How many channels each SUBSCRIBE or UNSUBSCRIBE has that is not answered: Redis answers

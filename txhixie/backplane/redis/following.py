@@ -25,7 +25,7 @@ CHANNELS = 500
 # Entries that are read at once, first and at most, and characters: more entries are read at once
 # while they are short.
 FIRST, ENTRIES, LENGTH = 25, 500, 128 * 1024
-# Seconds until it is tried again to read what Redis refused for the time being.
+# Seconds until a read that Redis refused temporarily is tried again.
 RETRY = 1.0
 
 
@@ -113,14 +113,14 @@ class Following:
                     each[1].errback(BackplaneError("it was unsubscribed"))
                     break
         isUnused = not room.receivers and not room.beginning
-        # Who was told just now may have left, or come back.
+        # Attendees that were just called may have left, or come back.
         if isUnused and self._rooms.get(channel) is room:
             del self._rooms[channel]
             self._news.switch("UNSUBSCRIBE", [channel])
 
     def stop(self) -> None:
         """
-        Follow nothing any more.
+        Stop following rooms.
         """
         self._cancelRetry()
         rooms, self._rooms = self._rooms, {}
@@ -129,7 +129,7 @@ class Following:
             for _, fired in room.beginning:
                 fired.errback(BackplaneError("the server has stopped"))
 
-    # What the links tell
+    # Called by the links
 
     def newsUp(self) -> None:
         """
@@ -140,7 +140,7 @@ class Following:
 
     def newsDown(self) -> None:
         """
-        Expect no more news.
+        Expect no further news.
         """
         self._subscribing.clear()
         for room in self._rooms.values():
@@ -148,7 +148,7 @@ class Following:
 
     def commandsUp(self) -> None:
         """
-        Go on reading what could not be read.
+        Continue reads that failed.
         """
         self._cancelRetry()
         for room in list(self._rooms.values()):
@@ -194,7 +194,7 @@ class Following:
 
     def _catchUp(self, room: _Room) -> None:
         """
-        Read the log of a room, if that is to be done and can be done.
+        Read the log of a room, if that is needed and possible.
         """
         if room.isBusy or not room.isSubscribed or not room.ordering.isReading:
             return

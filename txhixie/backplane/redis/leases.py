@@ -17,10 +17,10 @@ from txhixie.backplane.redis.connection import LinkLost
 from txhixie.backplane.redis.link import Link
 from txhixie.backplane.redis.publishing import BURY, Publishing
 
-# Seconds: a lease lasts so long, and is renewed so often.
+# In seconds: how long a lease lasts, and the pause between renewals.
 LIFETIME = 6.0
 INTERVAL = 1.0
-# If no lease of any node was renewed for so long, Redis or the way to it was away.
+# If no lease of any node was renewed for this long, Redis or the way to it was down.
 QUIET = 3.0
 # The time that a node has to end the memberships of another that died, before a third does it.
 CARE = 10.0
@@ -90,7 +90,7 @@ class Leases:
 
     def linkUp(self) -> None:
         """
-        Say that we live, before anything else is sent.
+        Renew the lease, before anything else is sent.
         """
         if self._run and self._run != self._link.run:
             self._renew("Redis was started again")
@@ -109,7 +109,7 @@ class Leases:
 
     def end(self) -> Deferred[Any]:
         """
-        Give the lease up.
+        Give up the lease.
         """
         self.linkDown()
         self._command("ZREM", keys.LEASES[0], self._lease)
@@ -203,7 +203,7 @@ class Leases:
 
     def _ignore(self, failure: Failure) -> None:
         """
-        Drop what a lost connection makes fail: with the next one, all is said again.
+        Drop what fails because a connection was lost: the next one repeats all of it.
         """
         if not failure.check(LinkLost):
             self._log.error("the leases in Redis: {error}", error=failure.getErrorMessage())

@@ -21,7 +21,7 @@ from txhixie.backplane.redis.connection import Connection, LinkLost, Watched
 from txhixie.backplane.redis.refusals import Refused, explain
 from txhixie.backplane.redis.url import RedisURL
 
-# Seconds between pings, and that an answer may take. A frozen Redis gets some time to go on.
+# Seconds between pings, and for each answer. A frozen Redis gets some time to recover.
 PING_INTERVAL = 2.0
 ANSWER_TIMEOUT = 10.0
 # Seconds until the next attempt to connect, at most 2 and a fifth.
@@ -32,8 +32,8 @@ _OLDEST = 5
 
 class Link:
     """
-    A connection that is made again whenever it is lost. It is up when Redis has let us in and is
-    one that we can work with.
+    A connection that is made again whenever it is lost. It is up when Redis has accepted the login
+    and is a usable server.
 
     @ivar problem: why it is not up, in one line; C{None} if it is.
     @ivar run: identifies the run of Redis that it is, or was last, connected to.
@@ -77,7 +77,7 @@ class Link:
         self._pinging = LoopingCall(self._ping)
         self._pinging.clock = reactor
         self._isStopping = False
-        # Connections in a row that came to nothing.
+        # Consecutive connections that failed.
         self._refusals = 0
         self._endpoint = endpoint
         factory = Factory()
@@ -137,7 +137,7 @@ class Link:
     # Connecting
 
     def _retryDelay(self, attempts: int) -> float:
-        # The service counts an attempt as a success once TCP is there.
+        # The service counts an attempt as a success as soon as TCP is connected.
         return _delay(max(attempts, self._refusals))
 
     def _made(self, connection: Connection) -> None:
@@ -146,7 +146,7 @@ class Link:
         greeted.addTimeout(ANSWER_TIMEOUT, self._reactor)
 
         def refused(failure: Failure) -> None:
-            # TLS says there what it does not like.
+            # TLS reports its errors there.
             isLost = failure.check(LinkLost)
             self._failed((isLost and connection.reason) or failure)
             connection.transport.abortConnection()
@@ -177,7 +177,8 @@ class Link:
             raise Refused("it is a replica, which is read-only; name the master instead")
         # Says so if Redis has not loaded its data yet.
         await call("PING")
-        # Scripts are not undone if they fail halfway, so they must not fail for want of a right.
+        # Scripts are not undone if they fail halfway, so they must not fail because a permission is
+        # missing.
         await call("PUBLISH", self._channel, b"")
         if self._onSubscribed is not None:
             await connection.switch("SUBSCRIBE", [self._channel])

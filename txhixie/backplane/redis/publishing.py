@@ -20,7 +20,7 @@ from txhixie.backplane.redis.connection import CommandRefused
 from txhixie.backplane.redis.link import Link
 from txhixie.backplane.redis.refusals import explain, isTemporary
 
-# What goes to Redis at once for a room: so many publications, or so many bytes.
+# What goes to Redis at once for a room: the most publications, and the most bytes.
 MOST = 250
 MOST_BYTES = 256 * 1024
 # Seconds for which Redis remembers the last batch of a node in a room, to recognize a repeat.

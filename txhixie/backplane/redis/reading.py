@@ -19,7 +19,7 @@ class Found(NamedTuple):
     Part of a log.
 
     @ivar newest: where the log ended before it was read.
-    @ivar isAll: whether there is no more.
+    @ivar isAll: whether the log ends here.
     """
 
     steps: list[Step]
@@ -36,7 +36,7 @@ async def newest(link: Link, room: str) -> Position:
 
 async def after(link: Link, room: str, position: Position, limit: int) -> Found:
     """
-    Return the entries after one, and at most so many.
+    Return at most C{limit} entries after one.
     """
     epoch, offset = position
     # Both are sent at once. The end is looked up first, so nothing is thought to be missing that
