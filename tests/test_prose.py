@@ -77,8 +77,15 @@ def files() -> Iterator[Path]:
     yield from ROOT.glob("*.md")
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in {".md", ".py"} and path != Path(__file__):
+            if path.suffix in {".md", ".py"} and path != Path(__file__) and not isBuilt(path):
                 yield path
+
+
+def isBuilt(path: Path) -> bool:
+    """
+    @return: whether a file belongs to the built documentation.
+    """
+    return path.is_relative_to(ROOT / "docs" / "_build")
 
 
 def found(text: str) -> Iterator[str]:
