@@ -573,7 +573,7 @@ class UsableTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """The machine may not report its memory."""
-        for error in (ValueError, OSError):
+        for error in (AttributeError, ValueError, OSError):
 
             def sysconf(name: str, error: type[Exception] = error) -> int:
                 raise error(name)

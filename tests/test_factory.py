@@ -584,6 +584,18 @@ class FactoryTests(LoopbackCase):
         assert self.successResultOf(gone) is None
         self.assertQuiet()
 
+    def test_notifyRefused(self) -> None:
+        """Observers learn of refused handshakes, and not of refused pages."""
+        refused: list[tuple[bytes, int]] = []
+        self.factory.notifyRefused(lambda target, error: refused.append((target, error.status)))
+        self.connect(PLAIN + b"GET / HTTP/1.1\r\nno field\r\n\r\n")
+        self.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n")
+        assert self.count("refused 400") == self.count("refused 413") == 1
+        assert refused == []
+        self.record(lambda made: None)
+        self.connect(HEAD76.replace(b"/demo", b"/demo?x=1") + KEY3)
+        assert refused == [(b"/demo?x=1", 404)]
+
     def test_lastCallback(self) -> None:
         """A connection whose application takes its time with the end is waited for."""
         done: Deferred[None] = Deferred()

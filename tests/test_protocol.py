@@ -530,6 +530,19 @@ class SendingTests(LoopbackCase):
                 assert wire.take() == b""
                 assert wire.webSocket.messagesSent == 3
 
+    def test_notSent(self) -> None:
+        """What is sent after a close is not counted as sent."""
+        for dialect in IDIOMS:
+            wire = self.open(dialect)
+            wire.webSocket.loseConnection()
+            wire.take()
+            wire.webSocket.sendTextMessage("late")
+            wire.webSocket.sendTextMessages(["late", "later"])
+            if wire.webSocket.hasPing:
+                wire.webSocket.sendBytesMessage(b"late")
+            assert wire.take() == b""
+            assert wire.webSocket.messagesSent == 0
+
     def test_ping(self) -> None:
         """A ping does nothing in dialects without pings."""
         for dialect in HANDSHAKES:

@@ -50,11 +50,11 @@ class LimitedLoggerTests(SynchronousTestCase):
         self.log.emit(LogLevel.info, "a {peer}", peer="P")
         self.log.debug("b {kind}", kind=1)
         self.log.info("c")
-        self.log.warn("d")
+        self.log.warn("d {number}", number=2)
         levels = [event["log_level"] for event in self.events]
         assert levels == [LogLevel.info, LogLevel.debug, LogLevel.info, LogLevel.warn]
         assert {event["log_namespace"] for event in self.events} == {"test"}
-        assert self.lines() == ["a P", "b 1", "c", "d"]
+        assert self.lines() == ["a P", "b 1", "c", "d 2"]
         assert self.clock.getDelayedCalls() == []
         assert self.suppressed == 0
 
