@@ -51,6 +51,7 @@ from txhixie.testing import (
     ConnectedPair,
     connectedPair,
     fakeRequest,
+    wire,
 )
 from txhixie.testing.wire import End, addresses
 
@@ -391,11 +392,12 @@ def test_wire() -> None:
         assert protocol.closedReason.check(ConnectionDone)
 
 
-def test_forEver() -> None:
+def test_forEver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sides that answer each other endlessly are an error, not a test that hangs."""
+    monkeypatch.setattr(wire, "_ENDLESS", 1000)
     pair = connectedPair(Echo(), Recording(None, {"textMessageReceived": echo}))  # type: ignore[arg-type]
     pair.client.sendTextMessage("hello")
-    with pytest.raises(RuntimeError, match="the two sides answer each other for ever"):
+    with pytest.raises(RuntimeError, match="the two sides answer each other endlessly"):
         pair.advance()
 
 

@@ -64,10 +64,10 @@ def test_seeds(log: Log) -> None:
     The vectors are fine, and so are a few hundred conversations made of them.
     """
     fuzzer = Fuzzer(1, log, isForClient=True)
-    for _ in range(600):
+    for _ in range(250):
         finding = fuzzer.step()
         assert finding is None, describe(finding)
-    assert fuzzer.bytes > 100_000
+    assert fuzzer.bytes > 30_000
 
 
 def test_command(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class End:
             self._instant, self._reads = now, 0
         self._reads += 1
         if self._reads > _ENDLESS:
-            raise RuntimeError("the two sides answer each other for ever")
+            raise RuntimeError("the two sides answer each other endlessly")
 
     # Reading
 

@@ -70,7 +70,7 @@ def parseURL(url: str) -> RedisURL:
     if parts.scheme not in _QUERIES:
         raise ValueError(f"{parts.scheme}: is none of {', '.join(_QUERIES)}")
     if parts.fragment:
-        raise ValueError("a # in a password must be written as %23")
+        raise ValueError("the URL has a #; within the password it is written as %23")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in query:
         if name not in _QUERIES[parts.scheme]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ from zope.interface import implementer
 from tests.certificates import selfSigned
 from tests.redis import RedisServer, clock, freePort, happens, inReactor, soon
 from txhixie.backplane import makeBackplane
-from txhixie.backplane.contract import Backplane
 from txhixie.backplane.redis import link
 from txhixie.backplane.redis.backplane import RedisBackplane
 from txhixie.backplane.redis.url import RedisURL, parseURL
@@ -97,7 +98,7 @@ def test_wrongURL(url: str, error: str) -> None:
     with pytest.raises(ValueError, match=error) as raised:
         makeBackplane(url)
     assert "\n" not in str(raised.value)
-    assert "pass" not in str(raised.value).replace("password is", "")
+    assert "pass#" not in str(raised.value)
 
 
 @implementer(ILogObserver)
@@ -120,24 +121,35 @@ class Log:
         globalLogPublisher.removeObserver(self)
 
 
-async def refused(url: str) -> str:
-    """@return: why a server is not used. It is logged once for each of the two connections."""
-    log = Log()
+@asynccontextmanager
+async def started(url: str) -> AsyncIterator[RedisBackplane]:
+    """A backplane that has been started, and is stopped whatever happens."""
     backplane = makeBackplane(url)
     assert isinstance(backplane, RedisBackplane)
     backplane.startService()
-    # Until it has been tried again.
-    await happens(lambda: min(backplane._commands.failures, backplane._news.failures) > 1)
-    problem = backplane.problem
-    await happens(lambda: len(log.lines) == 2)
-    log.close()
+    try:
+        yield backplane
+    finally:
+        await soon(backplane.stopService())
+
+
+async def refused(url: str) -> str:
+    """@return: why a server is not used. It is logged once for each of the two connections."""
+    log = Log()
+    try:
+        async with started(url) as backplane:
+            # Until it has been tried again.
+            await happens(lambda: min(backplane._commands.failures, backplane._news.failures) > 1)
+            problem = backplane.problem
+            await happens(lambda: len(log.lines) == 2)
+    finally:
+        log.close()
     assert problem is not None
     assert {line.count("\n") for line in log.lines} == {0}
     for purpose in ("commands", "news"):
         assert any(
             f"cannot be used for {purpose}: {problem}; trying again" in each for each in log.lines
         )
-    await soon(backplane.stopService())
     return problem
 
 
@@ -242,17 +254,15 @@ async def test_silent(monkeypatch: pytest.MonkeyPatch) -> None:
         server.freeze()
         assert await refused(server.url) == "it does not answer"
         server.thaw()
-        backplane = makeBackplane(server.url)
-        assert isinstance(backplane, RedisBackplane)
         monkeypatch.setattr(link, "PING_INTERVAL", 0.1)
-        backplane.startService()
-        await happens(lambda: backplane.problem is None)
-        server.freeze()
-        await happens(lambda: backplane.problem is not None)
-        assert backplane._commands.problem == "it has not answered for 0.2 seconds"
-        server.thaw()
-        await happens(lambda: backplane.problem is None)
-        await soon(backplane.stopService())
+        async with started(server.url) as backplane:
+            await happens(lambda: backplane.problem is None)
+            server.freeze()
+            # Either connection may be the first to notice.
+            await happens(lambda: backplane._commands.problem is not None)
+            assert backplane._commands.problem == "it has not answered for 0.2 seconds"
+            server.thaw()
+            await happens(lambda: backplane.problem is None)
 
 
 @inReactor
@@ -266,27 +276,24 @@ async def test_absent() -> None:
     """A server that is not there yet is waited for."""
     port = freePort()
     assert await refused(f"redis://127.0.0.1:{port}") == "nobody listens there"
-    backplane = makeBackplane(f"redis://127.0.0.1:{port}")
-    assert backplane.problem == "the server has not started yet"
-    backplane.startService()
-    assert backplane.problem is not None
-    published = backplane.publish("r", "message", "", "waits")
-    with RedisServer(port=port):
-        assert await soon(published)
-        await happens(lambda: backplane.problem is None)
-        await soon(backplane.stopService())  # type: ignore[arg-type]
+    url = f"redis://127.0.0.1:{port}"
+    assert makeBackplane(url).problem == "the server has not started yet"
+    async with started(url) as backplane:
+        assert backplane.problem is not None
+        published = backplane.publish("r", "message", "", "waits")
+        with RedisServer(port=port):
+            assert await soon(published)
+            await happens(lambda: backplane.problem is None)
 
 
 async def used(url: str) -> None:
     """Publish something, and hear of it."""
-    backplane: Backplane = makeBackplane(url)
-    backplane.startService()
     heard: list[Any] = []
-    await soon(backplane.subscribe("r", heard.extend))
-    await soon(backplane.publish("r", "message", "", "text"))
-    await happens(lambda: heard)
+    async with started(url) as backplane:
+        await soon(backplane.subscribe("r", heard.extend))
+        await soon(backplane.publish("r", "message", "", "text"))
+        await happens(lambda: heard)
     assert heard[0].text == "text"
-    await soon(backplane.stopService())  # type: ignore[arg-type]
 
 
 @inReactor
