@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from tests.cluster.guest import Guest
+from tests.cluster.guest import Guest, Seen
 from tests.interop.server import PROJECT, Child, Server
 from tests.redis import RedisServer, clock, freePort, happens, inReactor, soon
 from txhixie import connect
 from txhixie.backplane import makeBackplane
-from txhixie.backplane.contract import Entry
+from txhixie.backplane.contract import Entry, parseId
 from txhixie.dialects.errors import HandshakeRefused
 from txhixie.settings import DIALECT_NAMES
 
@@ -49,6 +53,21 @@ def health(path: Path) -> tuple[int, str]:
         answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
     head, _, body = answer.partition("\r\n\r\n")
     return int(head.split()[1]), body
+
+
+def saidIn(entries: Iterable[Seen]) -> list[str]:
+    """@return: the texts of the messages among these entries."""
+    return [each.text for each in entries if each.event == "message"]
+
+
+async def visit(url: str, dialect: str, count: int) -> list[Seen]:
+    """@return: what a client hears that is cut off as soon as it has got this many messages."""
+    guest = Guest(0, isPlain=False)
+    connected: Any = await soon(connect(url, guest, dialect=dialect))
+    await happens(lambda: len(saidIn(guest.seen)) >= count)
+    # Without a close; what is on its way is lost.
+    connected.transport.abortConnection()
+    return guest.seen
 
 
 async def join(server: Server, number: int = 0) -> Guest:
@@ -136,6 +155,41 @@ async def test_nodeLeaves() -> None:
             closed = {each.sender for each in watcher.seen if each.event == "close"}
             assert closed == ids
             first.stop()
+
+
+@inReactor
+async def test_resume() -> None:
+    """
+    A client that is cut off 100 times while 10,000 messages pass, and comes back to another node in
+    another dialect each time, is sent every entry once, in the order that all are sent.
+    """
+    chance = random.Random(1)
+    with RedisServer() as redis, ExitStack() as stack:
+        options = ("--service", "broadcast", "--backplane", redis.url, "--history", "20000")
+        nodes = [stack.enter_context(Server(*options)) for _ in range(3)]
+        for node in nodes:
+            node.waitForLog("for news")
+            node.waitForLog("for commands")
+        # The third node forgets the room whenever the client leaves it.
+        talkers = [await join(node, number) for number, node in enumerate(nodes[:2])]
+        heard = talkers[1].seen[:1]
+        for turn in range(101):
+            if turn < 100:
+                for talker in talkers:
+                    for number in range(50):
+                        talker.say(f"{turn} {number}")
+            missed = sum(len(each.said) for each in talkers) - len(saidIn(heard))
+            url = nodes[turn % 3].url(f"/broadcast?format=json&since={heard[-1].id}")
+            dialect = DIALECT_NAMES[turn % len(DIALECT_NAMES)]
+            heard += await visit(url, dialect, chance.randint(0, missed) if turn < 100 else missed)
+        starts = [talker.seen.index(heard[0]) for talker in talkers]
+        ends = [start + len(heard) for start in starts]
+        await happens(lambda: all(len(t.seen) >= end for t, end in zip(talkers, ends, strict=True)))
+        for talker, start, end in zip(talkers, starts, ends, strict=True):
+            assert talker.seen[start:end] == heard
+            assert saidIn(each for each in heard if each.sender == talker.id) == talker.said
+        offsets = [parseId(each.id)[1] for each in heard]
+        assert offsets == [*range(offsets[0], offsets[0] + len(offsets))]
 
 
 @inReactor
