@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import selfSigned
-from tests.interop.server import PROJECT, Child
+from tests.interop.server import Child
+from tests.newcomer import firstCommand
 from tests.test_twistd import TWISTD, WRONG, Client, environment
 
 # No user may write there, not even root.
@@ -40,12 +41,12 @@ def test_firstCommand() -> None:
     """
     The README's command serves in a read-only folder, and without HOME.
     """
-    readme = (PROJECT / "README.md").read_text("utf-8")
-    command = re.findall(r"&& \.venv/bin/twistd (.*)", readme)[0].split()
     variables = environment()
     variables.pop("HOME", None)
     with Child(
-        [*TWISTD, *command, "--port", "tcp:0:interface=127.0.0.1"], cwd=READ_ONLY, env=variables
+        [*TWISTD, *firstCommand(), "--port", "tcp:0:interface=127.0.0.1"],
+        cwd=READ_ONLY,
+        env=variables,
     ) as child:
         port = int(
             child.wait(
