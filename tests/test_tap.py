@@ -33,7 +33,7 @@ from txhixie.applications.rooms import Rooms
 from txhixie.server.listening import EveryAddressEndpoint
 from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
-from txhixie.settings import DIALECT_NAMES
+from txhixie.settings import DIALECT_NAMES, FLAG, declarations
 from txhixie.tap import Options, makeService
 from txhixie.testing import fakeRequest
 from txhixie.web.site import Okay
@@ -188,6 +188,16 @@ class OptionsTests(SynchronousTestCase):
         assert "[3400]" in text
         for name in (*SERVICES, *DIALECT_NAMES):
             assert name in text
+
+    def test_everySetting(self) -> None:
+        """Every option that a setting declares exists, and takes a value unless it is a flag."""
+        declared = {
+            str(each.metadata["option"]) + ("" if each.metadata["kind"] is FLAG else "=")
+            for each in declarations().values()
+            if each.metadata["option"]
+        }
+        assert len(declared) > 30
+        assert declared <= {*Options().longOpt}
 
 
 # The options whose values are numbers, by name: their lines in the help.

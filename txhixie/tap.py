@@ -74,6 +74,20 @@ def numberOptions() -> dict[str, str]:
     }
 
 
+def _declared(isFlag: bool) -> list[str]:
+    """
+    Return the settings whose option is a flag, or takes one value as it is.
+    """
+    return [
+        name
+        for name, each in declarations().items()
+        if each.metadata["option"] not in (None, "dialects")
+        # These options may be given several times.
+        and not isinstance(each.default, tuple)
+        and (each.metadata["kind"] is FLAG) == isFlag
+    ]
+
+
 def _parameter(name: str) -> list[Any]:
     """
     Return the option of a setting, as C{usage.Options} wants it.
@@ -145,11 +159,11 @@ class Options(usage.Options, AuthOptionMixin):
             "Processes that accept from the same ports, under one that starts and replaces them. "
             "Limits hold for each. 0: one process does everything.",
         ],
-        *map(_parameter, ("location", "slowPolicy", "heartbeat", *numberOptions().values())),
+        *map(_parameter, _declared(isFlag=False)),
     ]
 
     optFlags: ClassVar[list[list[str | None]]] = [
-        *map(_flag, ("compression", "logConnections", "logMessages")),
+        *map(_flag, _declared(isFlag=True)),
         [
             "publish",
             None,
