@@ -22,7 +22,9 @@ from tests.test_twistd import TWIST, TWISTD, Activated, Client, Other, environme
 from txhixie import HixieFactory
 from txhixie.admin.exposition import exposition
 from txhixie.admin.reporter import Reporter
+from txhixie.server.service import HixieService
 from txhixie.tap import Options
+from txhixie.tap import _reporter as makeReporter
 from txhixie.websocket.counters import EVENTS
 
 OPERATIONS = PROJECT / "docs" / "operations"
@@ -58,9 +60,9 @@ def known() -> set[str]:
     factory.shared.count("refused", 400)
     factory.shared.count("failed", 1002)
     factory.shared.counters.countClosed(1000)
-    reporter = Reporter(factory, "1.2.3", reactor)
-    names = {name for name, _ in values(reporter.report().metrics)}
-    return names | OF_WORKERS | OF_PROMETHEUS
+    options = parsed("--backplane", "redis://127.0.0.1:1")
+    reporter = makeReporter(HixieService(factory), options)
+    return {name for name, _ in values(reporter.report().metrics)} | OF_WORKERS
 
 
 def expressions(name: str) -> list[str]:
@@ -83,7 +85,16 @@ def test_names(name: str) -> None:
         plain = re.sub(r"\b(?:by|on) ?\([^)]*\)", "", plain)
         asked |= set(re.findall(r"\b(?:up|(?:txhixie|process)_\w+)\b", plain))
     assert len(asked) > 7
-    assert asked <= known()
+    assert asked <= known() | OF_PROMETHEUS
+
+
+def test_metricsTable() -> None:
+    """The page has every metric of ours, and no other."""
+    page = (OPERATIONS.parent / "operations.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(txhixie_\w+)` \|", page, re.MULTILINE)
+    ours = {re.sub("_(bucket|count|sum)$", "", name) for name in known()}
+    assert {*listed} == {name for name in ours if name.startswith("txhixie_")}
+    assert len({*listed}) == len(listed)
 
 
 def test_events() -> None:
