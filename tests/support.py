@@ -151,6 +151,10 @@ IDIOMS: dict[str, Idiom] = {
     "rfc6455": _hybi(13, b"Origin"),
 }
 
+# The dialects that have bytes messages, pings and close codes, and those that have none of them.
+MODERN = tuple(name for name, idiom in IDIOMS.items() if len(idiom.clientClose) > len(b"\xff\x00"))
+HIXIE = tuple(name for name in IDIOMS if name not in MODERN)
+
 
 def buildHead(
     dialect: str,

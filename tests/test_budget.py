@@ -25,13 +25,11 @@ from tests.loopback import (
     Wire,
     frame,
 )
-from tests.support import IDIOMS, Deflater, buildHead, clientFrame
+from tests.support import IDIOMS, MODERN, Deflater, buildHead, clientFrame
 from tests.test_plain import posting
 from txhixie import HixieProtocol
 from txhixie.websocket import memory
 from txhixie.websocket.budget import Budget
-
-MODERN = ("hybi-07", "hybi-08", "rfc6455")
 
 
 def begun(dialect: str, size: int) -> bytes:

@@ -25,7 +25,7 @@ from tests.loopback import (
     echo,
     ownLines,
 )
-from tests.support import frame, heldBytes
+from tests.support import MODERN, frame, heldBytes
 from txhixie import (
     CloseCode,
     Echo,
@@ -47,7 +47,6 @@ from txhixie.client.connect import Client
 from txhixie.settings import DIALECT_NAMES
 from txhixie.testing import CollectingProtocol, connectedPair
 
-HYBI = ("hybi-07", "hybi-08", "rfc6455")
 dialects = pytest.mark.parametrize("dialect", DIALECT_NAMES)
 
 
@@ -93,7 +92,7 @@ def test_messages(dialect: str) -> None:
     assert pair.recording.calls[3:] == [f"text: {t}" for t in texts]
 
 
-@pytest.mark.parametrize("dialect", HYBI)
+@pytest.mark.parametrize("dialect", MODERN)
 @pytest.mark.parametrize("isCompressed", [False, True])
 def test_bytesAndPings(dialect: str, isCompressed: bool) -> None:
     """Bytes and pings go both ways, if the dialect has them, compressed or not."""
@@ -156,7 +155,7 @@ def test_slowServer(dialect: str) -> None:
     assert pair.clock.getDelayedCalls() == []
 
 
-@pytest.mark.parametrize("dialect", HYBI)
+@pytest.mark.parametrize("dialect", MODERN)
 @pytest.mark.parametrize("isCompressed", [False, True])
 def test_floodOfPings(dialect: str, isCompressed: bool) -> None:
     """
@@ -186,13 +185,13 @@ def test_close(dialect: str, by: str) -> None:
     pair.exchange()
     assert pair.recording.calls[-1] == pair.served.calls[-1] == LOST
     assert type(pair.recording.ending) is type(pair.served.ending) is WebSocketDone
-    if dialect in HYBI:
+    if dialect in MODERN:
         assert (pair.recording.ending.code, pair.recording.ending.reason) == (4000, "bye")
     assert pair.outcome.state is State.CLOSED
     assert pair.clock.getDelayedCalls() == []
 
 
-@pytest.mark.parametrize("dialect", HYBI)
+@pytest.mark.parametrize("dialect", MODERN)
 @pytest.mark.parametrize("by", ["client", "server"])
 def test_serverEndsTCP(dialect: str, by: str) -> None:
     """A server of RFC 6455 ends TCP first; the client waits for it, for a while."""

@@ -26,7 +26,6 @@ from tests.support import IDIOMS, buildHead
 from txhixie import HandshakeError
 from txhixie.websocket.counters import EVENTS
 
-MODERN = ("hybi-07", "hybi-08", "rfc6455")
 PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

@@ -11,13 +11,11 @@ from twisted.logger import capturedLogs
 
 from tests.gateways import URL, World, fieldsOf, statusOf
 from tests.loopback import FINISHED, LOST, STARTED, Recording, ownLines
-from tests.support import IDIOMS, buildHead, clientFrame, frame
+from tests.support import HIXIE, IDIOMS, MODERN, buildHead, clientFrame, frame
 from txhixie import Gateway, HandshakeError, Routes, WebSocketDone, WebSocketLost
 from txhixie.gateway.backends import ASIDE, Backend
 from txhixie.gateway.relay import Side
 
-MODERN = ("hybi-07", "hybi-08", "rfc6455")
-HIXIE = ("hixie-75", "hixie-76")
 dialects = pytest.mark.parametrize("dialect", IDIOMS)
 modern = pytest.mark.parametrize("dialect", MODERN)
 hixie = pytest.mark.parametrize("dialect", HIXIE)

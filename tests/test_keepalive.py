@@ -7,7 +7,6 @@ from contextlib import closing
 from time import monotonic
 from typing import Any
 
-import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.tcp import Port, Server
@@ -30,13 +29,11 @@ from tests.loopback import (
     frame,
     ownLines,
 )
-from tests.support import IDIOMS, buildHead
+from tests.support import HIXIE, IDIOMS, MODERN, buildHead
 from tests.support import frame as modernFrame
 from txhixie import CloseCode, Echo, HixieFactory, Settings, WebSocketDone, WebSocketLost
 from txhixie.websocket.liveness import watchPeer
 
-# The dialects by whether they have pings.
-OLD, MODERN = ("hixie-75", "hixie-76"), ("hybi-07", "hybi-08", "rfc6455")
 PING = modernFrame(0x89, b"")
 
 OPTIONS = ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
@@ -165,7 +162,7 @@ class RealSocketTests(SynchronousTestCase):
                 handle = transport.getHandle()
                 assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
                 expected = {"TCP_USER_TIMEOUT": 29_000}
-                if dialect in OLD:
+                if dialect in HIXIE:
                     expected |= {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3}
                 known = {n: value for n, value in expected.items() if hasattr(socket, n)}
                 assert timers(handle) == {**timers(client), **known}
@@ -245,7 +242,7 @@ class PingTests(TimeCase):
 
     def test_oldOnes(self) -> None:
         """Dialects without pings get none, and no heartbeat unless it is wanted."""
-        for dialect in OLD:
+        for dialect in HIXIE:
             self.serve(pingInterval=2, pingTimeout=1)
             wire = self.open(dialect)
             self.pass_(100)
@@ -260,7 +257,7 @@ class HeartbeatTests(TimeCase):
 
     def test_unanswered(self) -> None:
         """A peer that does not answer it is dropped like one that does not answer a ping."""
-        for dialect in OLD:
+        for dialect in HIXIE:
             self.serve(heartbeat="♥", pingInterval=20, pingTimeout=10)
             wire = self.open(dialect)
             self.pass_(20)
@@ -274,7 +271,7 @@ class HeartbeatTests(TimeCase):
 
     def test_answered(self) -> None:
         """A peer that sends anything stays. The heartbeat is neither delivered nor counted."""
-        for dialect in OLD:
+        for dialect in HIXIE:
             self.serve(heartbeat="♥", pingInterval=20, pingTimeout=10)
             wire = self.open(dialect)
             for _ in range(5):
@@ -470,9 +467,3 @@ class TogetherTests(TimeCase):
                         assert self.calls.count(LOST) == 1
                         assert producer.calls.count("stop") == 1
                         self.assertQuiet()
-
-
-@pytest.mark.parametrize("dialect", IDIOMS)
-def test_coverage(dialect: str) -> None:
-    """Every dialect is tested here."""
-    assert dialect in OLD + MODERN

@@ -16,6 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 from tests.support import (
+    MODERN,
     Deflater,
     Opened,
     buildHead,
@@ -52,14 +53,13 @@ from txhixie.dialects.events import CloseCode, Closed, Event, Failed, Pong, mayB
 from txhixie.dialects.rfc6455_opening import acceptKey
 from txhixie.settings import Settings
 
-NAMES = ("hybi-07", "hybi-08", "rfc6455")
 VERSION, KEY_FIELD = b"Sec-WebSocket-Version", b"Sec-WebSocket-Key"
 PROTOCOL, EXTENSIONS = b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Extensions"
 OLD_ORIGIN, ORIGIN = b"Sec-WebSocket-Origin", b"Origin"
 
 MiB = 1024 * 1024
 
-all3 = pytest.mark.parametrize("name", NAMES)
+all3 = pytest.mark.parametrize("name", MODERN)
 
 
 def outcome(events: list[Event]) -> Outcome:
@@ -228,7 +228,7 @@ def test_noVersionsForHixie(name: str) -> None:
     """
     A client of Hixie-75 or -76 gets no list of versions.
     """
-    error = refusal(buildHead(name), Settings(dialects=NAMES))
+    error = refusal(buildHead(name), Settings(dialects=MODERN))
     assert (error.status, error.headers) == (400, ())
 
 
@@ -331,7 +331,7 @@ GOOD_ORIGIN, OTHER_ORIGIN = b"http://a", b"http://b"
                 (b"", GOOD_ORIGIN, False),
             )
         ),
-        *((name, None, None, True) for name in NAMES),
+        *((name, None, None, True) for name in MODERN),
     ],
 )
 def test_origin(name: str, old: bytes | None, new: bytes | None, passes: bool) -> None:

@@ -25,7 +25,7 @@ from tests.loopback import (
     TCPWire,
     ownLines,
 )
-from tests.support import IDIOMS, Deflater, buildHead, frame, heldBytes
+from tests.support import HIXIE, IDIOMS, MODERN, Deflater, buildHead, frame, heldBytes
 from txhixie import (
     CloseCode,
     HixieProtocol,
@@ -38,7 +38,6 @@ from txhixie.websocket.websocket import WebSocket
 # More than Twisted's transports hold before they pause their producer.
 LIMIT = 100_000
 SLOW_POLICIES = ("close", "drop", "latest")
-OLD, MODERN = ("hixie-75", "hixie-76"), ("hybi-07", "hybi-08", "rfc6455")
 SLOW = "what was sent is not read"
 
 
@@ -842,7 +841,7 @@ class DropTests(SlowCase):
                 clogged = self.clog(peer)
                 with pytest.raises(UnicodeEncodeError):
                     peer.webSocket.sendTextMessage("\ud800")
-                if peer.webSocket.dialect in OLD:
+                if peer.webSocket.dialect in HIXIE:
                     with pytest.raises(UnsupportedMessage):
                         peer.webSocket.sendBytesMessage(b"b")
                 self.assertReads(peer, clogged)

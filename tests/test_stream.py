@@ -27,6 +27,7 @@ from zope.interface.verify import verifyObject
 
 from tests.clients import Memory, exchange
 from tests.loopback import Producer, TCPWire, TLSWire, ownLines
+from tests.support import HIXIE
 from txhixie import (
     HandshakeRefused,
     HixieFactory,
@@ -40,7 +41,6 @@ from txhixie.settings import DIALECT_NAMES
 
 URL = "ws://example.com/"
 DEFAULT = Settings()
-HIXIE = ("hixie-75", "hixie-76")
 CASES = [
     (dialect, codec)
     for dialect in DIALECT_NAMES

@@ -30,6 +30,7 @@ from zope.interface.verify import verifyObject
 import txhixie.testing
 from tests.contract.test_typing import check
 from tests.loopback import FINISHED, LOST, STARTED, Producer, Recorder, Recording, echo
+from tests.support import MODERN
 from txhixie import (
     CloseCode,
     Echo,
@@ -56,7 +57,6 @@ from txhixie.testing import (
 from txhixie.testing.wire import End, addresses
 
 PROJECT = Path(__file__).parent.parent
-HYBI = ("hybi-07", "hybi-08", "rfc6455")
 
 dialects = pytest.mark.parametrize("dialect", DIALECT_NAMES)
 inReactor = cast("Callable[[Callable[..., Awaitable[None]]], Any]", pytest_twisted.ensureDeferred)
@@ -133,7 +133,7 @@ def test_messages(dialect: str) -> None:
     assert client.messages == texts
 
 
-@pytest.mark.parametrize("dialect", HYBI)
+@pytest.mark.parametrize("dialect", MODERN)
 def test_bytesAndPings(dialect: str) -> None:
     """Bytes, pings and compressed messages do, too."""
     client = CollectingProtocol()
@@ -158,7 +158,7 @@ def test_close(dialect: str, isServer: bool, url: str) -> None:
     assert server.made[0].calls[2:] == ["text: before", LOST]
     ends: tuple[Any, ...] = (client.ended, server.made[0].ending)
     assert [type(ended) for ended in ends] == [WebSocketDone] * 2
-    if dialect in HYBI:
+    if dialect in MODERN:
         assert {(ended.code, ended.reason) for ended in ends} == {(4000, "bye")}
     assert pair.client.state is pair.server.state is State.CLOSED
     assert pair.clock.getDelayedCalls() == []
@@ -563,7 +563,7 @@ def test_collected(dialect: str) -> None:
     transport.sendTextMessage("a")
     transport.sendTextMessages(iter(("b", "c")))
     messages: list[str | bytes] = ["a", "b", "c"]
-    if dialect in HYBI:
+    if dialect in MODERN:
         transport.sendBytesMessage(bytearray(b"d"))
         messages.append(b"d")
     else:
@@ -587,7 +587,7 @@ def test_collected(dialect: str) -> None:
     transport.sendTextMessage("late")
     transport.ping(b"late")
     assert transport.messages == messages
-    assert transport.pings == ([b"?"] if dialect in HYBI else [])
+    assert transport.pings == ([b"?"] if dialect in MODERN else [])
     assert calls == ["received", "settled"]
     assert transport.closed == (4000, "bye")
     assert not transport.isAborted

@@ -29,10 +29,9 @@ from tests.loopback import (
     TLSWire,
     Wire,
 )
-from tests.support import IDIOMS, buildHead, clientFrame, heldBytes
+from tests.support import IDIOMS, MODERN, buildHead, clientFrame, heldBytes
 from txhixie import CloseCode, HandshakeError, WebSocketDone, WebSocketLost
 
-MODERN = ("hybi-07", "hybi-08", "rfc6455")
 PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 # A client that offers compression, which is accepted if the settings allow it.
 OFFER = [(b"Sec-WebSocket-Extensions", b"permessage-deflate")]

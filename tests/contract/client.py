@@ -16,10 +16,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.support import IDIOMS, Deflater, clientFrame
-
-HIXIE = ("hixie-75", "hixie-76")
-MODERN = tuple(dialect for dialect in IDIOMS if dialect not in HIXIE)
+from tests.support import HIXIE, IDIOMS, Deflater, clientFrame
 
 # The size of the kernel's buffers for a socket, so that they are full soon.
 BUFFER = 128 * 1024

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.support import IDIOMS
+from tests.support import HIXIE, IDIOMS, MODERN
 
 from .application import Recorder, Recording
 from .awaitables import Pending
-from .client import HIXIE, MODERN, Client
+from .client import Client
 from .network import Network
 from .spreading import spread
 from .waiting import inReactor

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from tests.support import IDIOMS
+from tests.support import IDIOMS, MODERN
 from txhixie import State, WebSocketDone, WebSocketLost
 
 from .application import (
@@ -25,7 +25,7 @@ from .application import (
     raises,
 )
 from .awaitables import KINDS, Pending
-from .client import MODERN, Client
+from .client import Client
 from .network import FILLING, Network
 from .spreading import spread
 from .waiting import inReactor, turns

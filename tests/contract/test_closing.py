@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import IDIOMS
+from tests.support import IDIOMS, MODERN
 from txhixie import WebSocketDone, WebSocketLost
 
 from .application import FINISHED, LOST, STARTED, TEXT, Recorder, Recording
 from .awaitables import Pending
-from .client import MODERN, Client
+from .client import Client
 from .network import FILLING, Network
 from .spreading import spread
 from .waiting import inReactor, result, turns

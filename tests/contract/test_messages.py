@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.support import Deflater
+from tests.support import HIXIE, MODERN, Deflater
 from txhixie import UnsupportedMessage
 
 from .application import STARTED, Recorder, Recording
-from .client import HIXIE, MODERN, Client
+from .client import Client
 from .network import FILLING, Network
 from .spreading import spread
 from .waiting import inReactor, turns

@@ -7,10 +7,10 @@ from itertools import islice
 import pytest
 from twisted.internet.interfaces import IPushProducer
 
+from tests.support import MODERN
 from txhixie import State, WebSocketDone
 
 from .application import FINISHED, LOST, STARTED, TEXT, Recorder, Recording
-from .client import MODERN
 from .network import FILLING, Network
 from .waiting import clock, inReactor, turns
 

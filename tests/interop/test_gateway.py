@@ -19,7 +19,7 @@ import pytest
 from tests.abuse.client import PATIENCE, Client, Frame, openAll
 from tests.abuse.crowd import crowd
 from tests.abuse.workers import Worker
-from tests.support import IDIOMS
+from tests.support import HIXIE, IDIOMS
 
 from .ghost import freePort
 from .phantom import Phantom
@@ -32,7 +32,6 @@ PROGRAMS = {
     "websockets": (sys.executable, str(BACKENDS / "library.py")),
     "starlette": (sys.executable, str(BACKENDS / "starlette_app.py")),
 }
-HIXIE = ("hixie-75", "hixie-76")
 TEXT, BYTES = 1, 2
 ROUNDS = 60
 MIB = 1 << 20
