@@ -28,9 +28,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "route": ("PATH=NAME", "a service at a path, repeatable [none]"),
         "subprotocol": ("NAME", "one that the service speaks, repeatable [none]"),
         "no-console": ("", "do not serve the console at /console"),
-    },
-    "Gateway": {
-        "backend": ("URL", "where --service gateway leads to, repeatable [none]"),
+        "backend": ("URL", "a server behind the gateway, repeatable [none]"),
         "gateway-bytes": ("POLICY", "for Hixie clients: drop, close or base64"),
     },
     "Where": {
