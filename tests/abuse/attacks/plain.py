@@ -150,7 +150,7 @@ def pipelinedRequests(target: Target) -> str:
         b"GET / HTTP/1.1\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
-        b"GET /console/console.js HTTP/1.1\r\n\r\n",
+        b"GET /console/basics.js HTTP/1.1\r\n\r\n",
         b"GET /console HTTP/1.1\r\n\r\n",
     )
     return _flooded(target, *requests, *requests, burst=target.size(1 << 17, 1 << 12))
