@@ -261,7 +261,12 @@ class WorkerTests(SupervisorCase):
     def test_log(self) -> None:
         """Its events are logged; what is none is printed, as a crash of Python is."""
         worker = self.processes[1].worker
-        event = {"log_format": "hello", "log_level": LogLevel.info, "log_namespace": "shop"}
+        event = {
+            "log_format": "hello",
+            "log_level": LogLevel.info,
+            "log_namespace": "shop",
+            "log_time": 1.0,
+        }
         with capturedLogs() as events:
             worker.childDataReceived(LOG, eventAsJSON(event).encode() + b'\n{"log_form')
             worker.childDataReceived(2, b"Fatal Python error\nno end")
