@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,15 +78,16 @@ def certificate() -> str:
     return str(file)
 
 
-def installNodePackages() -> None:
+def installNodePackages(packages: Mapping[str, str] = NODE_PACKAGES) -> None:
     """
     Install what the servers on Node need, unless it is there.
 
+    @param packages: versions by name.
     @raise BenchmarkError: if that is not possible.
     """
-    if all((CACHE / "node_modules" / name).is_dir() for name in NODE_PACKAGES):
+    if all((CACHE / "node_modules" / name).is_dir() for name in packages):
         return
-    wanted = [f"{name}@{version}" for name, version in NODE_PACKAGES.items()]
+    wanted = [f"{name}@{version}" for name, version in packages.items()]
     command = ["npm", "install", "--silent", "--prefix", str(CACHE), *wanted]
     try:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

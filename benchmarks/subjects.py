@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from benchmarks.process import HERE, certificate, compiled
 
-_TWISTD = (
+# txhixie.
+TWISTD = (
     *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="),
     # No pings while a measurement pauses; their deadlines are kept as always.
     *("hixie", "--ping-interval", "600"),
@@ -40,11 +41,11 @@ class Subject:
         @param mode: C{echo} or C{broadcast}.
         @return: the command that starts it.
         """
-        if self.program == _TWISTD:
+        if self.program == TWISTD:
             endpoint = f"tcp:{port}:interface=127.0.0.1:backlog=1024"
             if tls:
                 endpoint = endpoint.replace("tcp", "ssl", 1) + f":privateKey={certificate()}"
-            return [*_TWISTD, "--port", endpoint, *(["--compression"] if deflate else [])]
+            return [*TWISTD, "--port", endpoint, *(["--compression"] if deflate else [])]
         words = [*self.program, mode, str(port)]
         if deflate:
             words.append("--deflate")
@@ -61,7 +62,7 @@ def _node(file: str) -> tuple[str, ...]:
     return "node", str(HERE / "servers" / file)
 
 
-def _ours(name: str, dialect: str, program: tuple[str, ...] = _TWISTD) -> Subject:
+def _ours(name: str, dialect: str, program: tuple[str, ...] = TWISTD) -> Subject:
     return Subject(name, f"txhixie {dialect}", dialect, program, isOurs=True)
 
 
@@ -95,7 +96,7 @@ def subjects() -> dict[str, Subject]:
         _peer(
             "driver", "websocket-driver hixie-76", _node("websocket_driver_server.js"), "hixie-76"
         ),
-        Subject("plain-13", "txhixie rfc6455, not compressed", "rfc6455", _TWISTD, isPlain=True),
+        Subject("plain-13", "txhixie rfc6455, not compressed", "rfc6455", TWISTD, isPlain=True),
         _peer("bare-c", "bare TCP in C", (compiled("servers/bare.c"),), "tcp"),
     )
     return {subject.name: subject for subject in found}
