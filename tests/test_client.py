@@ -480,6 +480,13 @@ def test_interim() -> None:
     assert str(attempt.outcome) == "the server answered 404 Not Found"
 
 
+def test_interimOfSomethingElse() -> None:
+    """What is not HTTP is no interim answer, so nothing after it is accepted."""
+    attempt = Attempt()
+    attempt.wire.send(b"1 100\r\n\r\n")
+    attempt.assertOver(HandshakeRefused)
+
+
 @dialects
 @pytest.mark.parametrize(
     ("answer", "reason", "text"),

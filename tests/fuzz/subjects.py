@@ -114,6 +114,9 @@ class ClientSubject:
         self.made = recorder.made
         self._recording: Recording = recorder.buildProtocol(None)  # type: ignore[arg-type]
         self._opening = openingOf(scenario)
+        # A client reads on while its server does not read. So what it answers waits, up to the
+        # limit. Its frames are larger than those of the server, as they are masked.
+        self._answers = 3 * min(settings.sendLimit, len(scenario.data))
         self._client = Client(settings, clock)
         self._outcomes: list[WebSocketTransport | Failure] = []
 
@@ -143,7 +146,7 @@ class ClientSubject:
         return _own(self._protocol)
 
     def room(self, head: int) -> int:
-        return 0 if self._protocol.webSocket is not None else _KEPT
+        return self._answers if self._protocol.webSocket is not None else _KEPT
 
     def problem(self) -> str:
         if len(self._outcomes) != 1:

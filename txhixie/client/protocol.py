@@ -156,7 +156,7 @@ class HixieClientProtocol(LineReceiver):
         self.giveUp(NotWebSocket("the head of the answer is too large"))
 
     def _headReceived(self, head: ResponseHead) -> None:
-        if self._opening.takesInterim and 100 <= head.status < 200 and head.status != 101:
+        if self._opening.takesInterim and head.isInterim:
             return
         self.setRawMode()
         self._head = head

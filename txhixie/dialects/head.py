@@ -16,6 +16,7 @@ from http import HTTPStatus
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # TAB is white space in HTTP, and a Java client puts DEL into its keys: both stay.
 _NOT_CONTROL = bytes(byte for byte in range(256) if byte == 0x09 or byte >= 0x20)
+_HTTP_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _STATUS_LINE = re.compile(rb"[!-~]+ [0-9]{3}(?: .*)?", re.DOTALL)
 # The path of a WebSocket (draft 76 section 5.1): there is no fragment.
 _TARGET = re.compile(rb"/[!\"$-~]*")
@@ -307,6 +308,14 @@ class ResponseHead:
         if not isStatusLine(lines[0]):
             return cls(version, 0, b"", fields, tuple(lines), "there is no HTTP status line")
         return cls(version, int(code), reason, fields, tuple(lines), flaw)
+
+    @property
+    def isInterim(self) -> bool:
+        """
+        Whether the final answer is still to come (RFC 9110 section 15.2).
+        """
+        isHTTP = _HTTP_VERSION.fullmatch(self.version) is not None
+        return isHTTP and 100 <= self.status < 200 and self.status != 101
 
     def tokens(self, name: bytes) -> Iterator[bytes]:
         """
