@@ -481,10 +481,14 @@ def test_interim() -> None:
 
 
 def test_interimOfSomethingElse() -> None:
-    """What is not HTTP is no interim answer, so nothing after it is accepted."""
-    attempt = Attempt()
-    attempt.wire.send(b"1 100\r\n\r\n")
-    attempt.assertOver(HandshakeRefused)
+    """What is not HTTP is no interim answer, and no part of one; nothing after it is accepted."""
+    for answer, error in (
+        (b"1 100\r\n\r\n", HandshakeRefused),
+        (b"HTTP/1.1 100\r\n\r\n\r\n", NotWebSocket),
+    ):
+        attempt = Attempt()
+        attempt.wire.send(answer)
+        attempt.assertOver(error)
 
 
 @dialects

@@ -116,7 +116,7 @@ class ClientSubject:
         self._opening = openingOf(scenario)
         # A client reads on while its server does not read. So what it answers waits, up to the
         # limit. Its frames are larger than those of the server, as they are masked.
-        self._answers = 3 * min(settings.sendLimit, len(scenario.data))
+        self._answers = 4 * min(settings.sendLimit, len(scenario.data))
         self._client = Client(settings, clock)
         self._outcomes: list[WebSocketTransport | Failure] = []
 

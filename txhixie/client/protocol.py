@@ -148,6 +148,8 @@ class HixieClientProtocol(LineReceiver):
             head = ResponseHead.parse(self._lines)
             self._lines.clear()
             self._headReceived(head)
+        else:
+            self.giveUp(NotWebSocket("an empty line is no status line"))
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """
