@@ -435,7 +435,8 @@ def _soak(minutes: float, seed: int) -> list[str]:
     @return: the cells of the row with the results.
     @raise SoakError: if the server did not behave as it should.
     """
-    with Subject(secure=True) as subject:
+    # What rooms keep of the past grows until it is full. With little room for it, growth is a leak.
+    with Subject("--history-size", str(1 << 20), secure=True) as subject:
         before = subject.holdings()
         soak = Soak(subject.port, subject.tlsPort, random.Random(seed))
         memory = _Memory(subject, min(_WARM_UP, 30 * minutes))
