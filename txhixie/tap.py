@@ -33,7 +33,6 @@ from txhixie.gateway.relay import BYTES_POLICIES
 from txhixie.helptext import escapeOutput, helpText
 from txhixie.metrics import gauge
 from txhixie.server.factory import HixieFactory
-from txhixie.server.garbage import collectLessOften
 from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import oneLine
 from txhixie.server.roomresource import RoomsResource
@@ -541,7 +540,6 @@ def makeService(options: Options) -> IService:
     escapeOutput()
     if options["workers"]:
         return _supervising(options)
-    collectLessOften()
     service = _serving(options)
     if options["admin"] is None:
         return service
@@ -590,7 +588,6 @@ def makeWorker(task: dict[str, Any], sockets: Sequence[int]) -> Serving:
     """
     from txhixie.workers.serving import Serving
 
-    collectLessOften()
     options = Options(isWorker=True)
     # What the command line names is there.
     before = os.getcwd()
