@@ -258,3 +258,17 @@ def test_prepareUnix(tmp_path: Path) -> None:
 def test_unmapped(text: str, address: str | None) -> None:
     """Only an IPv4-mapped IPv6 address has an IPv4 address, however it is written."""
     assert unmapped(text) == address
+
+
+def test_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many connections may wait to be accepted by a socket of IPv6 as by others."""
+    asked: list[object] = []
+
+    def createServer(address: object, **options: Any) -> None:
+        asked.append(options["backlog"])
+        raise OSError(EAFNOSUPPORT, "no IPv6")
+
+    monkeypatch.setattr(listening, "has_dualstack_ipv6", lambda: True)
+    monkeypatch.setattr(listening, "create_server", createServer)
+    assert EveryAddressEndpoint(None, 0)._bind() is None
+    assert asked == [listening._BACKLOG]
