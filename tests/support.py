@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from twisted.logger import Logger
+from zope.interface.interface import Element, Specification
 
 from txhixie.dialects.choosing import choose
 from txhixie.dialects.connection import Connection, LastFrame, State
@@ -347,28 +348,33 @@ def compressing(settings: Settings, offer: bytes = b"permessage-deflate") -> Con
 # Types of objects that are not counted as a part of what refers to them.
 _SHARED = (
     CodeType,
+    Element,
     Enum,
     Frames,
     FunctionType,
     LastFrame,
     Logger,
     ModuleType,
+    Specification,
     logging.Logger,
     type,
 )
 
 
-def heldBytes(*things: object) -> int:
+def heldBytes(*things: object, without: tuple[type, ...] = ()) -> int:
     """
     The total length of all bytes and strings that objects keep, at any depth; without what is
     logged, and without the last frames, which all connections share.
+
+    @param without: more types of objects that are not counted.
     """
+    shared = (*_SHARED, *without)
     total = 0
     seen: set[int] = set()
     todo = [*things]
     while todo:
         thing = todo.pop()
-        if id(thing) not in seen and not isinstance(thing, _SHARED):
+        if id(thing) not in seen and not isinstance(thing, shared):
             seen.add(id(thing))
             total += len(thing) if isinstance(thing, (bytes, bytearray, str)) else 0
             todo += gc.get_referents(thing)
