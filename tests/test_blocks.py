@@ -23,6 +23,7 @@ from tests.interop.server import PROJECT, missing
 # The blocks that are neither Python nor shell, and what tests them.
 ELSEWHERE = {
     ("README.md", "js"): "tests/interop/test_blocks.py runs it in browsers",
+    ("docs/howto.md", "js"): "tests/interop/test_blocks.py runs it in browsers",
     ("docs/streams.md", "js"): "tests/interop/test_blocks.py runs it in browsers",
     ("docs/proxies.md", "js"): "tests/interop/test_proxies.py runs the proxy; see test_docs.py",
     ("docs/proxies.md", ""): "tests/interop/test_proxies.py runs the proxies; see test_docs.py",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from txhixie import Rooms, Visitor
+
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.server import Request
@@ -78,6 +80,22 @@ class Member:
     def connectionLost(self, reason: Failure) -> None:
         if self in self._room.members:
             self._room.members.remove(self)
+
+
+# The visitors of the rooms below.
+_visitors: set[Visitor] = set()
+
+
+def _sendAway(speaker: Visitor, message: str) -> None:
+    if message == "go":
+        for visitor in _visitors - {speaker}:
+            visitor.close(1001)
+
+
+# Rooms in which somebody who says C{go} ends the connections of all others.
+gathering = Rooms(
+    "/broadcast", onJoin=_visitors.add, onMessage=_sendAway, onLeave=_visitors.discard
+)
 
 
 class Silent:
