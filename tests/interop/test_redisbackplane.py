@@ -195,6 +195,27 @@ async def test_together(system: Nodes) -> None:
 
 
 @inReactor
+async def test_lag(system: Nodes, server: RedisServer) -> None:
+    """It is measured how long entries of a node take until they are delivered there."""
+    backplane = system.backplanes[0]
+    receiver = await listen(backplane)
+    for text in "abc":
+        await soon(say(backplane, text))
+    await happens(lambda: len(receiver.entries) == 3)
+    measured = values(backplane.metrics())
+    assert measured["txhixie_backplane_lag_seconds_count", ()] == 3
+    assert 0 < measured["txhixie_backplane_lag_seconds_sum", ()] < 100
+    # It does not end before the entry is delivered.
+    backplane._publishing._db = 9
+    await soon(say(backplane, "d"))
+    backplane._publishing._db = 0
+    assert values(backplane.metrics())["txhixie_backplane_lag_seconds_count", ()] == 3
+    await soon(say(backplane, "e"))
+    await happens(lambda: len(receiver.entries) == 5)
+    assert values(backplane.metrics())["txhixie_backplane_lag_seconds_count", ()] >= 4
+
+
+@inReactor
 async def test_large(system: Nodes) -> None:
     """Large messages go one by one, and arrive whole."""
     receiver = await listen(system.backplanes[0])

@@ -12,7 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from txhixie.backplane.contract import BackplaneError, Entry, Event, Receiver
+from txhixie.backplane.contract import BackplaneError, Entry, Event, Receiver, parseId
 from txhixie.backplane.redis import keys, reading
 from txhixie.backplane.redis.connecting import endpointFor
 from txhixie.backplane.redis.connection import LinkLost
@@ -78,7 +78,13 @@ class RedisBackplane(Service):
             "txhixie_publish_seconds",
             "What the backplane, and the way to it and back, took for a batch of publications.",
         )
-        self._publishing.onAnswered = self._seconds.observe
+        self._publishing.onAnswered = self._answered
+        self._lag = Histogram(
+            "txhixie_backplane_lag_seconds",
+            "From when something was published by this process until it was delivered here, by the "
+            "way that it takes to any other process.",
+        )
+        self._following.onDelivered = self._lag.observe
         self._leases = Leases(self._commands, self._publishing, reactor)
         # Questions that are asked again when there is a connection.
         self._asking: list[tuple[Callable[[], Awaitable[Any]], Deferred[Any]]] = []
@@ -133,6 +139,7 @@ class RedisBackplane(Service):
         """
         return [
             self._seconds.metric(),
+            self._lag.metric(),
             gauge(
                 "txhixie_publish_waiting",
                 "Publications that are not known to be in a log yet.",
@@ -271,7 +278,12 @@ class RedisBackplane(Service):
         else:
             self._asking.append((question, fired))
 
-    # Called by the links
+    # Called by the parts
+
+    def _answered(self, room: str, lastId: str | None, sent: float) -> None:
+        self._seconds.observe(self._reactor.seconds() - sent)
+        if lastId is not None:
+            self._following.expect(room, parseId(lastId), sent)
 
     def _commandsUp(self) -> None:
         if self._news.problem is None and self._news.run != self._commands.run:

@@ -5,7 +5,7 @@ Follows rooms: their news come from a channel, and what the channel loses is rea
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txhixie.backplane.contract import BackplaneError, Entry, Receiver, formatId
-from txhixie.backplane.ordering import Ordering
+from txhixie.backplane.ordering import Ordering, Position
 from txhixie.backplane.redis import keys, reading
 from txhixie.backplane.redis.connection import LinkLost
 from txhixie.backplane.redis.link import Link
@@ -38,10 +38,12 @@ class _Room:
     @ivar isSubscribed: whether its news come.
     @ivar isBusy: whether its log is being read.
     @ivar beginning: those who wait to become receivers.
+    @ivar expected: where an entry of this node is, and when it was sent, until it is delivered.
     """
 
     __slots__ = (
-        *("beginning", "isBusy", "isPlaced", "isSubscribed", "name", "ordering", "receivers"),
+        *("beginning", "expected", "isBusy", "isPlaced", "isSubscribed", "name", "ordering"),
+        "receivers",
     )
 
     def __init__(self, name: str) -> None:
@@ -52,6 +54,7 @@ class _Room:
         self.isBusy = False
         self.receivers: tuple[Receiver, ...] = ()
         self.beginning: list[tuple[Receiver, Deferred[str]]] = []
+        self.expected: tuple[Position, float] | None = None
 
 
 class Following:
@@ -60,6 +63,8 @@ class Following:
 
     @ivar latest: the latest epoch that was seen.
     @ivar gaps: how often entries were lost.
+    @ivar onDelivered: called with the seconds from when entries were sent until they were
+        delivered, see L{expect}.
     """
 
     _log = Logger()
@@ -71,6 +76,7 @@ class Following:
         """
         self.latest = 0
         self.gaps = 0
+        self.onDelivered: Callable[[float], object] = lambda seconds: None
         self._news = news
         self._commands = commands
         self._db = db
@@ -117,6 +123,23 @@ class Following:
         if isUnused and self._rooms.get(channel) is room:
             del self._rooms[channel]
             self._news.switch("UNSUBSCRIBE", [channel])
+
+    def expect(self, name: str, position: Position, sent: float) -> None:
+        """
+        Measure when an entry of this node is delivered here. In each room one is measured at a
+        time.
+
+        @param sent: when it was sent, in seconds of the reactor.
+        """
+        room = self._rooms.get(keys.channel(name, self._db))
+        if room is not None and room.isPlaced and room.expected is None:
+            room.expected = position, sent
+            self._measure(room)
+
+    def _measure(self, room: _Room) -> None:
+        if room.expected is not None and room.expected[0] <= room.ordering.position:
+            self.onDelivered(self._reactor.seconds() - room.expected[1])
+            room.expected = None
 
     def stop(self) -> None:
         """
@@ -265,3 +288,4 @@ class Following:
                 receiver(entries)
             except Exception:
                 self._log.failure("delivering {count} entries", count=len(entries))
+        self._measure(room)

@@ -93,7 +93,8 @@ class Publishing:
     @ivar waiting: messages that were accepted and are not known to be in the log.
     @ivar problem: why Redis refuses to add anything, in one line.
     @ivar onIdle: called when nothing waits.
-    @ivar onAnswered: called with the seconds that a batch took, each time that one is in the log.
+    @ivar onAnswered: called each time that a batch is in the log, with its room, the id of its last
+        entry if there is one, and when it was sent, in seconds of the reactor.
     """
 
     _log = Logger()
@@ -109,7 +110,7 @@ class Publishing:
         self.waiting = 0
         self.problem: str | None = None
         self.onIdle: Callable[[], object] = lambda: None
-        self.onAnswered: Callable[[float], object] = lambda seconds: None
+        self.onAnswered: Callable[[str, str | None, float], object] = lambda *answer: None
         self._link = link
         self._node = node
         self._db = db
@@ -225,12 +226,13 @@ class Publishing:
             # It was given up.
             return
         self.problem = None
-        self.onAnswered(self._reactor.seconds() - outbox.began)
-        batch, outbox.batch = outbox.batch, []
+        began, batch, ids = outbox.began, outbox.batch, list(_ids(answer))
+        outbox.batch = []
         outbox.isSent = False
         # What comes next is sent before anybody hears of this.
         self._sendSoon(outbox.room)
-        for publication, entryId in zip(batch, _ids(answer), strict=True):
+        self.onAnswered(outbox.room, ids[-1], began)
+        for publication, entryId in zip(batch, ids, strict=True):
             self.waiting -= publication.isMessage
             publication.fired.callback(entryId)
         if self.isIdle:
