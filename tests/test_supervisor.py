@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -463,8 +464,10 @@ class MakeWorkerTests(SynchronousTestCase):
         listening = socket.create_server(("127.0.0.1", 0))
         with closing(listening):
             serving = self.make(listening, "--admin", "9400", "--port", LOOPBACK, "--no-console")
+            # Nobody stops it.
+            self.addCleanup(gc.unfreeze)
             serving.start()
-            (listens,) = serving._service
+            listens, *_ = serving._service
             port = self.successResultOf(listens._waitingForPort)
             assert port.getHost().port == listening.getsockname()[1]
             names = {metric[0] for metric in serving.report()["metrics"]}

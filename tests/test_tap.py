@@ -31,6 +31,7 @@ from txhixie import Broadcast, Echo, Gateway, Settings, tap
 from txhixie.applications import SERVICES
 from txhixie.applications.rooms import Rooms
 from txhixie.server.listening import EveryAddressEndpoint
+from txhixie.server.longlived import LongLived
 from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES, FLAG, declarations
@@ -682,8 +683,9 @@ class MakeServiceTests(SynchronousTestCase):
         service = self.make("--no-console", "--port", "3400", "--port", "unix:/run/h.sock")
         assert isinstance(service, MultiService)
         children = list(service)
-        assert [type(child) for child in children] == [StreamServerEndpointService] * 2
-        assert {child.factory for child in children} == {service.factory}
+        kinds = [StreamServerEndpointService, StreamServerEndpointService, LongLived]
+        assert [type(child) for child in children] == kinds
+        assert {child.factory for child in children[:2]} == {service.factory}
 
     def test_everyAddress(self) -> None:
         """A port number is a port on all addresses."""
@@ -691,7 +693,7 @@ class MakeServiceTests(SynchronousTestCase):
         self.patch(EveryAddressEndpoint, "listen", asked.append)
         made = self.make("--no-console", "--port", "3400")
         for service in (made, HixieService(self.make().factory, 3400)):
-            (child,) = service
+            child, *_ = service
             child.endpoint._endpoint.listen("factory")
         assert asked == ["factory", "factory"]
 

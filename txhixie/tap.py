@@ -33,6 +33,7 @@ from txhixie.gateway.relay import BYTES_POLICIES
 from txhixie.helptext import escapeOutput, helpText
 from txhixie.metrics import gauge
 from txhixie.server.factory import HixieFactory
+from txhixie.server.longlived import LongLived
 from txhixie.server.origins import readOrigins
 from txhixie.server.reloading import oneLine
 from txhixie.server.roomresource import RoomsResource
@@ -648,6 +649,7 @@ def _serving(options: Options, sockets: Sequence[int] = ()) -> HixieService:
         root.place(rooms.path, guarded(page, checkers) if checkers else page)
     service = HixieService(factory, *options["ports"], descriptors=sockets)
     service.outlive(options["backplane"])
+    LongLived().setServiceParent(service)
     if not options["no-console"] and os.environ.get("TXHIXIE_WORKER", "1") == "1":
         # Of several workers one is enough.
         Announcing().setServiceParent(service)
