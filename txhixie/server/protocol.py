@@ -19,7 +19,7 @@ from txhixie.dialects.head import HandshakeError, RequestHead, comeAgain
 from txhixie.server.upgrade import Server, Upgrade
 from txhixie.web.channel import PlainHTTP
 from txhixie.web.plain import PlainConnection
-from txhixie.web.proxies import forwarded
+from txhixie.web.proxies import Forwarded, TrustedProxies, forwarded
 from txhixie.web.request import UpgradeRequest, peerOf
 from txhixie.websocket.deadlines import Deadlines
 from txhixie.websocket.hangup import Hangup
@@ -42,6 +42,7 @@ class Factory(Server, Protocol):
     """
 
     application: Application | None
+    trusted: TrustedProxies
     plain: PlainHTTP
     handshaking: Deadlines[HixieProtocol]
 
@@ -110,7 +111,7 @@ class HixieProtocol(LineReceiver):
     # everything.
     _upgrade: Upgrade | None = None
     _http: PlainConnection | None = None
-    # The bytes that came together with the head, after it, if twisted.web read the head.
+    # The bytes that came together with the head, after it, if LineReceiver did not read the head.
     _rest = b""
     _method = b""
     # The opening handshake, while there is one.
@@ -144,7 +145,8 @@ class HixieProtocol(LineReceiver):
         Take bytes from the transport. Answers are written when all bytes have been handled. If
         thousands of clients come at once, they take turns.
         """
-        if self._lines is None and data and not self._looksLikeHTTP(data):
+        isFirst = self._lines is None and not self._early
+        if isFirst and data and not self._looksLikeHTTP(data):
             return
         pace = self.factory.plain.pace
         if self._http is not None:
@@ -157,7 +159,7 @@ class HixieProtocol(LineReceiver):
             pace.wait(self)
             return
         try:
-            self.factory.shared.turn.run(super().dataReceived, data)
+            self.factory.shared.turn.run(self._receive, data)
         finally:
             pace.end()
 
@@ -174,14 +176,48 @@ class HixieProtocol(LineReceiver):
         """
         Check the first byte: clients of other protocols try every open port.
         """
-        self._lines = []
         if data[:1].isalpha() or data[:1] == b"\r":
             return True
+        # What follows is not looked at.
+        self._lines = []
         self.factory.shared.count("not HTTP")
         what = "TLS" if data[:1] == _TLS_HANDSHAKE else "something other than HTTP"
         self.factory.shared.log.debug("{peer} speaks {what}", peer=self.peerName(), what=what)
         self._hangUp()
         return False
+
+    def _receive(self, data: bytes) -> None:
+        if self._lines is None:
+            self._lines = []
+            if self._hangup is None and self._receiveHead(data):
+                return
+        super().dataReceived(data)
+
+    def _receiveHead(self, data: bytes) -> bool:
+        """
+        Take the first bytes if they have a whole head, which is the rule. Line by line, it takes
+        several times as long.
+
+        @return: whether they have one, which is within the limits.
+        """
+        size = data.find(b"\r\n\r\n") + 4
+        settings = self.factory.shared.settings
+        if not 4 < size <= settings.maxHead:
+            return False
+        lines = data[: size - 4].split(b"\r\n")
+        if len(lines) > settings.maxFields + 1 or b" HTTP/" not in lines[0]:
+            return False
+        self._rest = data[size:]
+        self._headReceived(RequestHead.parse(lines))
+        return True
+
+    def _takeRest(self) -> bytes:
+        """
+        Return the bytes that came together with the head, after it.
+        """
+        rest, self._rest = self._rest, b""
+        late: bytes = self.clearLineBuffer()
+        return rest + late
 
     def lineReceived(self, line: bytes) -> None:
         """
@@ -215,18 +251,19 @@ class HixieProtocol(LineReceiver):
             self._target = head.target
         factory = self.factory
         host = self.peerHost
+        told = forwarded(head, host, factory.trusted)
         try:
-            factory.admit(self, forwarded(head, host, factory.trusted).client or host or "")
+            factory.admit(self, told.client or host or "")
         except HandshakeError as error:
             self.refuse(error)
             return
         if self.takes(head):
-            self._ask(head, factory.application)
+            self._ask(head, told, factory.application)
         else:
             factory.handshaking.cancel(self)
             self._target = b""
             self._http = factory.plain.connection(self.transport, weakref.proxy(self))
-            self._http.dataReceived(head.raw + self.clearLineBuffer())
+            self._http.dataReceived(head.raw + self._takeRest())
 
     # Requests that twisted.web reads
 
@@ -253,13 +290,18 @@ class HixieProtocol(LineReceiver):
         self.setRawMode()
         self.factory.handshaking.start(self)
         application = application or self.factory.application
-        self.factory.shared.turn.run(self._ask, head, application, isBehind=True)
+        told = forwarded(head, self.peerHost, self.factory.trusted)
+        self.factory.shared.turn.run(self._ask, head, told, application, isBehind=True)
 
     def _ask(
-        self, head: RequestHead, application: Application | None, isBehind: bool = False
+        self,
+        head: RequestHead,
+        told: Forwarded,
+        application: Application | None,
+        isBehind: bool = False,
     ) -> None:
         self._upgrade = Upgrade(self, self.factory, self.transport, self._reading, isBehind)
-        self._upgrade.ask(head, application)
+        self._upgrade.ask(head, told, application)
 
     # What the opening handshake calls
 
@@ -292,8 +334,7 @@ class HixieProtocol(LineReceiver):
         webSocket.accepted(reply)
         # The bytes that arrived with the head, and during the decision.
         self.paused = False
-        rest, self._rest = self._rest + self.clearLineBuffer(), b""
-        self.rawDataReceived(rest)
+        self.rawDataReceived(self._takeRest())
 
     def opened(self, webSocket: WebSocket) -> None:
         """

@@ -15,7 +15,7 @@ from txhixie.application import Application, WebSocketProtocol
 from txhixie.dialects.choosing import choose
 from txhixie.dialects.head import HandshakeError, RequestHead
 from txhixie.dialects.opening import ServerOpening
-from txhixie.web.proxies import TrustedProxies, forwarded
+from txhixie.web.proxies import Forwarded
 from txhixie.web.request import UpgradeRequest
 from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.liveness import Liveness
@@ -36,7 +36,6 @@ class Server(Protocol):
     """
 
     site: Site
-    trusted: TrustedProxies
     shared: Shared
     liveness: Liveness
 
@@ -55,12 +54,6 @@ class Owner(Protocol):
     def isOver(self) -> bool:
         """
         Whether the connection is ending, or lost.
-        """
-
-    @property
-    def peerHost(self) -> str | None:
-        """
-        The peer's address, if it has one.
         """
 
     def peerName(self) -> str:
@@ -166,16 +159,17 @@ class Upgrade:
 
     # The application's decision
 
-    def ask(self, head: RequestHead, application: Application | None) -> None:
+    def ask(self, head: RequestHead, told: Forwarded, application: Application | None) -> None:
         """
         Ask the application about an opening handshake.
+
+        @param told: what a proxy reported about the client.
         """
         server, settings = self._server, self._server.shared.settings
         try:
             dialect = choose(head, settings.dialects)
             if dialect is None or application is None:
                 raise HandshakeError(405, "this is no proxy", [(b"Allow", b"GET, HEAD, POST")])
-            told = forwarded(head, self._owner.peerHost, server.trusted)
             head = told.applied(head.inOriginForm())
             request = UpgradeRequest(
                 head, server.site, self._transport, told, dialect.dialect, self._owner.keep
