@@ -174,10 +174,12 @@ class _Connection(_Answer):
 
     def _noteGone(self, webSocket: WebSocket) -> None:
         token = self._tokens.pop(webSocket.id, None)
-        ending = webSocket.ending
-        if token is None or ending is None or self._open.get(token) is not webSocket:
+        if token is None or self._open.get(token) is not webSocket:
             return
         del self._open[token]
+        ending = webSocket.ending
+        if ending is None:
+            return
         # Some old browsers do not answer a close, so the server may not consider its end orderly.
         self._keep(
             token,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from http import HTTPStatus
 
 # RFC 9110 section 5.6.2: what a field name and a method may consist of.
@@ -33,6 +34,8 @@ _HANDSHAKE_FIELDS = frozenset(
 )
 
 
+# The longest value of a field whose members are remembered.
+_SHORT = 64
 # Seconds after which a client may try again: spread, so that not all come at once.
 _RETRY_AFTER = (5, 15)
 
@@ -119,17 +122,29 @@ def _readFields(lines: list[bytes]) -> tuple[dict[bytes, list[bytes]], str]:
         if not colon or not _TOKEN.fullmatch(name):
             flaw = flaw or "a header line is not a name, a colon and a value"
             continue
-        fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+        name = name.lower()
+        value = value.strip(b" \t")
+        if name in fields:
+            fields[name].append(value)
+        else:
+            fields[name] = [value]
     # Deleting the allowed characters is several times faster than searching for the others.
     if not flaw and b"".join(lines).translate(None, _NOT_CONTROL):
         flaw = "there is a control character in the head"
     return fields, flaw
 
 
-def _tokens(fields: dict[bytes, list[bytes]], name: bytes) -> Iterator[bytes]:
+@lru_cache(maxsize=256)
+def _members(value: bytes) -> tuple[bytes, ...]:
+    return tuple(token.strip(b" \t").lower() for token in value.split(b","))
+
+
+def _tokens(fields: dict[bytes, list[bytes]], name: bytes) -> list[bytes]:
+    found: list[bytes] = []
     for value in fields.get(name, ()):
-        for token in value.split(b","):
-            yield token.strip(b" \t").lower()
+        # Most clients send one of a few short values.
+        found += _members(value) if len(value) <= _SHORT else _members.__wrapped__(value)
+    return found
 
 
 def isField(name: bytes, value: bytes) -> bool:
@@ -196,7 +211,7 @@ class RequestHead:
             raise HandshakeError(400, f"more than one {name.decode()} header field")
         return values[0]
 
-    def tokens(self, name: bytes) -> Iterator[bytes]:
+    def tokens(self, name: bytes) -> list[bytes]:
         """
         @param name: in lower case.
         @return: the members of a comma-separated list in lower case, over all its lines.
@@ -317,7 +332,7 @@ class ResponseHead:
         isHTTP = _HTTP_VERSION.fullmatch(self.version) is not None
         return isHTTP and 100 <= self.status < 200 and self.status != 101
 
-    def tokens(self, name: bytes) -> Iterator[bytes]:
+    def tokens(self, name: bytes) -> list[bytes]:
         """
         @param name: in lower case.
         @return: as L{RequestHead.tokens}.

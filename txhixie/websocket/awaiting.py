@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from inspect import isawaitable, iscoroutine
+from types import GeneratorType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +20,9 @@ def deferredFrom(value: Any) -> Deferred[Any] | None:
     """
     if isinstance(value, Deferred):
         return value
+    if not hasattr(type(value), "__await__") and not isinstance(value, GeneratorType):
+        # This is the rule. What follows takes several times as long.
+        return None
     if iscoroutine(value):
         return Deferred.fromCoroutine(value)
     if asyncio.isfuture(value):

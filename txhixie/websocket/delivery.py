@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -20,15 +20,8 @@ from txhixie.websocket.awaiting import deferredFrom
 from txhixie.websocket.reading import Reading
 from txhixie.websocket.turn import Turn
 
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """
-    A call of the application that is queued among the events.
-    """
-
-    method: Callable[..., object]
-    args: tuple[object, ...]
+# A call of the application that is queued among the events.
+_Call = partial[object]
 
 
 class Owner(Protocol):
@@ -137,7 +130,8 @@ class Delivery:
         """
         Call the application after all held events.
         """
-        self._held = chain(self._held or (), (_Call(method, args),))
+        call = iter((partial(method, *args),))
+        self._held = call if self._held is None else chain(self._held, call)
         self.goOn()
 
     def lastCall(self, method: Callable[..., object], *args: object) -> None:
@@ -146,7 +140,7 @@ class Delivery:
         """
         self.drop()
         self.isTelling = True
-        self._tell(iter((_Call(method, args),)))
+        self._tell(iter((partial(method, *args),)))
         self.isTelling = False
         del self._protocol
 
@@ -216,8 +210,8 @@ class Delivery:
 
     def _happened(self, event: object) -> object:
         match event:
-            case _Call(method, args):
-                return method(*args)
+            case partial():
+                return event()
             case Pong(payload):
                 return self._protocol.pongReceived(payload) if self.isOpen else None
             case Closed() | Failed() | Discarded():

@@ -19,6 +19,9 @@ class Pause(Enum):
     TURN = "others have their turn"
     CALLBACK = "a callback of the application has not finished"
 
+    # Enum's own looks up the name, and shows in the cost of a handshake.
+    __hash__ = object.__hash__
+
 
 # While one of these holds, nothing is delivered to the application either.
 _SUSPENDING = frozenset({Pause.APPLICATION, Pause.CALLBACK})
