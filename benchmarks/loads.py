@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _MAIN = "txhixie-76 txhixie-13 bare autobahn twisted.web websockets websockets+uvloop picows ws"
 _MOST = f"txhixie-75 {_MAIN} driver bare-c"
 _ALL = f"txhixie-07 txhixie-08 {_MOST}"
-_GROWING = "txhixie-75 txhixie-76 txhixie-13 bare ws"
+_GROWING = "txhixie-75 txhixie-76 txhixie-13 bare ws bare-c"
 _ROOMS = "rooms-75 rooms-76 rooms-13"
 _TLS = "txhixie-76 txhixie-13 autobahn twisted.web websockets ws"
 _DEFLATE = "txhixie-13 plain-13 autobahn ws"
@@ -29,6 +29,7 @@ class Load:
          - C{memory}: what idle connections take;
          - C{growth}: an echo with several numbers of connections in turn;
          - C{rooms}: broadcasts in several numbers of rooms in turn;
+         - C{profile}: handshakes, and where the server spends its time;
          - C{tail}: the mode C{rate} of the generator at half of what a server can do;
          - C{storm}: that mode while many other clients connect.
     @ivar servers: the names of the servers measured, separated by spaces.
@@ -73,6 +74,7 @@ class Load:
             "tail": f"{count} connections, half of capacity",
             "storm": f"{count} connections, {self.rate:g} messages/s each, {self.storm:,} come",
             "handshakes": f"handshakes, {count} at once",
+            "profile": "where the time of a handshake goes",
             "memory": f"{count} idle connections",
         }[self.mode]
         return f"{title}{', deflate' if self.deflate else ''}{', TLS' if self.tls else ''}"
@@ -97,6 +99,7 @@ def loads(quick: bool) -> list[Load]:
         Load("echo-1m", "echo", 8, 2**20, 1, _MOST),
         Load("rate", "rate", 100, 16, 1, _MAIN),
         Load("handshakes", "handshakes", 16, 16, 1, everyDialect),
+        Load("profile", "profile", 16, 16, 1, "txhixie-75 txhixie-76 txhixie-13"),
         Load("tail", "tail", 64, 16, 1, _TAIL),
         Load("broadcast-100", "broadcast", 100, 64, 1, _MAIN),
         Load("broadcast", "broadcast", clients, 64, 1, f"{_MAIN} bare-c"),

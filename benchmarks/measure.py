@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from benchmarks.loads import Load
-from benchmarks.process import BenchmarkError, Generator, Sample, Server, settle
+from benchmarks.process import CACHE, BenchmarkError, Generator, Sample, Server, settle
+from benchmarks.profiles import Profile, profiled
 from benchmarks.subjects import Subject
 
 # A server's first messages are not typical: compilers warm up, caches fill.
@@ -62,11 +63,13 @@ class Results:
 
     @ivar samples: one of each round, by load and server.
     @ivar memory: by load and server.
+    @ivar profiles: of handshakes, by server.
     @ivar notes: what could not be measured, and why.
     """
 
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     memory: dict[str, dict[str, Weight]] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -143,6 +146,8 @@ class Measurement:
                         self._weigh(together[0])
                     case "growth" | "rooms":
                         self._grow(together)
+                    case "profile":
+                        self._profile(together[0])
                     case "tail":
                         self._runAtHalf(together[0])
                     case _:
@@ -224,6 +229,30 @@ class Measurement:
                 generator.close()
         if servers is self._echoing:
             settle(servers.values())
+
+    def _profile(self, load: Load) -> None:
+        """
+        Measure what parts of a server take the time.
+        """
+        found = self.results.profiles
+        for name in load.servers.split():
+            if name not in self._subjects:
+                continue
+            say(f"{load.title}: {name}")
+            subject, file = self._subjects[name], CACHE / f"{name}.profile"
+            server = Server(
+                f"{name}-{load.name}",
+                lambda port, subject=subject, file=file: profiled(  # type: ignore[misc]
+                    subject.command(load.serverMode, port, load.deflate, load.tls), file
+                ),
+            )
+            with self.results.noting(f"{load.title}: {name}"):
+                server.wait()
+                generator = self._open(load, subject, server, load.connections, "handshakes")
+                sample = generator.run(0, 3 * self._seconds, load.depth)
+                generator.close()
+                server.end()
+                found[name] = Profile.read(file, sample.units)
 
     def _runAtHalf(self, load: Load) -> None:
         """

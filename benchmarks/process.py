@@ -151,6 +151,13 @@ class Server:
         """
         return int(Path(f"/proc/{self.pid}/status").read_text().split("VmRSS:")[1].split()[0])
 
+    def end(self) -> None:
+        """
+        Let it end in good order.
+        """
+        self._process.terminate()
+        self._process.wait(_PATIENCE)
+
     def stop(self) -> None:
         """
         End it at once.

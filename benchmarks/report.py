@@ -22,7 +22,7 @@ from benchmarks.subjects import Subject
 
 _PACKAGES = ("txhixie", "twisted", "autobahn", "wsproto", "websockets", "picows", "uvloop")
 # Modes whose figures have a separate section.
-_APART = ("rate", "tail", "storm", "growth", "rooms", "memory")
+_APART = ("rate", "tail", "storm", "growth", "rooms", "memory", "profile")
 
 
 def _short(value: float) -> str:
@@ -109,9 +109,11 @@ class Report:
             *([f"![the measurements as plots]({plot})\n"] if plot else []),
             *(f"Note: {note}.\n" for note in self._results.notes),
             *self._ratios(),
+            *([prose.MISSED] if self._peers else []),
             *self._growth("growth", "As connections grow", prose.GROWTH),
             *self._growth("rooms", "As rooms grow", prose.ROOMS),
             *self._memory(),
+            *self._profile(),
             *self._latency(),
             *self._figures(),
             *self._headroom(),
@@ -176,6 +178,18 @@ class Report:
                 rows.append([what, f"{weight.connections:,}", without, *cells])
         header = ("", "connections", "without", "each, before a message", "each, after one")
         return _section("Memory of an idle connection", prose.MEMORY, header, rows)
+
+    def _profile(self) -> Iterator[str]:
+        profiles = self._results.profiles
+        if not profiles:
+            return
+        parts = next(iter(profiles.values())).shares
+        rows = [
+            [part, *(f"{each.shares[part]:.0%}" for each in profiles.values())] for part in parts
+        ]
+        rows.append(["calls of functions", *(f"{each.calls:.0f}" for each in profiles.values())])
+        header = ("", *map(self._label, profiles))
+        yield from _section("Where the time of a handshake goes", prose.PROFILE, header, rows)
 
     def _latency(self) -> Iterator[str]:
         for load, measured in self._samples.items():
