@@ -360,6 +360,24 @@ async def test_answerLost(server: RedisServer) -> None:
 
 
 @inReactor
+async def test_joinWhileAway(server: RedisServer) -> None:
+    """Joining while Redis is away is announced once; the Deferred fires with that entry."""
+    system = Nodes(server, count=2)
+    here, there = system.backplanes
+    receiver = await listen(there)
+    await soon(here.publish("r", "open", "first"))
+    server.kill()
+    await happens(lambda: here.problem is not None)
+    joined = [here.publish("r", event, "second") for event in ("open", "close", "open")]
+    server.start()
+    ids = [await soon(each) for each in joined]
+    await happens(lambda: len(receiver.entries) == 4)
+    assert receiver.told == ["open first", "open second", "close second", "open second"]
+    assert ids == [entry.id for entry in receiver.entries[1:]]
+    await system.stop()
+
+
+@inReactor
 async def test_lateCommand(system: Nodes, server: RedisServer) -> None:
     """A batch that comes to Redis after its repeat, and even after the next batch, adds nothing."""
     node = system.backplanes[0]

@@ -150,14 +150,18 @@ class Publishing:
         """
         Add entries that Redis ought to have already, before everything that waits.
 
-        @param texts: the text of each, by sender.
+        @param texts: the text of each, by sender. Those for whom the same event waits are left out:
+            Redis does not know about them yet.
         @return: fires when that is done.
         """
+        waiting = self._outbox(room).waiting
+        unknown = {each.sender for each in waiting if each.event == event}
         publications = [
             _Publication(event, sender, text.encode(), "", Deferred(), False)
             for sender, text in texts.items()
+            if sender not in unknown
         ]
-        self._outbox(room).waiting.extendleft(reversed(publications))
+        waiting.extendleft(reversed(publications))
         self._sendSoon(room)
         return gatherResults([each.fired for each in publications], consumeErrors=True)
 
