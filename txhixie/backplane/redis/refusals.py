@@ -4,6 +4,7 @@ What Redis refuses, and why connecting to it fails, in one line.
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import txredisapi
@@ -16,6 +17,10 @@ _TEMPORARY = frozenset(
 ) | {"NOREPLICAS", "NOSCRIPT", "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE"}
 
 
+# Before version 7, this is around the error of a command in a script.
+_IN_SCRIPT = re.compile(r"ERR Error running script .*@user_script: ?[0-9]+: -?([A-Z]+ .*)")
+
+
 class Refused(Exception):
     """
     A server that we cannot work with.
@@ -26,7 +31,16 @@ def isTemporary(failure: Failure) -> bool:
     """
     Whether to try a command again that Redis refused.
     """
-    return str(failure.value).partition(" ")[0] in _TEMPORARY
+    return _answerOf(failure).partition(" ")[0] in _TEMPORARY
+
+
+def _answerOf(failure: Failure) -> str:
+    """
+    Return an error that Redis answered, in one line.
+    """
+    text = " ".join(str(failure.value).split())
+    match = _IN_SCRIPT.fullmatch(text)
+    return text if match is None else match[1]
 
 
 def explain(failure: Failure, hasPassword: bool) -> str:
@@ -35,7 +49,7 @@ def explain(failure: Failure, hasPassword: bool) -> str:
 
     @param hasPassword: whether we have a password.
     """
-    text = " ".join(str(failure.value).split())
+    text = _answerOf(failure)
     word = text.partition(" ")[0]
     if failure.check(txredisapi.ResponseError):
         if word == "NOAUTH":
