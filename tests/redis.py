@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -60,6 +61,10 @@ def freePort() -> int:
     return port
 
 
+# The server to test with.
+_PROGRAM = os.environ.get("REDIS_SERVER", "redis-server")
+
+
 class _Process(Child):
     """A run of the server."""
 
@@ -77,15 +82,15 @@ class RedisServer:
         @param options: more options for C{redis-server}.
         @param port: where to listen; 0: not on TCP; None: on a free port.
         """
-        if shutil.which("redis-server") is None:
-            missing("redis-server is missing: apt install redis-server")
+        if shutil.which(_PROGRAM) is None:
+            missing(f"{_PROGRAM} is missing: apt install redis-server")
         self._directory = tempfile.TemporaryDirectory(prefix="redis-")
         self.path = str(Path(self._directory.name, "socket"))
         self.port = freePort() if port is None else port
         self.url = f"redis://127.0.0.1:{self.port}"
         durable = ("--appendonly", "yes", "--appendfsync", "always") if isPersistent else ()
         self._command = [
-            *("redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""),
+            *(_PROGRAM, "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""),
             *("--dir", self._directory.name, "--unixsocket", self.path),
             *durable,
             *options,

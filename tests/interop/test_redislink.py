@@ -179,7 +179,7 @@ async def test_user() -> None:
         server.command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "+@all", "resetchannels")
         problem = await refused(f"redis://mute:pw@127.0.0.1:{server.port}")
         assert "channel" in problem
-        rights = ("~hixie:*", "&hixie:*", "+@all", "-@dangerous", "+info")
+        rights = ("resetchannels", "~hixie:*", "&hixie:*", "+@all", "-@dangerous", "+info")
         server.command("ACL", "SETUSER", "all", "on", ">pw", *rights)
         await used(f"redis://all:pw@127.0.0.1:{server.port}/1")
 
