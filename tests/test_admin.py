@@ -191,7 +191,8 @@ def test_wrongEndpoint(where: str, line: str) -> None:
 def test_missingLibrary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without prometheus_client the line says how to install it; others need no such thing."""
     monkeypatch.setattr(
-        "txhixie.tap.find_spec", lambda name: None if name[:4] == "prom" else find_spec(name)
+        "txhixie.twistd.values.find_spec",
+        lambda name: None if name[:4] == "prom" else find_spec(name),
     )
     with pytest.raises(usage.UsageError, match=r"pip install 'txhixie\[metrics\]'"):
         parsed("--admin", "9400")

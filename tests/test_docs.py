@@ -17,7 +17,8 @@ from tests.test_imports import ALLOWED
 from tests.test_rooms import House
 from txhixie import Settings
 from txhixie.settings import declarations
-from txhixie.tap import Options, numberOptions
+from txhixie.tap import Options
+from txhixie.twistd.options import numberOptions
 from txhixie.websocket.counters import EVENTS
 
 DOCS = Path(__file__).parent.parent / "docs"

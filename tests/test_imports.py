@@ -33,18 +33,17 @@ ALLOWED: dict[str, set[str]] = {
         *("settings", "web", "websocket"),
     },
     "endpoints": {"applications", "client", "dialects", "server", "settings"},
-    "helptext": set(),
     "console": {"dialects", "server", "web", "websocket"},
     "testing": {
         *("application", "client", "dialects", "server", "settings", "web", "websocket"),
     },
     "admin": {"metrics", "server", "web"},
     "workers": {"admin", "metrics", "server"},
-    "tap": {
+    "twistd": {
         *("__init__", "admin", "application", "applications", "backplane", "console"),
-        *("dialects", "gateway", "helptext", "metrics", "server", "settings", "web", "websocket"),
-        "workers",
+        *("dialects", "gateway", "metrics", "server", "settings", "web", "websocket", "workers"),
     },
+    "tap": {"twistd"},
     "__init__": {
         *("application", "applications", "backplane", "client", "console", "dialects"),
         *("endpoints", "gateway", "server", "settings", "web", "websocket"),

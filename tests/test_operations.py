@@ -24,7 +24,7 @@ from txhixie.admin.exposition import exposition
 from txhixie.admin.reporter import Reporter
 from txhixie.server.service import HixieService
 from txhixie.tap import Options
-from txhixie.tap import _reporter as makeReporter
+from txhixie.twistd.composing import _reporter as makeReporter
 from txhixie.websocket.counters import EVENTS
 
 OPERATIONS = PROJECT / "docs" / "operations"

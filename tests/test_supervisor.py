@@ -24,7 +24,8 @@ from txhixie.admin.report import Report
 from txhixie.metrics import counter, gauge
 from txhixie.server.adopting import Adopting, adoptable, familyOf
 from txhixie.server.service import HixieService
-from txhixie.tap import Options, makeService, makeWorker
+from txhixie.tap import Options, makeService
+from txhixie.twistd.composing import makeWorker
 from txhixie.workers import child, service
 from txhixie.workers.channel import ANSWERS, LOG, ORDERS, SOCKETS, decode, encode
 from txhixie.workers.reports import WorkersReporter

@@ -27,7 +27,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.guard import HTTPAuthSessionWrapper
 
 from tests.loopback import CLOSE, HEAD76, KEY3, LoopbackCase, ownLines
-from txhixie import Broadcast, Echo, Gateway, Settings, tap
+from txhixie import Broadcast, Echo, Gateway, Settings
 from txhixie.applications import SERVICES
 from txhixie.applications.rooms import Rooms
 from txhixie.server.listening import EveryAddressEndpoint
@@ -37,6 +37,7 @@ from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES, FLAG, declarations
 from txhixie.tap import Options, makeService
 from txhixie.testing import fakeRequest
+from txhixie.twistd import composing
 from txhixie.web.site import Okay
 
 
@@ -381,7 +382,7 @@ class WiringTests(LoopbackCase):
     def test_rooms(self) -> None:
         """The metrics count the rooms that have clients, wherever they are routed."""
         service = self.serveCommand("--service", "broadcast", "--route", "/chat=broadcast")
-        reporter = tap._reporter(service, self.options)
+        reporter = composing._reporter(service, self.options)
         for path, count in ((b"/broadcast", 1), (b"/chat/red", 2), (b"/chat/red", 2)):
             self.connect(HEAD76.replace(b"/demo", path) + KEY3)
             metrics = {each.name: each for each in reporter.report().metrics}

@@ -16,7 +16,7 @@ from tests.mutation.running import Children, Result, prepare, tryAll
 from tests.mutation.suite import PACKAGE, PROJECT
 
 # Left out unless named: the command line and the console.
-LEFT_OUT = ("__main__.py", "console", "tap.py")
+LEFT_OUT = ("__main__.py", "console", "tap.py", "twistd")
 
 
 def main() -> int:

@@ -212,8 +212,8 @@ def test_defaultSources() -> None:
     Everything is mutated except for the command line and the console, which may be named.
     """
     left = set(PACKAGE.rglob("*.py")) - set(sources([]))
-    console = sources([PACKAGE / "console"])
-    assert left == {*console, PACKAGE / "tap.py"} | set(PACKAGE.glob("__main__.py"))
+    named = sources([PACKAGE / "console", PACKAGE / "twistd"])
+    assert left == {*named, PACKAGE / "tap.py", PACKAGE / "__main__.py"}
 
 
 @pytest.mark.parametrize("path", [PACKAGE / "none.py", PROJECT / "tests" / "conftest.py"])
