@@ -31,6 +31,8 @@ from txhixie.websocket.transports import bareTransport, ownSocket
 from txhixie.websocket.websocket import WebSocket
 
 _TLS_HANDSHAKE = b"\x16"
+# The lines of a head that did not come line by line. A list for each connection would take memory.
+_NO_LINES: list[bytes] = []
 
 
 class Factory(Server, Protocol):
@@ -179,7 +181,7 @@ class HixieProtocol(LineReceiver):
         if data[:1].isalpha() or data[:1] == b"\r":
             return True
         # What follows is not looked at.
-        self._lines = []
+        self._lines = _NO_LINES
         self.factory.shared.count("not HTTP")
         what = "TLS" if data[:1] == _TLS_HANDSHAKE else "something other than HTTP"
         self.factory.shared.log.debug("{peer} speaks {what}", peer=self.peerName(), what=what)
@@ -188,9 +190,10 @@ class HixieProtocol(LineReceiver):
 
     def _receive(self, data: bytes) -> None:
         if self._lines is None:
-            self._lines = []
+            self._lines = _NO_LINES
             if self._hangup is None and self._receiveHead(data):
                 return
+            self._lines = []
         super().dataReceived(data)
 
     def _receiveHead(self, data: bytes) -> bool:
@@ -341,6 +344,7 @@ class HixieProtocol(LineReceiver):
         Pass the transport's bytes directly to the WebSocket from now on.
         """
         self._upgrade = None
+        self._target = b""
         self.dataReceived = webSocket.dataReceived  # type: ignore[method-assign]
         self.factory.opened(self, webSocket)
 
