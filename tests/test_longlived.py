@@ -9,7 +9,7 @@ from platform import libc_ver
 
 import pytest
 
-from txhixie.server.longlived import LongLived, keepMemory
+from txhixie.twistd.longlived import LongLived, keepMemory
 
 
 def test_longLived() -> None:
@@ -31,7 +31,7 @@ def test_longLived() -> None:
 
 PROGRAM = """
 import resource, sys
-from txhixie.server.longlived import keepMemory
+from txhixie.twistd.longlived import keepMemory
 if sys.argv[1] == "keep":
     assert keepMemory()
 def faults():

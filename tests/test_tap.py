@@ -31,13 +31,13 @@ from txhixie import Broadcast, Echo, Gateway, Settings
 from txhixie.applications import SERVICES
 from txhixie.applications.rooms import Rooms
 from txhixie.server.listening import EveryAddressEndpoint
-from txhixie.server.longlived import LongLived
 from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
 from txhixie.settings import DIALECT_NAMES, FLAG, declarations
 from txhixie.tap import Options, makeService
 from txhixie.testing import fakeRequest
 from txhixie.twistd import composing
+from txhixie.twistd.longlived import LongLived
 from txhixie.web.site import Okay
 
 

@@ -18,11 +18,11 @@ from txhixie.console import Console
 from txhixie.console.announcing import Announcing
 from txhixie.metrics import gauge
 from txhixie.server.factory import HixieFactory
-from txhixie.server.longlived import LongLived
 from txhixie.server.roomresource import RoomsResource
 from txhixie.server.service import HixieService
 from txhixie.settings import Settings
 from txhixie.twistd.helptext import escapeOutput
+from txhixie.twistd.longlived import LongLived
 from txhixie.twistd.options import Options
 from txhixie.web.auth import Authenticated, guarded, portalFor
 from txhixie.web.site import Okay
