@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
@@ -59,7 +60,10 @@ class PhantomTab:
         # Messages that are no problem.
         self._known = ""
         port = freePort()
-        self._process = Child([*phantomCommand(), f"--webdriver=127.0.0.1:{port}"])
+        # In the home of the user it would remember what earlier tests stored, for each port.
+        self._home = TemporaryDirectory(prefix="phantomjs-")
+        command = ("env", f"HOME={self._home.name}", *phantomCommand())
+        self._process = Child([*command, f"--webdriver=127.0.0.1:{port}"])
         self._opener = build_opener(ProxyHandler({}))
         self._base = f"http://127.0.0.1:{port}/session"
         try:
@@ -169,3 +173,4 @@ class PhantomTab:
         End the process.
         """
         self._process.end()
+        self._home.cleanup()

@@ -463,6 +463,7 @@ def test_presence(tab: Tab) -> None:
     """
     with Server("--service", "tests.interop.services.Entries", "--log-connections") as rooms:
         tab.open(console(rooms))
+        fill(tab, "path", "/")
         tab.click("room")
         tab.click("toggle")
         tab.wait(textIs("members", "2: one, two"))
