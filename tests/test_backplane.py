@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -347,3 +348,17 @@ class LocalMachine(BackplaneMachine):
 
 TestLocalBackplane = LocalMachine.TestCase
 TestLocalBackplane.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_noWorkForTheCollector() -> None:
+    """The garbage collector does not go through the entries that are kept."""
+    backplane = LocalBackplane()
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(900):
+        backplane.publish("r", "message", "sender", str(number))
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100
+    last = result(backplane.read("r", BEGINNING, 900))[-1]
+    assert isinstance(last, Entry)
+    assert last.text == "899"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import islice, starmap
 from typing import Any
 
 from twisted.application.service import Service
@@ -32,6 +32,9 @@ _OVERHEAD = 256
 
 _DEFAULT = Settings()
 
+# The fields of an entry.
+_Kept = tuple[str, ...]
+
 
 class _Log:
     """
@@ -48,7 +51,9 @@ class _Log:
         self._log = log
         self.epoch = epoch
         self.offset = 0
-        self.kept: deque[Entry] = deque()
+        # Plain tuples, because the garbage collector does not go through those of plain values. It
+        # would go through each Entry, and there may be hundreds of thousands.
+        self.kept: deque[_Kept] = deque()
         self.keys: dict[tuple[str, str] | str, Any] = {}
         self.members: set[str] = set()
         self.receivers: tuple[Receiver, ...] = ()
@@ -87,7 +92,8 @@ class _Log:
         else:
             start = max(oldest, offset + 1)
             missing = str(start - offset - 1) if offset + 1 < start else None
-        found = list(islice(self.kept, start - oldest, start - oldest + limit))
+        kept = islice(self.kept, start - oldest, start - oldest + limit)
+        found = [*starmap(Entry, kept)]
         if missing is not None:
             found.insert(0, Entry(formatId(self.epoch, start - 1), "gap", "", missing))
         return found
@@ -276,7 +282,7 @@ class LocalBackplane(Service):
 
     def _keep(self, room: str, log: _Log, entry: Entry) -> None:
         kept = log.kept
-        kept.append(entry)
+        kept.append(tuple(entry))
         self._size += _OVERHEAD + entry.text.__sizeof__()
         if self._loudest is not log:
             self._loudest = self._keeping[room] = log
@@ -290,10 +296,10 @@ class LocalBackplane(Service):
         """
         Forget the oldest entry of a room.
         """
-        entry = log.kept.popleft()
-        self._size -= _OVERHEAD + entry.text.__sizeof__()
-        if log.keys and entry.id in log.keys:
-            del log.keys[log.keys.pop(entry.id)]
+        entryId, _, _, text = log.kept.popleft()
+        self._size -= _OVERHEAD + text.__sizeof__()
+        if log.keys and entryId in log.keys:
+            del log.keys[log.keys.pop(entryId)]
         if not log.kept:
             del self._keeping[room]
             if self._loudest is log:
