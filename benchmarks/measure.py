@@ -247,11 +247,14 @@ class Measurement:
                 ),
             )
             with self.results.noting(f"{load.title}: {name}"):
-                server.wait()
-                generator = self._open(load, subject, server, load.connections, "handshakes")
-                sample = generator.run(0, 3 * self._seconds, load.depth)
-                generator.close()
-                server.end()
+                try:
+                    server.wait()
+                    generator = self._open(load, subject, server, load.connections, "handshakes")
+                    sample = generator.run(0, 3 * self._seconds, load.depth)
+                    generator.close()
+                    server.end()
+                finally:
+                    server.stop()
                 found[name] = Profile.read(file, sample.units)
 
     def _runAtHalf(self, load: Load) -> None:

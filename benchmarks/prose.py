@@ -38,8 +38,8 @@ MISSED = """\
   more: the reads are joined, unmasked, decoded to text, encoded again and put into a frame.
 - The server in C does nothing but call `send`. Calling it from Python, and knowing what a client
   that does not read still has to get, costs about a microsecond for each client.
-- How Python compares with Node depends on the processor. On an AMD EPYC, an earlier version reached
-  0.96 times as many messages as ws, in hixie-76 at depth 1.
+- How Python compares with Node depends on the processor, and Node's figures vary most from run to
+  run.
 """
 GROWTH = f"""\
 The CPU time of an echo of 16 B at depth 1, and how many times that with the fewest connections,
