@@ -22,7 +22,7 @@ from tests.test_metrics import values
 from txhixie.backplane import makeBackplane
 from txhixie.backplane.contract import BEGINNING, Backplane, BackplaneError, Entry, parseId
 from txhixie.backplane.redis.backplane import RedisBackplane
-from txhixie.backplane.redis.publishing import _Outbox, _Publication
+from txhixie.backplane.redis.publishing import BURY, _Outbox, _Publication
 from txhixie.backplane.redis.url import parseURL
 from txhixie.settings import Settings
 
@@ -374,6 +374,14 @@ async def test_joinWhileAway(server: RedisServer) -> None:
     await happens(lambda: len(receiver.entries) == 4)
     assert receiver.told == ["open first", "open second", "close second", "open second"]
     assert ids == [entry.id for entry in receiver.entries[1:]]
+    # The end of another node's lease is waited for each time that somebody asks for it.
+    server.kill()
+    await happens(lambda: here.problem is not None)
+    asked = [here._publishing.repeat("r", BURY, {"lease": ""}) for _ in range(2)]
+    assert not any(each.called for each in asked)
+    server.start()
+    for each in asked:
+        await soon(each)
     await system.stop()
 
 

@@ -150,16 +150,16 @@ class Publishing:
         """
         Add entries that Redis ought to have already, before everything that waits.
 
-        @param texts: the text of each, by sender. Those for whom the same event waits are left out:
+        @param texts: the text of each, by sender. Members whose joining still waits are left out:
             Redis does not know about them yet.
         @return: fires when that is done.
         """
         waiting = self._outbox(room).waiting
-        unknown = {each.sender for each in waiting if each.event == event}
+        joining = {each.sender for each in waiting if each.event == "open"}
         publications = [
             _Publication(event, sender, text.encode(), "", Deferred(), False)
             for sender, text in texts.items()
-            if sender not in unknown
+            if sender not in joining
         ]
         waiting.extendleft(reversed(publications))
         self._sendSoon(room)
