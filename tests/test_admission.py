@@ -240,7 +240,7 @@ class PerAddressTests(AdmissionCase):
         assert self.isIn(self.connect(HEAD75, by("192.0.2.1")))
 
     def test_turnedAwayGone(self) -> None:
-        """When refused clients are gone, there is no more room than before."""
+        """Refused clients make no room when they leave."""
         self.serve(maxPerAddress=1)
         self.connect(HEAD75)
         for _ in range(3):

@@ -9,6 +9,7 @@ from platform import libc_ver
 
 import pytest
 
+from tests.interop.server import PROJECT
 from txhixie.twistd.longlived import LongLived, keepMemory
 
 
@@ -31,6 +32,7 @@ def test_longLived() -> None:
 
 PROGRAM = """
 import resource, sys
+from tests.interop.server import PROJECT
 from txhixie.twistd.longlived import keepMemory
 if sys.argv[1] == "keep":
     assert keepMemory()
@@ -51,7 +53,9 @@ def test_keepMemory() -> None:
     faults = {}
     for how in ("keep", "default"):
         command = [sys.executable, "-c", PROGRAM, how]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        output = subprocess.run(
+            command, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(PROJECT)}
+        ).stdout
         faults[how] = int(output)
     assert faults["keep"] < 1000 < faults["default"]
 

@@ -208,8 +208,13 @@ class HeadLimitTests(LoopbackCase):
         for limit in (5, 100):
             self.serve(maxFields=limit)
             more = b"".join(b"X-%d: x\r\n" % number for number in range(limit - 4))
-            assert self.connect(HEAD75[:-2] + more + b"\r\n").take() == REPLY75
-            self.assertRefused(self.connect(HEAD75[:-2] + more + b"Y: y\r\n\r\n"), b"431")
+            for send in (TCPWire.send, TCPWire.dribble):
+                wire = self.connect()
+                send(wire, HEAD75[:-2] + more + b"\r\n")
+                assert wire.take() == REPLY75
+                wire = self.connect()
+                send(wire, HEAD75[:-2] + more + b"Y: y\r\n\r\n")
+                self.assertRefused(wire, b"431")
 
     @requirement("L-05")
     def test_anyRequest(self) -> None:
@@ -222,6 +227,9 @@ class HeadLimitTests(LoopbackCase):
         self.assertRefused(wire, b"431")
         wire.send(HEAD75)
         assert wire.take() == b""
+        wire = self.connect(HEAD75.replace(b"Host", b"Hose") + b"x" * 10_000)
+        self.assertRefused(wire, b"400")
+        assert heldBytes(wire.protocol._rest, wire.protocol._early) == 0
 
 
 class HandshakeTimeTests(LoopbackCase):

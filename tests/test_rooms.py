@@ -583,7 +583,7 @@ def test_paths() -> None:
 
 
 def test_maxRooms() -> None:
-    """There are no more rooms than may be; a room that exists takes more clients."""
+    """The number of rooms has a limit; a room that exists takes more clients."""
     house = House(Rooms("/chat", maxRooms=2))
     first, second = house.guest("/chat/1"), house.guest("/chat/2")
     third = house.guest("/chat/3")

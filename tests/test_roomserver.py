@@ -98,7 +98,7 @@ def test_publish(options: tuple[str, ...], fields: tuple[str, ...], status: str)
 
 @pytest.mark.parametrize("options", [("--max-rooms", "2"), ("--max-rooms", "2", "--history", "0")])
 def test_maxRooms(options: tuple[str, ...]) -> None:
-    """There are no more rooms than --max-rooms, and one that is left makes room."""
+    """--max-rooms limits the number of rooms, and one that is left makes room."""
     connect: Callable[[int], Client] = Client.to
     with Server(*options) as server, ExitStack() as stack:
         clients = [stack.enter_context(closing(connect(server.port))) for _ in range(3)]

@@ -393,7 +393,7 @@ class HixieProtocol(LineReceiver):
         self.setRawMode()
         self.factory.handshaking.cancel(self)
         self.factory.plain.pace.forget(self)
-        self._early = b""
+        self._early = self._rest = b""
         self.paused = False
         self._reading.release()
         shared, transport = self.factory.shared, self.transport

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from txhixie.workers.serving import Serving
 
 
-def roomsOf(application: Application) -> list[Rooms]:
+def _roomsOf(application: Application) -> list[Rooms]:
     """
     Return the rooms among what is served.
     """
     if isinstance(application, Routes):
-        return [rooms for each in application.applications for rooms in roomsOf(each)]
+        return [rooms for each in application.applications for rooms in _roomsOf(each)]
     return [application] if isinstance(application, Rooms) else []
 
 
@@ -128,7 +128,7 @@ def _reporter(service: HixieService, options: Options) -> Reporter:
     reporter.checks.append(lambda: backplane.problem)
     if hasattr(backplane, "metrics"):
         reporter.metrics.append(backplane.metrics)
-    allRooms = roomsOf(options["application"])
+    allRooms = _roomsOf(options["application"])
     reporter.metrics.append(
         lambda: [gauge("txhixie_rooms", "Rooms with clients.", sum(map(len, allRooms)))]
     )
@@ -152,7 +152,7 @@ def _serving(options: Options, sockets: Sequence[int] = ()) -> HixieService:
     if not options["no-console"]:
         console = Console(factory, paths)
         root.putChild(b"console", guarded(console, checkers) if checkers else console)
-    for rooms in roomsOf(served):
+    for rooms in _roomsOf(served):
         if rooms.path == "/":
             # The site is there.
             continue

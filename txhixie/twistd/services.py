@@ -58,7 +58,7 @@ def served(
             return None
         service = "echo"
     if service not in SERVICES:
-        return applicationNamed("--service", service, gateways)
+        return _named("--service", service, gateways)
     builtIn = {name: make() for name, make in SERVICES.items()}
     if isDivided:
         builtIn.update(dict.fromkeys(_SHARED, _Divided()))
@@ -76,7 +76,7 @@ def routed(routes: list[str], default: Application | None, gateways: Gateways) -
             raise usage.UsageError(f"--route: {route!r} is not like /chat=my.module.Chat")
         if path in applications:
             raise usage.UsageError(f"--route: {path!r} is routed already")
-        made = applications[path] = applicationNamed("--route", name, gateways)
+        made = applications[path] = _named("--route", name, gateways)
         if name in SERVICES and isinstance(made, Rooms):
             try:
                 made.setPath(path)
@@ -90,7 +90,7 @@ def routed(routes: list[str], default: Application | None, gateways: Gateways) -
         raise usage.UsageError(f"--route: {error}") from error
 
 
-def applicationNamed(option: str, name: str, gateways: Gateways) -> Application:
+def _named(option: str, name: str, gateways: Gateways) -> Application:
     """
     Return a new application.
 
